@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A driver: one file, one struct at its end. Bound to a device it fills the class devices that it
+ * found (a network interface, disks, a character device).
+ */
+#ifndef OUTBOARD_DRIVER_H
+#define OUTBOARD_DRIVER_H
+
+#include <outboard/block.h>
+#include <outboard/irq.h>
+#include <outboard/loop.h>
+#include <outboard/net.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum ob_class {
+	OB_CLASS_CHAR,
+	OB_CLASS_NET,
+	OB_CLASS_BLOCK,
+};
+
+#define OB_PCI_ANY 0xffff
+
+/**
+ * struct ob_pci_id - a device that a driver knows
+ * @class_code, @class_mask: matched as (class & mask) == code; mask 0 matches all
+ */
+struct ob_pci_id {
+	uint16_t vendor, device;
+	uint32_t class_code, class_mask;
+	const char *name;
+};
+
+/**
+ * struct ob_driver_config - how a driver shall run
+ * @mode: poll needs no vectors at all
+ * @queues: wanted; 0 for the driver's choice
+ * @depth: ring or queue entries wanted; 0 for the driver's choice
+ * @irq_kind: what to use; OB_IRQ_NONE for the best that the device has
+ * @timeout_ms: of a request; 0 for the driver's choice
+ */
+struct ob_driver_config {
+	enum ob_mode mode;
+	unsigned int queues;
+	unsigned int depth;
+	enum ob_irq_kind irq_kind;
+	unsigned int timeout_ms;
+};
+
+/* One line of a self-test. */
+struct ob_selftest_line {
+	char name[40];
+	int result; /* 0 passed, > 0 skipped, < 0 errno */
+	char detail[160];
+};
+
+struct ob_char;
+
+/**
+ * struct ob_char_ops - devices that are neither disks nor networks: named actions on numbers and bytes
+ */
+struct ob_char_ops {
+	long (*read)(struct ob_char *chr, void *buf, unsigned long len, uint64_t off);
+	long (*write)(struct ob_char *chr, const void *buf, unsigned long len, uint64_t off);
+	int (*ioctl)(struct ob_char *chr, unsigned int cmd, uint64_t *val);
+};
+struct ob_char {
+	const struct ob_char_ops *ops;
+	struct ob_device *dev;
+	const char *driver;
+	char name[32];
+};
+
+enum {
+	OB_BINDING_BLOCKS = 16,
+};
+
+/**
+ * struct ob_binding - a driver bound to a device
+ * @priv: the driver's
+ * @net, @blocks, @chr: what it found; in the driver's memory
+ */
+struct ob_binding {
+	const struct ob_driver *driver;
+	struct ob_device *dev;
+	struct ob_driver_config config;
+	void *priv;
+	struct ob_net *net;
+	struct ob_block *block[OB_BINDING_BLOCKS];
+	unsigned int nr_blocks;
+	struct ob_char *chr;
+};
+
+/**
+ * struct ob_driver - a driver
+ * @name: as in `--driver NAME`
+ * @summary: one line
+ * @datasheet: the document that it is written from
+ * @ids: what it drives, ended by an entry with vendor 0 and class_mask 0
+ */
+struct ob_driver {
+	const char *name;
+	const char *summary;
+	const char *datasheet;
+	enum ob_class class_;
+	const struct ob_pci_id *ids;
+
+	/** @probe: take the device into use and fill @b. On failure everything is undone. */
+	int (*probe)(struct ob_binding *b, struct ob_error *err);
+	/** @remove: the device is quiet and all memory is freed when it returns. */
+	void (*remove)(struct ob_binding *b);
+
+	/**
+	 * @selftest: exercise the device in this process, without an attachment; destroys nothing
+	 * that is stored. Returns lines written, at most @n; optional.
+	 */
+	int (*selftest)(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+};
+
+/** ob_drivers() - the drivers in the library, ended by NULL */
+const struct ob_driver *const *ob_drivers(void);
+/** ob_driver_find() - by name, or NULL */
+const struct ob_driver *ob_driver_find(const char *name);
+/** ob_driver_match() - the driver for these ids, or NULL; @id is set to the entry, may be NULL */
+const struct ob_driver *ob_driver_match(uint16_t vendor, uint16_t device, uint32_t class_code,
+					const struct ob_pci_id **id);
+
+/**
+ * ob_driver_load() - a driver from a shared object that defines `outboard_driver`
+ * @path: contains a '/'
+ *
+ * Stays loaded for the life of the process.
+ */
+int ob_driver_load(const char *path, const struct ob_driver **driver, struct ob_error *err);
+
+/**
+ * ob_driver_bind() - bind a driver to an open device
+ * @driver: or NULL for the one that matches
+ * @config: or NULL for the defaults
+ *
+ * Return: 0; -ENOENT when no driver matches (@err lists what there is); what probe returned.
+ */
+int ob_driver_bind(struct ob_device *dev, const struct ob_driver *driver,
+		   const struct ob_driver_config *config, struct ob_binding **b,
+		   struct ob_error *err);
+/** ob_driver_unbind() - stop and remove; the device stays open. NULL is allowed */
+void ob_driver_unbind(struct ob_binding *b);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
