@@ -85,7 +85,7 @@ struct ob_access_ops;
 
 /* A wrapper's or backend's hold on one vector. */
 struct ob_vector {
-	int fd;		 /* eventfd, made by the backend in irq_enable */
+	int fd; /* eventfd, made by the backend in irq_enable */
 	bool enabled;
 	struct ob_irq *irq; /* its one opener */
 };
@@ -100,8 +100,8 @@ struct ob_device {
 	struct ob_vector vector[OB_IRQ_VECTORS];
 	enum ob_irq_kind irq_kind;
 	unsigned int irq_n;
-	int removal_fd; /* eventfd, written once by ob_device_set_gone() */
-	int gone;	/* atomic */
+	int removal_fd;		      /* eventfd, written once by ob_device_set_gone() */
+	int gone;		      /* atomic */
 	struct ob_access_stats stats; /* relaxed atomics */
 	ob_log_fn log;
 	void *log_arg;
@@ -185,7 +185,8 @@ struct ob_access_ops {
 	 * Return: 0; -EFAULT when the device cannot be made to reach this memory (the library then
 	 * bounces); -ENOSPC.
 	 */
-	int (*dma_map)(struct ob_device *dev, void *va, uint64_t iova, size_t len, unsigned int prot);
+	int (*dma_map)(struct ob_device *dev, void *va, uint64_t iova, size_t len,
+		       unsigned int prot);
 
 	/** @dma_unmap: when it returns the device cannot reach the range, no stale translation. */
 	int (*dma_unmap)(struct ob_device *dev, uint64_t iova, size_t len);

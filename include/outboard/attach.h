@@ -99,8 +99,8 @@ const struct ob_attach_ops *const *ob_attachments(void);
  *
  * Return: 0; -EINVAL; -EOPNOTSUPP with what is missing; what open returned.
  */
-int ob_attach_open(struct ob_binding *b, unsigned int index, const char *text,
-		   struct ob_loop *loop, struct ob_attach **at, struct ob_error *err);
+int ob_attach_open(struct ob_binding *b, unsigned int index, const char *text, struct ob_loop *loop,
+		   struct ob_attach **at, struct ob_error *err);
 int ob_attach_publish(struct ob_attach *at, struct ob_error *err);
 int ob_attach_unpublish(struct ob_attach *at, bool force, struct ob_error *err);
 void ob_attach_close(struct ob_attach *at);

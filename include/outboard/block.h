@@ -23,7 +23,7 @@ enum ob_block_op {
 };
 
 enum ob_block_flags {
-	OB_BLOCK_FUA = 1 << 0,	    /* WRITE, WRITE_ZEROES: on stable storage when completed */
+	OB_BLOCK_FUA = 1 << 0,	     /* WRITE, WRITE_ZEROES: on stable storage when completed */
 	OB_BLOCK_MAY_UNMAP = 1 << 1, /* WRITE_ZEROES may deallocate */
 };
 
@@ -99,8 +99,8 @@ struct ob_block_ops {
 	 * @submit: start up to @n requests, in order; returns how many were taken (0 when the
 	 * queue is full). Validity was checked by the class. At most one doorbell.
 	 */
-	unsigned int (*submit)(struct ob_block *blk, unsigned int queue,
-			       struct ob_block_req **reqs, unsigned int n);
+	unsigned int (*submit)(struct ob_block *blk, unsigned int queue, struct ob_block_req **reqs,
+			       unsigned int n);
 
 	/** @complete: up to @n requests that have ended. Waits for nothing. At most one doorbell. */
 	unsigned int (*complete)(struct ob_block *blk, unsigned int queue,
@@ -161,8 +161,8 @@ void ob_block_stop(struct ob_block *blk);
 unsigned int ob_block_submit(struct ob_block *blk, unsigned int queue, struct ob_block_req **reqs,
 			     unsigned int n);
 /** ob_block_complete() - collect up to @n requests that have ended, in any order */
-unsigned int ob_block_complete(struct ob_block *blk, unsigned int queue,
-			       struct ob_block_req **reqs, unsigned int n);
+unsigned int ob_block_complete(struct ob_block *blk, unsigned int queue, struct ob_block_req **reqs,
+			       unsigned int n);
 
 /**
  * ob_block_rw() - one request, waited for; for tools, tests and drivers' own needs

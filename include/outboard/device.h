@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define ob_likely(x) __builtin_expect(!!(x), 1)
+#define ob_likely(x)   __builtin_expect(!!(x), 1)
 #define ob_unlikely(x) __builtin_expect(!!(x), 0)
 
 struct ob_device;

@@ -88,8 +88,7 @@ static inline ob_iova ob_dma_iova(const struct ob_dma *dma, const void *p)
  *
  * Return: the memory, or NULL when the arena is full.
  */
-void *ob_dma_alloc(struct ob_dma *dma, size_t size, size_t align, const char *label,
-		   ob_iova *iova);
+void *ob_dma_alloc(struct ob_dma *dma, size_t size, size_t align, const char *label, ob_iova *iova);
 
 /** ob_dma_free() - give memory of ob_dma_alloc() back; NULL is allowed */
 void ob_dma_free(struct ob_dma *dma, void *p);
@@ -131,8 +130,8 @@ struct ob_dma_mapping {
 };
 
 #define OB_STRINGIFY_(x) #x
-#define OB_STRINGIFY(x) OB_STRINGIFY_(x)
-#define OB_HERE __FILE__ ":" OB_STRINGIFY(__LINE__)
+#define OB_STRINGIFY(x)	 OB_STRINGIFY_(x)
+#define OB_HERE		 __FILE__ ":" OB_STRINGIFY(__LINE__)
 
 /**
  * ob_dma_map() - give a buffer of this process to the device

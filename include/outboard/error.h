@@ -40,12 +40,10 @@ int ob_error_set(struct ob_error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /** ob_error_why() - add the cause to a failure recorded by ob_error_set() */
-void ob_error_why(struct ob_error *err, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void ob_error_why(struct ob_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** ob_error_fix() - add the command or line that fixes it */
-void ob_error_fix(struct ob_error *err, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void ob_error_fix(struct ob_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /**
  * ob_error_text() - the whole failure as text of up to three lines

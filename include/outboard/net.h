@@ -19,7 +19,7 @@ enum ob_pkt_flags {
 	OB_PKT_CSUM_OK = 1 << 0,      /* rx: the device verified the checksums */
 	OB_PKT_CSUM_PARTIAL = 1 << 1, /* tx: fill in the checksum at csum_start + csum_offset */
 	OB_PKT_VLAN = 1 << 2,
-	OB_PKT_BAD = 1 << 3,	      /* rx: more segments than fit; drop */
+	OB_PKT_BAD = 1 << 3, /* rx: more segments than fit; drop */
 };
 
 enum ob_gso_type {
@@ -149,7 +149,7 @@ struct ob_net_stats {
 	uint64_t tx_packets, tx_bytes, tx_dropped, tx_errors;
 	uint64_t multicast, collisions;
 	uint64_t irqs, rx_polls, rx_empty_polls;
-	uint64_t doorbells;	/* tail register writes */
+	uint64_t doorbells;	     /* tail register writes */
 	uint64_t rx_bad_descriptors; /* what the device wrote and the driver refused */
 	uint64_t tx_bad_descriptors;
 };
@@ -225,12 +225,12 @@ struct ob_net_ops {
 	int (*set_mtu)(struct ob_net *net, unsigned int mtu);
 
 	/* the ethtool family */
-	void (*ring)(struct ob_net *net, struct ob_net_ring *ring);	       /* -g */
-	int (*registers)(struct ob_net *net, struct ob_net_value *v, unsigned int n);  /* -d */
-	int (*counters)(struct ob_net *net, struct ob_net_value *v, unsigned int n);   /* -S */
-	int (*self_test)(struct ob_net *net, struct ob_net_test *t, unsigned int n);   /* -t */
+	void (*ring)(struct ob_net *net, struct ob_net_ring *ring);			/* -g */
+	int (*registers)(struct ob_net *net, struct ob_net_value *v, unsigned int n);	/* -d */
+	int (*counters)(struct ob_net *net, struct ob_net_value *v, unsigned int n);	/* -S */
+	int (*self_test)(struct ob_net *net, struct ob_net_test *t, unsigned int n);	/* -t */
 	int (*eeprom)(struct ob_net *net, unsigned int off, void *buf, unsigned int n); /* -e */
-	int (*phy_read)(struct ob_net *net, unsigned int reg);			       /* MII */
+	int (*phy_read)(struct ob_net *net, unsigned int reg);				/* MII */
 	int (*phy_write)(struct ob_net *net, unsigned int reg, uint16_t val);
 };
 
