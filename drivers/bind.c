@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Brings a driver and a device together: finds the driver that matches, or takes the one that was
+ * asked for, and loads drivers from shared objects. Contract: include/outboard/driver.h.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <outboard/driver.h>
+
+#include "drivers/drivers.h"
+
+/* The symbol that a driver's shared object defines. */
+#define DRIVER_SYMBOL "outboard_driver"
+
+static bool driver_knows(const struct ob_driver *driver, const struct ob_device_info *info)
+{
+	for (const struct ob_pci_id *i = driver->ids; i->vendor || i->class_mask; i++) {
+		if (i->vendor != OB_PCI_ANY && i->vendor != info->vendor)
+			continue;
+		if (i->device != OB_PCI_ANY && i->device != info->device)
+			continue;
+		if ((info->class_code & i->class_mask) == i->class_code)
+			return true;
+	}
+	return false;
+}
+
+/* "edu, e1000, nvme", cut where the room ends */
+static void list_drivers(char *buf, size_t size)
+{
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (const struct ob_driver *const *d = ob_drivers(); *d && n < size; d++)
+		n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "", (*d)->name);
+}
+
+/* "1234:11e8 8086:100e", cut where the room ends */
+static void list_ids(const struct ob_driver *driver, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (const struct ob_pci_id *i = driver->ids; (i->vendor || i->class_mask) && n < size;
+	     i++) {
+		if (i->vendor == OB_PCI_ANY)
+			n += (size_t)snprintf(buf + n, size - n, "%sclass %06x", n ? ", " : "",
+					      i->class_code);
+		else
+			n += (size_t)snprintf(buf + n, size - n, "%s%04x:%04x", n ? ", " : "",
+					      i->vendor, i->device);
+	}
+}
+
+int ob_driver_bind(struct ob_device *dev, const struct ob_driver *driver,
+		   const struct ob_driver_config *config, struct ob_binding **bp,
+		   struct ob_error *err)
+{
+	const struct ob_device_info *info = ob_device_info(dev);
+	struct ob_error probe_err = {0};
+	char list[256];
+	struct ob_binding *b;
+	int rc;
+
+	if (ob_device_gone(dev))
+		return ob_error_set(err, -ENODEV, "%s is gone", info->name);
+	if (!driver) {
+		driver = ob_driver_match(info->vendor, info->device, info->class_code, NULL);
+		if (!driver) {
+			list_drivers(list, sizeof(list));
+			ob_error_set(err, -ENOENT,
+				     "no driver for %s (vendor %04x, device %04x, class %06x)",
+				     info->name, info->vendor, info->device, info->class_code);
+			ob_error_why(err, "the drivers are: %s", list);
+			ob_error_fix(err, "name one with --driver NAME, or a file with --driver "
+					  "./NAME.so");
+			return -ENOENT;
+		}
+	} else if (!driver_knows(driver, info)) {
+		/* Its registers would be poked at random: never, whoever asked for it. */
+		list_ids(driver, list, sizeof(list));
+		ob_error_set(err, -ENODEV,
+			     "driver %s does not drive %s (vendor %04x, device %04x, class %06x)",
+			     driver->name, info->name, info->vendor, info->device,
+			     info->class_code);
+		ob_error_why(err, "it drives: %s", list);
+		driver = ob_driver_match(info->vendor, info->device, info->class_code, NULL);
+		if (driver)
+			ob_error_fix(err, "--driver %s", driver->name);
+		return -ENODEV;
+	}
+
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return ob_error_set(err, -ENOMEM, "no memory to bind %s", info->name);
+	b->driver = driver;
+	b->dev = dev;
+	if (config)
+		b->config = *config;
+	rc = driver->probe(b, &probe_err);
+	if (rc) {
+		/* A driver may fail without a word; its caller still learns who and where. */
+		if (!probe_err.code)
+			ob_error_set(&probe_err, rc, "driver %s failed on %s: %s", driver->name,
+				     info->name, strerror(-rc));
+		if (err)
+			*err = probe_err;
+		free(b);
+		return rc;
+	}
+	*bp = b;
+	return 0;
+}
+
+void ob_driver_unbind(struct ob_binding *b)
+{
+	if (!b)
+		return;
+	/* remove() stops what runs: the class's own stop would need to know whether it was started. */
+	b->driver->remove(b);
+	free(b);
+}
+
+int ob_driver_load(const char *path, const struct ob_driver **driver, struct ob_error *err)
+{
+	const struct ob_driver *d;
+	struct stat st;
+	void *so;
+
+	/* Without a slash dlopen() would search the system's library folders. */
+	if (!strchr(path, '/')) {
+		ob_error_set(err, -EINVAL, "\"%s\" is not the path of a driver", path);
+		ob_error_why(err, "a path contains a '/'");
+		ob_error_fix(err, "./%s", path);
+		return -EINVAL;
+	}
+	if (stat(path, &st) || access(path, R_OK)) {
+		int rc = -errno;
+
+		return ob_error_set(err, rc, "cannot read driver %s: %s", path, strerror(-rc));
+	}
+	if (!S_ISREG(st.st_mode))
+		return ob_error_set(err, -EINVAL, "driver %s is not a file", path);
+
+	/* NOW: a symbol that the library lacks shows here, not in the middle of a transfer. */
+	so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!so) {
+		ob_error_set(err, -ENOEXEC, "cannot load driver %s", path);
+		ob_error_why(err, "%s", dlerror());
+		ob_error_fix(err, "cc -shared -fPIC $(pkg-config --cflags outboard) -o %s ...",
+			     path);
+		return -ENOEXEC;
+	}
+	d = dlsym(so, DRIVER_SYMBOL);
+	if (!d) {
+		ob_error_set(err, -ENOEXEC, "%s is no Outboard driver", path);
+		ob_error_why(err, "it does not define the symbol " DRIVER_SYMBOL);
+		ob_error_fix(err, "const struct ob_driver " DRIVER_SYMBOL " = { .name = ... };");
+		goto close;
+	}
+	if (!d->name || !d->ids || !d->probe || !d->remove) {
+		ob_error_set(err, -ENOEXEC, "driver %s is incomplete", path);
+		ob_error_why(err, DRIVER_SYMBOL " lacks .%s",
+			     !d->name	 ? "name"
+			     : !d->ids	 ? "ids"
+			     : !d->probe ? "probe"
+					 : "remove");
+		goto close;
+	}
+	*driver = d;
+	return 0;
+
+close:
+	dlclose(so);
+	return -ENOEXEC;
+}
