@@ -79,6 +79,7 @@ enum ob_dma_prot {
 
 enum {
 	OB_IRQ_VECTORS = 64,
+	OB_PORT_RANGES = 4,
 };
 
 struct ob_access_ops;
@@ -107,6 +108,8 @@ struct ob_device {
 	void *log_arg;
 	void *sync; /* the core's lock */
 	int claim_fd;
+	struct ob_bar ports[OB_PORT_RANGES]; /* a wrapper's hold on its lower's claimed ports */
+	unsigned int nr_ports;
 };
 
 /**
@@ -207,6 +210,11 @@ struct ob_wrapper_ops {
 	const char *summary;
 	int (*wrap)(struct ob_spec_part *part, struct ob_device *dev, struct ob_error *err);
 };
+
+/** ob_backends() - all backends of this build, ended by NULL; for lists and help */
+const struct ob_access_ops *const *ob_backends(void);
+/** ob_wrappers() - all wrappers of this build, ended by NULL */
+const struct ob_wrapper_ops *const *ob_wrappers(void);
 
 /** ob_device_set_gone() - a backend saw its device vanish: wakes every waiter, once */
 void ob_device_set_gone(struct ob_device *dev);

@@ -63,7 +63,7 @@ struct ob_device_info {
 
 /**
  * ob_device_open() - claim a device
- * @spec: e.g. "qemu:nvme,file=disk.img"; see outboard-spec(7) and ob_spec_help()
+ * @spec: e.g. "qemu:nvme,file=disk.img"; see outboard-spec(7)
  * @dev: set on success
  * @err: told why not, or NULL
  *

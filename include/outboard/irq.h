@@ -87,8 +87,9 @@ int ob_irq_unmask(struct ob_irq *irq);
  * @signo: e.g. SIGIO or a real-time signal; 0 ends it
  * @tid: thread of this process that gets it (gettid()); si_fd is the vector's descriptor
  *
- * eventfds have no O_ASYNC of their own, so a thread of the library waits and signals; it takes the
- * events (reads the descriptor), the signal's si_value.sival_int carries their number.
+ * eventfds have no O_ASYNC of their own, so a thread of the library waits, takes the events (reads the
+ * descriptor) and signals. As with O_ASYNC one signal may stand for several interrupts; real-time signals
+ * are queued. An INTx vector, and one with OB_IRQ_MASK_UNTIL_SERVED, stays masked until ob_irq_unmask().
  *
  * Return: 0; -EBUSY while a thread serves the vector; another negative errno value.
  */

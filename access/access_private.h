@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of access/ share: the lists of backends and wrappers, and the core's calls. */
+#ifndef ACCESS_ACCESS_PRIVATE_H
+#define ACCESS_ACCESS_PRIVATE_H
+
+#include <outboard/access.h>
+
+extern const struct ob_access_ops ob_access_qemu;
+extern const struct ob_wrapper_ops ob_wrapper_fault;
+
+/* Add to a counter of struct ob_access_stats; exact, because several threads may count. */
+static inline void ob_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+/**
+ * ob_lower_bar() - for a wrapper: the same range of the device below
+ * @bar: of the wrapper's device
+ */
+const struct ob_bar *ob_lower_bar(const struct ob_bar *bar);
+
+/* Vectors of a device that closes or vanishes (irq.c). */
+void ob_irq_wake_all(struct ob_device *dev);
+void ob_irq_close_all(struct ob_device *dev);
+
+#endif
