@@ -180,6 +180,17 @@ int ob_dma_map_sg_at(struct ob_dma *dma, const struct iovec *iov, unsigned int n
 void ob_dma_unmap_sg(struct ob_dma_mapping *maps, unsigned int n);
 
 /**
+ * ob_dma_forget() - memory outside of the arena is about to go away (munmap, free)
+ *
+ * The cache of IOMMU mappings knows memory by its address. Memory that was given to ob_dma_map(), and
+ * other memory at the same address later, would be taken for the same: call this before the first
+ * goes. Not needed for arena memory, nor under OB_DMA_STRICT, which keeps no unused mapping.
+ *
+ * Return: 0; -EBUSY when a mapping of it is still in use.
+ */
+int ob_dma_forget(struct ob_dma *dma, void *buf, size_t len);
+
+/**
  * ob_dma_set_mask() - how many address bits the device can drive
  * @bits: 16 to 64; 32 for bus-master IDE, 64 for NVMe. Default 64
  *
@@ -227,7 +238,8 @@ unsigned int ob_dma_debug_reports(const struct ob_dma *dma);
 
 /**
  * ob_dma_for_each() - walk the consistent allocations
- * @fn: called with label, memory, size; a non-zero return ends the walk and is returned
+ * @fn: called with label, memory, size; a non-zero return ends the walk and is returned. Must not
+ *	allocate or free
  */
 int ob_dma_for_each(struct ob_dma *dma,
 		    int (*fn)(void *arg, const char *label, void *p, size_t size), void *arg);
