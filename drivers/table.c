@@ -7,6 +7,8 @@
 #include "drivers/drivers.h"
 
 static const struct ob_driver *const drivers[] = {
+	&ob_driver_edu,
+	&ob_driver_beep,
 	NULL,
 };
 
