@@ -143,7 +143,12 @@ struct ob_block {
 	char serial[32];
 	struct ob_block_limits limits;
 	int irq_fd[OB_BLOCK_QUEUES];
-	uint64_t bounced; /* the class's */
+
+	/* the class's; zeroed by the driver before its first start */
+	uint64_t bounced;
+	void *class_priv;			     /* from start to stop */
+	struct ob_block_req *ended[OB_BLOCK_QUEUES]; /* ended without the driver, to be collected */
+	struct ob_block_stats past;		     /* of earlier starts */
 };
 
 int ob_block_start(struct ob_block *blk, struct ob_error *err);
