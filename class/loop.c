@@ -459,6 +459,8 @@ static unsigned int after_nothing(struct ob_loop *loop, int limit_ms)
 	unsigned int work;
 	bool woken;
 
+	if (atomic_load_explicit(&loop->stop, memory_order_relaxed))
+		return 0;
 	loop->busy_rounds = 0;
 	loop->empty_rounds++;
 	if (!loop->idle_since)
