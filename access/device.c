@@ -81,8 +81,8 @@ static const struct ob_access_ops *find_backend(const struct ob_spec *spec, stru
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
 			 backends[i]->name);
 	}
-	ob_error_set(err, -EINVAL, "device specification '%s': there is no backend '%s'", spec->text,
-		     spec->backend);
+	ob_error_set(err, -EINVAL, "device specification '%s': there is no backend '%s'",
+		     spec->text, spec->backend);
 	ob_error_fix(err, "backends of this build: %s", list);
 	return NULL;
 }
@@ -98,8 +98,8 @@ static const struct ob_wrapper_ops *find_wrapper(const struct ob_spec *spec, con
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
 			 wrappers[i]->name);
 	}
-	ob_error_set(err, -EINVAL, "device specification '%s': there is no wrapper '%s'", spec->text,
-		     name);
+	ob_error_set(err, -EINVAL, "device specification '%s': there is no wrapper '%s'",
+		     spec->text, name);
 	ob_error_fix(err, "wrappers of this build: %s", list);
 	return NULL;
 }
@@ -144,8 +144,8 @@ static void device_free(struct ob_device *dev)
 }
 
 /* Put one wrapper around *dev. */
-static int wrap(const struct ob_wrapper_ops *ops, struct ob_spec_part *part,
-		struct ob_device **dev, struct ob_error *err)
+static int wrap(const struct ob_wrapper_ops *ops, struct ob_spec_part *part, struct ob_device **dev,
+		struct ob_error *err)
 {
 	struct ob_device *upper = device_alloc(), *lower = *dev;
 	int ret;
@@ -179,7 +179,7 @@ static int open_group(struct ob_spec *specs, unsigned int n, struct ob_device **
 		      struct ob_error *err)
 {
 	const struct ob_access_ops *ops = find_backend(&specs[0], err);
-	struct ob_spec *group[OB_SPEC_OPTIONS];
+	struct ob_spec *group[OB_SPEC_OPTIONS] = {NULL};
 	struct ob_device *opened[OB_SPEC_OPTIONS] = {NULL};
 	unsigned int i, w;
 	int ret = -ENOMEM;

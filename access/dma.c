@@ -207,6 +207,7 @@ static int move_arena(struct dma_space *s, uint64_t last, struct ob_error *err)
 	if (ret)
 		goto back;
 	s->arena_iova = r;
+	s->arena.bias = s->dma.iova;
 	dma_ranges_free(&s->iovas, old);
 	return 0;
 
@@ -414,6 +415,7 @@ int ob_dma_create(struct ob_device *dev, const struct ob_dma_window *window, str
 	ret = dma_ranges_init(&s->arena, 0, window->size);
 	if (!ret)
 		ret = init_pages(s);
+	s->arena.bias = s->dma.iova;
 	if (ret) {
 		ob_error_set(err, ret, "%s: no memory for the DMA arena's bookkeeping",
 			     dev->info.name);

@@ -33,11 +33,13 @@ struct dma_range {
  * struct dma_ranges - an address range and its pieces
  * @bin: free pieces by the logarithm of their size
  * @high: end of the highest piece that was ever used
+ * @bias: alignment is that of address + bias
  */
 struct dma_ranges {
 	struct dma_range *first;
 	struct dma_range *bin[DMA_RANGE_BINS];
 	uint64_t high;
+	uint64_t bias;
 };
 
 int dma_ranges_init(struct dma_ranges *r, uint64_t start, uint64_t size);

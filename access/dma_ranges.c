@@ -137,7 +137,7 @@ struct dma_range *dma_ranges_alloc(struct dma_ranges *r, uint64_t size, uint64_t
 		struct dma_range *p;
 
 		for (p = r->bin[bin]; p; p = p->bin_next) {
-			uint64_t pad = -p->start & (align - 1);
+			uint64_t pad = -(p->start + r->bias) & (align - 1);
 			uint64_t start = p->start + pad;
 
 			if (pad >= p->size || size > p->size - pad)

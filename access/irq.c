@@ -43,7 +43,8 @@ unsigned int ob_irq_count(struct ob_device *dev, enum ob_irq_kind kind)
 {
 	if (ob_device_gone(dev))
 		return 0;
-	return dev->ops->irq_count ? dev->ops->irq_count(dev, kind) : ob_irq_count(dev->lower, kind);
+	return dev->ops->irq_count ? dev->ops->irq_count(dev, kind)
+				   : ob_irq_count(dev->lower, kind);
 }
 
 static int enable_locked(struct ob_device *dev, enum ob_irq_kind kind, unsigned int n,
@@ -83,7 +84,8 @@ int ob_irq_enable(struct ob_device *dev, enum ob_irq_kind kind, unsigned int n,
 		return ob_error_set(err, -EOPNOTSUPP, "%s has no %s interrupts", dev->info.name,
 				    ob_irq_kind_name(kind));
 	if (!n || n > max || (kind == OB_IRQ_MSI && (n & (n - 1))))
-		return ob_error_set(err, -EINVAL, "%s: %u %s vectors are not possible, up to %u%s are",
+		return ob_error_set(err, -EINVAL,
+				    "%s: %u %s vectors are not possible, up to %u%s are",
 				    dev->info.name, n, ob_irq_kind_name(kind), max,
 				    kind == OB_IRQ_MSI ? ", a power of two," : "");
 	pthread_mutex_lock(dev->sync);
@@ -354,11 +356,13 @@ static int start_thread(struct ob_irq *irq, int priority, struct ob_error *err)
 	ret = pthread_create(&irq->thread, &attr, serve, irq);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (ret) {
-		ob_error_set(err, -ret, "%s: cannot start the thread of vector %u%s", name, irq->vec,
-			     priority ? " with real-time priority" : "");
+		ob_error_set(err, -ret, "%s: cannot start the thread of vector %u%s", name,
+			     irq->vec, priority ? " with real-time priority" : "");
 		if (ret == EPERM)
-			ob_error_fix(err, "raise RLIMIT_RTPRIO (`ulimit -r %d`) or give the program "
-					  "CAP_SYS_NICE", priority);
+			ob_error_fix(err,
+				     "raise RLIMIT_RTPRIO (`ulimit -r %d`) or give the program "
+				     "CAP_SYS_NICE",
+				     priority);
 	}
 out:
 	pthread_attr_destroy(&attr);

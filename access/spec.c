@@ -36,8 +36,7 @@ static int check_name(const char *name, const char *what, const char *text, stru
 /*
  * Split "key=value,key=value" in place; "first" tells that the part's name stands in front.
  */
-static int split_options(char *p, struct ob_spec_part *part, const char *text,
-			 struct ob_error *err)
+static int split_options(char *p, struct ob_spec_part *part, const char *text, struct ob_error *err)
 {
 	while (p) {
 		struct ob_spec_option *opt;

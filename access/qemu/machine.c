@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Starting, watching and ending QEMU. One thread per QEMU does all three: it forks (PR_SET_PDEATHSIG
+ * follows the thread that forked, so it must live as long as QEMU), sleeps on the pidfd, on QEMU's
+ * stderr and, while an INTx line is in use, on the qtest socket.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "access/access_private.h"
+#include "access/qemu/machine.h"
+
+#define FIRMWARE_SIZE 65536
+#define RESET_VECTOR  0xfff0 /* of a 64 KiB image below 4 GiB (SDM 3A, 9.1.4) */
+
+/* ---- command line -------------------------------------------------------------------- */
+
+void qemu_arg(struct qemu_args *args, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	if (args->failed)
+		return;
+	if (args->argc + 2 > args->room) {
+		unsigned int room = args->room ? args->room * 2 : 64;
+		char **argv = realloc(args->argv, room * sizeof(*argv));
+
+		if (!argv) {
+			args->failed = true;
+			return;
+		}
+		args->argv = argv;
+		args->room = room;
+	}
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		args->failed = true;
+	else
+		args->argv[args->argc++] = text;
+	va_end(ap);
+	args->argv[args->argc] = NULL;
+}
+
+int qemu_arg_fd(struct qemu_args *args, int fd)
+{
+	if (args->nr_fds == QEMU_FILES || fd < 0) {
+		args->failed = true;
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	args->fd[args->nr_fds] = fd;
+	return 3 + (int)args->nr_fds++;
+}
+
+void qemu_args_free(struct qemu_args *args)
+{
+	for (unsigned int i = 0; i < args->argc; i++)
+		free(args->argv[i]);
+	free(args->argv);
+	for (unsigned int i = 0; i < args->nr_fds; i++)
+		close(args->fd[i]);
+	memset(args, 0, sizeof(*args));
+}
+
+/* ---- the child ------------------------------------------------------------------------ */
+
+struct start {
+	struct qemu_machine *m;
+	struct qemu_args *args;
+	pid_t parent;
+	int stderr_w;
+	int error;
+	sem_t done;
+};
+
+/* Between fork and exec in a threaded process: async-signal-safe calls only (fork(2)). */
+static void child(struct start *s)
+{
+	const struct rlimit no_core = {0, 0};
+	unsigned int n = s->args->nr_fds;
+	int high[QEMU_FILES], err_fd, null;
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != s->parent)
+		_exit(126); /* it died before the line above */
+	setpgid(0, 0);	    /* Ctrl-C on the terminal is for us; we end QEMU in order */
+	sigemptyset(&none); /* the forking thread has all of them blocked */
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setrlimit(RLIMIT_CORE, &no_core);
+	for (unsigned int i = 0; i < n; i++)
+		high[i] = fcntl(s->args->fd[i], F_DUPFD, 64);
+	err_fd = fcntl(s->stderr_w, F_DUPFD, 64);
+	null = open("/dev/null", O_RDWR);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(err_fd, 2);
+	for (unsigned int i = 0; i < n; i++)
+		dup2(high[i], 3 + (int)i);
+	syscall(SYS_close_range, 3 + n, ~0u, 0);
+	execvp(s->args->argv[0], s->args->argv);
+	_exit(127);
+}
+
+static void keep_stderr(struct qemu_machine *m)
+{
+	char buf[512];
+	ssize_t n;
+
+	while ((n = read(m->stderr_fd, buf, sizeof(buf))) > 0) {
+		size_t len = (size_t)n;
+
+		pthread_mutex_lock(&m->lock);
+		if (m->said_len + len > sizeof(m->said)) {
+			size_t drop = m->said_len + len - sizeof(m->said);
+
+			memmove(m->said, m->said + drop, m->said_len - drop);
+			m->said_len -= drop;
+		}
+		memcpy(m->said + m->said_len, buf, len);
+		m->said_len += len;
+		pthread_mutex_unlock(&m->lock);
+	}
+}
+
+void qemu_machine_said(struct qemu_machine *m, char *buf, size_t size)
+{
+	size_t start;
+
+	pthread_mutex_lock(&m->lock);
+	start = m->said_len > size - 1 ? m->said_len - (size - 1) : 0;
+	memcpy(buf, m->said + start, m->said_len - start);
+	buf[m->said_len - start] = '\0';
+	pthread_mutex_unlock(&m->lock);
+	for (char *p = buf; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = p[1] ? ' ' : '\0';
+}
+
+/* QEMU has ended, whoever wanted it. */
+static void reap(struct qemu_machine *m)
+{
+	char said[200];
+	int status = 0;
+
+	waitpid(m->pid, &status, 0);
+	keep_stderr(m);
+	pthread_mutex_lock(&m->lock);
+	m->exit_status = status;
+	m->ended = true;
+	pthread_mutex_unlock(&m->lock);
+	qtest_kill(&m->qt);
+	if (__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE))
+		return;
+	qemu_machine_said(m, said, sizeof(said));
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < m->nr_devices; i++) {
+		struct qemu_device *qd = m->devices[i];
+
+		if (!qd || !qd->dev)
+			continue;
+		if (WIFSIGNALED(status))
+			ob_device_log(qd->dev, OB_LOG_ERROR, "QEMU (pid %d) was ended by signal %d",
+				      m->pid, WTERMSIG(status));
+		else
+			ob_device_log(qd->dev, OB_LOG_ERROR, "QEMU (pid %d) exited with %d%s%s",
+				      m->pid, WEXITSTATUS(status), said[0] ? ": " : "", said);
+		ob_device_set_gone(qd->dev);
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void watch(struct qemu_machine *m)
+{
+	struct epoll_event ev[4];
+
+	for (;;) {
+		int n = epoll_wait(m->epoll_fd, ev, 4, -1);
+
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.ptr == &m->stderr_fd) {
+				keep_stderr(m);
+				if (ev[i].events & EPOLLHUP)
+					epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->stderr_fd, NULL);
+			} else if (ev[i].data.ptr == &m->qt) {
+				/* A dead socket stays readable; the pidfd tells the rest. */
+				if (qtest_pump(&m->qt))
+					epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->qt.fd, NULL);
+			} else if (ev[i].data.ptr == &m->pidfd) {
+				reap(m);
+				return;
+			}
+		}
+	}
+}
+
+static void *thread_main(void *arg)
+{
+	struct start *s = arg;
+	struct qemu_machine *m = s->m;
+
+	m->pid = fork();
+	if (!m->pid)
+		child(s);
+	s->error = m->pid < 0 ? errno : 0;
+	if (!s->error) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &m->pidfd};
+
+		m->pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0);
+		if (m->pidfd < 0) {
+			s->error = errno;
+			kill(m->pid, SIGKILL);
+			waitpid(m->pid, NULL, 0);
+			m->ended = true;
+		} else {
+			epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->pidfd, &ev);
+		}
+	}
+	if (s->error) {
+		sem_post(&s->done);
+		return NULL;
+	}
+	sem_post(&s->done); /* "s" is not valid any more */
+	watch(m);
+	return NULL;
+}
+
+/* ---- start ------------------------------------------------------------------------------ */
+
+static int sealed_memfd(const char *name, uint64_t size, void **map)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	/* QEMU must not shrink it under us: that would be SIGBUS here. */
+	if (ftruncate(fd, (off_t)size) || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	if (map) {
+		*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (*map == MAP_FAILED) {
+			ret = -errno;
+			close(fd);
+			return ret;
+		}
+	}
+	return fd;
+}
+
+/* A processor that halts with interrupts off, for ever: we only want the devices. */
+static int firmware(void)
+{
+	static const uint8_t park[] = {0xfa, 0xf4, 0xeb, 0xfd}; /* cli; 1: hlt; jmp 1b */
+	void *map;
+	int fd = sealed_memfd("outboard-firmware", FIRMWARE_SIZE, &map);
+
+	if (fd < 0)
+		return fd;
+	memset(map, 0xf4, FIRMWARE_SIZE);
+	memcpy((char *)map + RESET_VECTOR, park, sizeof(park));
+	munmap(map, FIRMWARE_SIZE);
+	return fd;
+}
+
+static int send_ivshmem(int sock, int64_t val, int fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = &val, .iov_len = sizeof(val)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		struct cmsghdr *cmsg;
+
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL) == sizeof(val) ? 0 : -errno;
+}
+
+/*
+ * Play the ivshmem server (QEMU, docs/specs/ivshmem-spec.txt): version 0, QEMU's own number, the shared
+ * memory, then our eventfds as peer 0, then QEMU's own vectors, which must come last. We must be peer 0
+ * because MSI data has 16 bits and the doorbell takes the peer from the upper 16.
+ */
+static int ivshmem_handshake(struct qemu_machine *m, int sock)
+{
+	int shm = sealed_memfd("outboard-ivshmem", 4096, NULL);
+	int own = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int ret = shm < 0 || own < 0 ? -ENFILE : 0;
+
+	ret = ret ? ret : send_ivshmem(sock, 0, -1);
+	ret = ret ? ret : send_ivshmem(sock, 1, -1);
+	ret = ret ? ret : send_ivshmem(sock, -1, shm);
+	for (unsigned int i = 0; !ret && i < OB_IRQ_VECTORS; i++)
+		ret = send_ivshmem(sock, 0, m->vector_fd[i]);
+	for (unsigned int i = 0; !ret && i < OB_IRQ_VECTORS; i++)
+		ret = send_ivshmem(sock, 1, own);
+	if (shm >= 0)
+		close(shm);
+	if (own >= 0)
+		close(own);
+	return ret;
+}
+
+static int open_files(struct qemu_machine *m, int qtest_pair[2], int ivshmem_pair[2],
+		      int stderr_pipe[2])
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	void *ram;
+
+	m->ram_fd = sealed_memfd("outboard-ram", m->ram_size, &ram);
+	if (m->ram_fd < 0)
+		return m->ram_fd;
+	m->ram = ram;
+	for (unsigned int i = 0; i < OB_IRQ_VECTORS; i++) {
+		m->vector_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (m->vector_fd[i] < 0)
+			return -errno;
+	}
+	m->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (m->epoll_fd < 0 || pipe2(stderr_pipe, O_CLOEXEC | O_NONBLOCK) ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qtest_pair) ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ivshmem_pair))
+		return -errno;
+	/* QEMU's end of the pipe blocks, as a program expects of its stderr. */
+	fcntl(stderr_pipe[1], F_SETFL, 0);
+	m->stderr_fd = stderr_pipe[0];
+	ev.data.ptr = &m->stderr_fd;
+	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->stderr_fd, &ev);
+	qtest_open(&m->qt, qtest_pair[0], 1000);
+	m->qt.watch_fd = m->epoll_fd;
+	m->qt.irq = qemu_line;
+	m->qt.irq_arg = m;
+	ev.events = 0;
+	ev.data.ptr = &m->qt;
+	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->qt.fd, &ev);
+	return ivshmem_handshake(m, ivshmem_pair[0]);
+}
+
+static int no_qemu(struct ob_error *err, const char *name, const char *binary, int code)
+{
+	ob_error_set(err, code, "%s: QEMU ('%s') cannot be started", name, binary);
+	ob_error_why(err, "there is no such program that can be run");
+	ob_error_fix(err, "apt-get install qemu-system-x86 (or name it with qemu=PATH)");
+	return code;
+}
+
+/* The first answer: QEMU is up and has made all devices, or has ended and said why. */
+static int first_answer(struct qemu_machine *m, const char *name, const char *binary,
+			struct ob_error *err)
+{
+	char said[400];
+
+	m->qt.answer_ms = 60000; /* a loaded machine under a checker starts slowly */
+	if (!qtest_command(&m->qt, "endianness"))
+		return 0;
+	if (!m->ended) {
+		struct pollfd pfd = {.fd = m->pidfd, .events = POLLIN};
+
+		poll(&pfd, 1, 2000);
+	}
+	__atomic_store_n(&m->closing, true, __ATOMIC_RELEASE);
+	kill(m->pid, SIGKILL);
+	pthread_join(m->thread, NULL);
+	m->thread_runs = false;
+	if (WIFEXITED(m->exit_status) && WEXITSTATUS(m->exit_status) == 127)
+		return no_qemu(err, name, binary, -ENOENT);
+	qemu_machine_said(m, said, sizeof(said));
+	ob_error_set(err, -ENODEV, "%s: QEMU refused to start", name);
+	ob_error_why(err, "%s", said[0] ? said : m->qt.fail);
+	return -ENODEV;
+}
+
+int qemu_machine_start(struct qemu_machine *m, struct qemu_args *args, unsigned int answer_ms,
+		       const char *name, struct ob_error *err)
+{
+	int qtest_pair[2] = {-1, -1}, ivshmem_pair[2] = {-1, -1}, stderr_pipe[2] = {-1, -1};
+	struct start s = {.m = m, .args = args, .parent = getpid()};
+	sigset_t all, old;
+	int ret;
+
+	ret = open_files(m, qtest_pair, ivshmem_pair, stderr_pipe);
+	if (ret) {
+		ob_error_set(err, ret, "%s: cannot set up a machine of %llu MiB: %s", name,
+			     (unsigned long long)(m->ram_size >> 20), strerror(-ret));
+		goto out;
+	}
+	/* The order is that of the numbers in qemu_base_args(): 3, 4, 5, 6. */
+	args->fd[0] = qtest_pair[1];
+	args->fd[1] = fcntl(m->ram_fd, F_DUPFD_CLOEXEC, 3);
+	args->fd[2] = ivshmem_pair[1];
+	args->fd[3] = firmware();
+	qtest_pair[1] = ivshmem_pair[1] = -1;
+	s.stderr_w = stderr_pipe[1];
+	if (args->failed || args->fd[1] < 0 || args->fd[3] < 0) {
+		ret = ob_error_set(err, -ENOMEM, "%s: out of memory or descriptors", name);
+		goto out;
+	}
+	sem_init(&s.done, 0, 0);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	ret = -pthread_create(&m->thread, NULL, thread_main, &s);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret) {
+		ob_error_set(err, ret, "%s: cannot start a thread", name);
+		goto out;
+	}
+	m->thread_runs = true;
+	while (sem_wait(&s.done))
+		continue;
+	sem_destroy(&s.done);
+	if (s.error) {
+		ret = ob_error_set(err, -s.error, "%s: cannot start a process: %s", name,
+				   strerror(s.error));
+		goto out;
+	}
+	/* QEMU has its own copies; ours would hide its death. */
+	for (unsigned int i = 0; i < args->nr_fds; i++)
+		close(args->fd[i]);
+	args->nr_fds = 0;
+	close(stderr_pipe[1]);
+	stderr_pipe[1] = -1;
+	/* It must not see the end of the handshake's socket before it has read all of it. */
+	m->handshake_fd = ivshmem_pair[0];
+	ivshmem_pair[0] = -1;
+	ret = first_answer(m, name, args->argv[0], err);
+	m->qt.answer_ms = answer_ms;
+out:
+	if (qtest_pair[1] >= 0)
+		close(qtest_pair[1]);
+	if (ivshmem_pair[0] >= 0)
+		close(ivshmem_pair[0]);
+	if (ivshmem_pair[1] >= 0)
+		close(ivshmem_pair[1]);
+	if (stderr_pipe[1] >= 0)
+		close(stderr_pipe[1]);
+	return ret;
+}
+
+/* ---- end ------------------------------------------------------------------------------- */
+
+void qemu_machine_stop(struct qemu_machine *m)
+{
+	__atomic_store_n(&m->closing, true, __ATOMIC_RELEASE);
+	if (m->thread_runs) {
+		struct pollfd pfd = {.fd = m->pidfd, .events = POLLIN};
+
+		if (!m->ended && m->pidfd >= 0) {
+			kill(m->pid, SIGTERM);
+			/* It flushes and closes its images; 5 s are for a slow disk. */
+			if (poll(&pfd, 1, 5000) <= 0)
+				kill(m->pid, SIGKILL);
+		}
+		pthread_join(m->thread, NULL);
+	}
+	vtd_stop(&m->vtd);
+	if (m->qt.answer_ms)
+		qtest_close(&m->qt);
+	for (unsigned int i = 0; i < OB_IRQ_VECTORS; i++)
+		if (m->vector_fd[i] >= 0)
+			close(m->vector_fd[i]);
+	if (m->epoll_fd >= 0)
+		close(m->epoll_fd);
+	if (m->handshake_fd >= 0)
+		close(m->handshake_fd);
+	if (m->stderr_fd >= 0)
+		close(m->stderr_fd);
+	if (m->pidfd >= 0)
+		close(m->pidfd);
+	if (m->ram)
+		munmap(m->ram, m->ram_size);
+	if (m->ram_fd >= 0)
+		close(m->ram_fd);
+	pthread_mutex_destroy(&m->lock);
+	pthread_mutex_destroy(&m->intx_lock);
+	free(m);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One QEMU process whose processor is parked and whose PCI devices we drive: memory map, interrupts
+ * and IOMMU of the machine.
+ */
+#ifndef ACCESS_QEMU_MACHINE_H
+#define ACCESS_QEMU_MACHINE_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include <outboard/access.h>
+
+#include "access/qemu/qtest.h"
+#include "access/qemu/vtd.h"
+
+enum {
+	QEMU_DEVICES = 20, /* slots 4 to 23, whose INTx routing is known (see machine.c) */
+	QEMU_FILES = 16,   /* descriptors given to QEMU besides our own */
+	QEMU_CLAIMS = 8,
+	QEMU_GSIS = 24, /* inputs of the IOAPIC */
+};
+
+/*
+ * The machine's physical address space. RAM is our memfd: below 2 GiB physical address X is offset X.
+ * 0xa0000-0xfffff is the VGA hole and the firmware's shadow, so the first MiB is not used.
+ */
+#define QEMU_RAM_PARKING     0x100000ull /* pages to which masked MSIs go */
+#define QEMU_RAM_TABLES	     0x200000ull /* VT-d root, context and page tables */
+#define QEMU_RAM_TABLES_SIZE 0x400000ull
+#define QEMU_RAM_ARENAS	     0x800000ull
+#define QEMU_RAM_MAX	     0x70000000ull /* q35 keeps RAM below 2 GiB contiguous */
+#define QEMU_ECAM	     0xb0000000ull /* 256 MiB window, q35's MMCONFIG */
+#define QEMU_MMIO	     0xc0000000ull
+#define QEMU_MMIO_END	     0xfe000000ull
+#define QEMU_IO		     0xc000u
+#define QEMU_VTD	     0xfed90000ull
+
+/* The command line of a QEMU, and the descriptors that it inherits. */
+struct qemu_args {
+	char **argv;
+	unsigned int argc, room;
+	int fd[QEMU_FILES];
+	unsigned int nr_fds;
+	bool failed; /* out of memory on the way */
+};
+
+void qemu_arg(struct qemu_args *args, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** qemu_arg_fd() - the number that @fd (taken over) will have in QEMU, or -1 */
+int qemu_arg_fd(struct qemu_args *args, int fd);
+void qemu_args_free(struct qemu_args *args);
+
+struct qemu_machine;
+
+/* The qemu backend's part of a device. */
+struct qemu_device {
+	struct qemu_machine *machine;
+	struct ob_device *dev;
+	unsigned int slot;
+	unsigned int index;
+	bool behind_bridge;
+	unsigned int bridge_bdf; /* bus << 8 | dev << 3 | fn, as is bdf */
+	unsigned int bdf;
+	unsigned int gsi[2];
+	unsigned int nr_intx;
+	bool no_function; /* legacy ports only */
+	uint64_t arena_off, arena_size;
+	struct vtd_domain *domain;
+	unsigned int msi, msix; /* capabilities, 0 for none */
+	uint32_t bar_saved[OB_BAR_COUNT];
+	uint64_t msix_table;
+	unsigned int msix_entries;
+	/* vectors */
+	unsigned int first; /* of the machine's doorbell vectors */
+	unsigned int taken; /* how many; 0 for none */
+	enum ob_irq_kind kind;
+	bool intx_masked[2];
+	bool parked[OB_IRQ_VECTORS]; /* MSI without a mask bit: message goes to the parking page */
+	int intx_fd[2];
+	int claim[QEMU_CLAIMS];
+	unsigned int nr_claims;
+	struct ob_fault faults[16];
+	unsigned int nr_faults;
+};
+
+/**
+ * struct qemu_machine - one QEMU
+ * @lock: slots, vectors and faults
+ * @intx_lock: level and masks of the INTx lines; taken with qt.lock held
+ */
+struct qemu_machine {
+	struct qtest qt;
+	pthread_mutex_t lock;
+	pthread_mutex_t intx_lock;
+	unsigned int users;
+
+	char *ram;
+	uint64_t ram_size;
+	int ram_fd;
+
+	pid_t pid;
+	int pidfd;
+	pthread_t thread;
+	bool thread_runs;
+	int epoll_fd, stderr_fd, handshake_fd;
+	char said[2048]; /* the end of what QEMU wrote to stderr */
+	size_t said_len;
+	bool closing;
+	int exit_status;
+	bool ended;
+
+	uint64_t mmio_next;
+	uint32_t io_next;
+	unsigned int bus_next;
+
+	bool level[QEMU_GSIS];
+	int vector_fd[OB_IRQ_VECTORS];
+	bool vector_used[OB_IRQ_VECTORS];
+	uint64_t doorbell;
+
+	bool iommu;
+	struct vtd vtd;
+
+	struct qemu_device *devices[QEMU_DEVICES];
+	unsigned int nr_devices;
+};
+
+/** qemu_machine_start() - start QEMU and wait until it answers; @args is used up */
+int qemu_machine_start(struct qemu_machine *m, struct qemu_args *args, unsigned int answer_ms,
+		       const char *name, struct ob_error *err);
+/** qemu_machine_stop() - end it, reap it, release everything */
+void qemu_machine_stop(struct qemu_machine *m);
+/** qemu_machine_said() - the last lines that QEMU wrote, for an error */
+void qemu_machine_said(struct qemu_machine *m, char *buf, size_t size);
+
+/* spec to command line (models.c) */
+struct qemu_open_options {
+	const char *binary;
+	bool iommu;
+	bool bridge;
+	unsigned int policy;
+	uint64_t arena;
+	unsigned int answer_ms;
+	const char *vm;
+};
+int qemu_spec_options(struct ob_spec *spec, struct qemu_open_options *o, struct ob_error *err);
+int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_args *args,
+		    const char *binary, struct ob_error *err);
+const char *qemu_models_help(void);
+
+/* PCI set-up of one function (pci.c) */
+int qemu_pci_setup(struct qemu_device *qd, struct ob_error *err);
+int qemu_pci_bridge_setup(struct qemu_device *qd, struct ob_error *err);
+void qemu_pci_restore(struct qemu_device *qd);
+uint32_t qemu_config_read(struct qemu_machine *m, unsigned int bdf, unsigned int off,
+			  unsigned int size);
+void qemu_config_write(struct qemu_machine *m, unsigned int bdf, unsigned int off,
+		       unsigned int size, uint32_t val);
+
+/* vectors (vectors.c) */
+extern void qemu_line(void *arg, unsigned int gsi, bool level);
+unsigned int qemu_irq_count(struct ob_device *dev, enum ob_irq_kind kind);
+int qemu_irq_enable(struct ob_device *dev, enum ob_irq_kind kind, unsigned int n,
+		    struct ob_error *err);
+void qemu_irq_disable(struct ob_device *dev);
+int qemu_irq_mask(struct ob_device *dev, unsigned int vec, bool mask);
+int qemu_doorbell_setup(struct qemu_machine *m, struct ob_error *err);
+
+#endif

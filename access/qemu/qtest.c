@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one owner of the qtest socket. Replies are matched by order: a posted write only adds to a
+ * counter, and whoever waits for a reply takes the older ones and the interrupt lines on the way.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "access/qemu/qtest.h"
+
+/*
+ * Posted writes without a reply, at most: QEMU takes about 1 KiB of commands a turn, and a reply of
+ * 3 bytes costs a whole socket buffer of some 800 bytes, so that 64 stay far below the default limit of
+ * 208 KiB and neither side can block in send().
+ */
+#define OUTSTANDING_MAX 64
+/* From here on what has arrived is taken along, so that the limit is rarely met. */
+#define OUTSTANDING_COLLECT 32
+/* Tries without sleeping; an answer takes about 7 us when QEMU runs, a sleep costs up to 8 times that. */
+#define SPIN 200
+
+/* ---- lines -------------------------------------------------------------------------- */
+
+/* Digits in base 10, or 16 after 0x; false when there are none or too many for 64 bits. */
+static bool parse_number(const char *p, const char *end, uint64_t *val)
+{
+	unsigned int base = 10;
+	uint64_t n = 0;
+
+	if (end - p > 2 && p[0] == '0' && (p[1] == 'x' || p[1] == 'X')) {
+		base = 16;
+		p += 2;
+	}
+	if (p == end)
+		return false;
+	for (; p < end; p++) {
+		unsigned int digit;
+
+		if (*p >= '0' && *p <= '9')
+			digit = (unsigned int)(*p - '0');
+		else if (base == 16 && (*p | 0x20) >= 'a' && (*p | 0x20) <= 'f')
+			digit = (unsigned int)((*p | 0x20) - 'a') + 10;
+		else
+			return false;
+		if (n > (UINT64_MAX - digit) / base)
+			return false;
+		n = n * base + digit;
+	}
+	*val = n;
+	return true;
+}
+
+static bool starts(const char *line, size_t len, const char *word)
+{
+	size_t n = strlen(word);
+
+	return len >= n && !memcmp(line, word, n);
+}
+
+void qtest_parse_line(const char *line, size_t len, struct qtest_line *out)
+{
+	const char *end = line + len;
+
+	out->kind = QTEST_BAD;
+	out->value = 0;
+	if (starts(line, len, "OK")) {
+		if (len == 2)
+			out->kind = QTEST_OK;
+		else if (line[2] == ' ' && parse_number(line + 3, end, &out->value))
+			out->kind = QTEST_OK;
+		else if (line[2] == ' ' && len > 3)
+			out->kind = QTEST_OK; /* "OK little" */
+	} else if (starts(line, len, "IRQ raise ")) {
+		if (parse_number(line + 10, end, &out->value))
+			out->kind = QTEST_RAISE;
+	} else if (starts(line, len, "IRQ lower ")) {
+		if (parse_number(line + 10, end, &out->value))
+			out->kind = QTEST_LOWER;
+	} else if (starts(line, len, "FAIL")) {
+		out->kind = QTEST_FAIL;
+	}
+}
+
+/* ---- receiving ---------------------------------------------------------------------- */
+
+static int died(struct qtest *qt, const char *why)
+{
+	if (!qt->dead && why)
+		snprintf(qt->fail, sizeof(qt->fail), "%s", why);
+	__atomic_store_n(&qt->dead, true, __ATOMIC_RELEASE);
+	return -ENODEV;
+}
+
+static bool is_dead(const struct qtest *qt)
+{
+	return __atomic_load_n(&qt->dead, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Take one line from the buffer. Returns 1 and the line when there is one that answers a
+ * request, 0 when more must be received. Interrupt lines are handled here.
+ */
+static int next_reply(struct qtest *qt, struct qtest_line *line)
+{
+	for (;;) {
+		char *start = qt->rx + qt->rx_start;
+		char *end = memchr(start, '\n', qt->rx_end - qt->rx_start);
+		size_t len;
+
+		if (!end)
+			return 0;
+		len = (size_t)(end - start);
+		qt->rx_start += len + 1;
+		/* Most lines are the "OK" of a posted write. */
+		if (len == 2 && start[0] == 'O' && start[1] == 'K') {
+			line->kind = QTEST_OK;
+			line->value = 0;
+			return 1;
+		}
+		qtest_parse_line(start, len, line);
+		switch (line->kind) {
+		case QTEST_RAISE:
+		case QTEST_LOWER:
+			if (qt->irq && line->value <= UINT32_MAX)
+				qt->irq(qt->irq_arg, (unsigned int)line->value,
+					line->kind == QTEST_RAISE);
+			continue;
+		case QTEST_BAD:
+		case QTEST_FAIL:
+			snprintf(qt->fail, sizeof(qt->fail), "%.*s", (int)(len < 100 ? len : 100),
+				 start);
+			return 1;
+		case QTEST_OK:
+			return 1;
+		}
+	}
+}
+
+/* Receive more; 1 when something came, 0 when nothing is there (or -ENODEV). */
+static int receive(struct qtest *qt)
+{
+	ssize_t n;
+
+	if (qt->rx_start) {
+		memmove(qt->rx, qt->rx + qt->rx_start, qt->rx_end - qt->rx_start);
+		qt->rx_end -= qt->rx_start;
+		qt->rx_start = 0;
+	}
+	if (qt->rx_end == sizeof(qt->rx))
+		return died(qt, "QEMU sent a line without an end");
+	qt->syscalls++;
+	n = recv(qt->fd, qt->rx + qt->rx_end, sizeof(qt->rx) - qt->rx_end, MSG_DONTWAIT);
+	if (n > 0) {
+		qt->rx_end += (size_t)n;
+		return 1;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	return died(qt, "QEMU closed its qtest socket");
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Receive more and wait for it: a short spin, since QEMU answers at once, then poll(). */
+static int receive_wait(struct qtest *qt)
+{
+	struct pollfd pfd = {.fd = qt->fd, .events = POLLIN};
+	uint64_t start = 0;
+	unsigned int spin;
+	int ret;
+
+	for (spin = 0; spin < SPIN; spin++) {
+		ret = receive(qt);
+		if (ret)
+			return ret;
+		/* QEMU may share this core. */
+		if (spin > 4)
+			sched_yield();
+	}
+	for (;;) {
+		uint64_t now = now_ms();
+
+		if (!start)
+			start = now;
+		if (is_dead(qt))
+			return -ENODEV;
+		if (now - start >= qt->answer_ms)
+			return died(qt, "QEMU did not answer in time");
+		qt->syscalls++;
+		/* In slices, so that qtest_kill() is noticed. */
+		if (poll(&pfd, 1, 100) > 0) {
+			ret = receive(qt);
+			if (ret)
+				return ret;
+		}
+	}
+}
+
+/* Take the replies that are in the buffer already. */
+static int collect(struct qtest *qt)
+{
+	struct qtest_line line;
+
+	while (next_reply(qt, &line)) {
+		if (!qt->outstanding)
+			return died(qt, "QEMU answered without a question");
+		qt->outstanding--;
+		if (line.kind == QTEST_BAD)
+			return died(qt, NULL);
+	}
+	return 0;
+}
+
+/* Wait until at most "left" posted requests are without a reply. */
+static int drain_to(struct qtest *qt, unsigned int left)
+{
+	int ret = collect(qt);
+
+	while (!ret && qt->outstanding > left) {
+		ret = receive_wait(qt);
+		if (ret > 0)
+			ret = collect(qt);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- sending ------------------------------------------------------------------------ */
+
+/* While this thread reads the socket the watcher must not be woken by its replies. */
+static void disarm(struct qtest *qt)
+{
+	struct epoll_event ev = {.events = 0, .data.ptr = qt};
+
+	if (!qt->watched)
+		return;
+	qt->syscalls++;
+	epoll_ctl(qt->watch_fd, EPOLL_CTL_MOD, qt->fd, &ev);
+	qt->watched = false;
+}
+
+static void arm(struct qtest *qt)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = qt};
+
+	if (qt->watched || !qt->watch_wanted || qt->dead)
+		return;
+	qt->syscalls++;
+	epoll_ctl(qt->watch_fd, EPOLL_CTL_MOD, qt->fd, &ev);
+	qt->watched = true;
+}
+
+static int send_all(struct qtest *qt, const char *p, size_t len)
+{
+	while (len) {
+		ssize_t n;
+
+		qt->syscalls++;
+		n = send(qt->fd, p, len, MSG_NOSIGNAL);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return died(qt, "QEMU closed its qtest socket");
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static char *put_word(char *p, const char *word)
+{
+	while (*word)
+		*p++ = *word++;
+	return p;
+}
+
+static char *put_hex(char *p, uint64_t val)
+{
+	static const char digits[16] = "0123456789abcdef";
+	int shift = val ? (63 - __builtin_clzll(val)) & ~3 : 0;
+
+	*p++ = ' ';
+	*p++ = '0';
+	*p++ = 'x';
+	for (; shift >= 0; shift -= 4)
+		*p++ = digits[val >> shift & 15];
+	return p;
+}
+
+static char width(unsigned int size)
+{
+	return size == 1 ? 'b' : size == 2 ? 'w' : size == 4 ? 'l' : 'q';
+}
+
+static int locked_post(struct qtest *qt, const char *text, size_t len)
+{
+	int ret = 0;
+
+	if (is_dead(qt))
+		return -ENODEV;
+	if (qt->outstanding >= OUTSTANDING_COLLECT) {
+		ret = receive(qt);
+		if (ret > 0)
+			ret = collect(qt);
+		if (ret >= 0 && qt->outstanding >= OUTSTANDING_MAX)
+			ret = drain_to(qt, OUTSTANDING_COLLECT);
+	}
+	if (ret >= 0)
+		ret = send_all(qt, text, len);
+	if (!ret)
+		qt->outstanding++;
+	return ret;
+}
+
+static int post(struct qtest *qt, const char *text, size_t len)
+{
+	int ret;
+
+	pthread_mutex_lock(&qt->lock);
+	ret = locked_post(qt, text, len);
+	pthread_mutex_unlock(&qt->lock);
+	return ret;
+}
+
+/* Send a request and wait for its own reply. */
+static int ask(struct qtest *qt, const char *text, size_t len, uint64_t *val)
+{
+	struct qtest_line line = {.kind = QTEST_BAD};
+	int ret;
+
+	pthread_mutex_lock(&qt->lock);
+	disarm(qt);
+	if (is_dead(qt)) {
+		ret = -ENODEV;
+		goto out;
+	}
+	ret = send_all(qt, text, len);
+	if (ret)
+		goto out;
+	qt->outstanding++;
+	while (qt->outstanding) {
+		if (!next_reply(qt, &line)) {
+			ret = receive_wait(qt);
+			if (ret < 0)
+				goto out;
+			continue;
+		}
+		qt->outstanding--;
+	}
+	ret = line.kind == QTEST_OK ? 0 : -EIO;
+	if (line.kind == QTEST_BAD)
+		ret = died(qt, NULL);
+	if (!ret && val)
+		*val = line.value;
+out:
+	arm(qt);
+	pthread_mutex_unlock(&qt->lock);
+	return ret;
+}
+
+int qtest_read(struct qtest *qt, uint64_t addr, unsigned int size, uint64_t *val)
+{
+	char text[48], *p = put_word(text, "read");
+
+	*p++ = width(size);
+	p = put_hex(p, addr);
+	*p++ = '\n';
+	return ask(qt, text, (size_t)(p - text), val);
+}
+
+int qtest_in(struct qtest *qt, uint16_t port, unsigned int size, uint64_t *val)
+{
+	char text[48], *p = put_word(text, "in");
+
+	*p++ = width(size);
+	p = put_hex(p, port);
+	*p++ = '\n';
+	return ask(qt, text, (size_t)(p - text), val);
+}
+
+int qtest_write(struct qtest *qt, uint64_t addr, unsigned int size, uint64_t val)
+{
+	char text[64], *p = put_word(text, "write");
+
+	*p++ = width(size);
+	p = put_hex(p, addr);
+	p = put_hex(p, val);
+	*p++ = '\n';
+	return post(qt, text, (size_t)(p - text));
+}
+
+int qtest_out(struct qtest *qt, uint16_t port, unsigned int size, uint64_t val)
+{
+	char text[64], *p = put_word(text, "out");
+
+	*p++ = width(size);
+	p = put_hex(p, port);
+	p = put_hex(p, val);
+	*p++ = '\n';
+	return post(qt, text, (size_t)(p - text));
+}
+
+int qtest_command(struct qtest *qt, const char *text)
+{
+	char line[128];
+	int n = snprintf(line, sizeof(line), "%s\n", text);
+
+	if (n < 0 || (size_t)n >= sizeof(line))
+		return -EINVAL;
+	return ask(qt, line, (size_t)n, NULL);
+}
+
+int qtest_drain(struct qtest *qt)
+{
+	int ret = -ENODEV;
+
+	pthread_mutex_lock(&qt->lock);
+	disarm(qt);
+	if (!is_dead(qt))
+		ret = drain_to(qt, 0);
+	arm(qt);
+	pthread_mutex_unlock(&qt->lock);
+	return ret;
+}
+
+int qtest_pump(struct qtest *qt)
+{
+	int ret = -ENODEV;
+
+	pthread_mutex_lock(&qt->lock);
+	if (!is_dead(qt)) {
+		do
+			ret = receive(qt);
+		while (ret > 0 && !(ret = collect(qt)) && qt->rx_end == sizeof(qt->rx));
+	}
+	pthread_mutex_unlock(&qt->lock);
+	return ret < 0 ? ret : 0;
+}
+
+int qtest_watch(struct qtest *qt, bool on)
+{
+	pthread_mutex_lock(&qt->lock);
+	qt->watch_wanted = on;
+	if (on)
+		arm(qt);
+	else
+		disarm(qt);
+	pthread_mutex_unlock(&qt->lock);
+	return 0;
+}
+
+void qtest_kill(struct qtest *qt)
+{
+	/* Not under the lock: somebody may hold it and wait for an answer that never comes. */
+	died(qt, NULL);
+}
+
+void qtest_open(struct qtest *qt, int fd, unsigned int answer_ms)
+{
+	memset(qt, 0, sizeof(*qt));
+	pthread_mutex_init(&qt->lock, NULL);
+	qt->fd = fd;
+	qt->watch_fd = -1;
+	qt->answer_ms = answer_ms;
+}
+
+void qtest_close(struct qtest *qt)
+{
+	close(qt->fd);
+	pthread_mutex_destroy(&qt->lock);
+}
