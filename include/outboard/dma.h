@@ -79,7 +79,7 @@ static inline ob_iova ob_dma_iova(const struct ob_dma *dma, const void *p)
 /**
  * ob_dma_alloc() - memory that device and driver use at the same time (rings, queues)
  * @size: bytes, > 0
- * @align: power of two; at least 64 is given
+ * @align: power of two, of the address that the device sees; at least 64 is given
  * @label: what it is for ("rx ring"); a string that lives as long as the memory. Shown by
  *	the debug mode and matched by the fault-injection wrapper
  * @iova: set to its address for the device, may be NULL
