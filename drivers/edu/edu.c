@@ -170,7 +170,7 @@ static int edu_poll_clear(struct edu *e, uint32_t reg, uint32_t mask)
 
 /*
  * Move @len bytes between the device's buffer at @off and @buf. The device does not check the
- * range of its own buffer (QEMU's model ends itself when it is exceeded), so we do.
+ * range of its own buffer (QEMU's model ends itself when it is exceeded, see edu.h), so we do.
  */
 static int edu_dma(struct edu *e, void *buf, unsigned long len, uint64_t off, bool to_ram)
 {
@@ -180,7 +180,7 @@ static int edu_dma(struct edu *e, void *buf, unsigned long len, uint64_t off, bo
 	uint64_t own;
 	int rc, unmap_rc;
 
-	if (off > EDU_BUFFER_SIZE || len > EDU_BUFFER_SIZE - off)
+	if (off > EDU_REACH || len > EDU_REACH - off)
 		return -ERANGE;
 	if (!len)
 		return 0;
@@ -423,33 +423,33 @@ static void test_dma(struct edu *e, struct report *r)
 	uint8_t *keep, *out, *in;
 	int rc;
 
-	keep = malloc(3 * EDU_BUFFER_SIZE);
+	keep = malloc(3 * EDU_REACH);
 	if (!keep) {
 		report(r, "DMA", -ENOMEM, "no memory");
 		return;
 	}
-	out = keep + EDU_BUFFER_SIZE;
-	in = out + EDU_BUFFER_SIZE;
-	for (unsigned int i = 0; i < EDU_BUFFER_SIZE; i++)
+	out = keep + EDU_REACH;
+	in = out + EDU_REACH;
+	for (unsigned int i = 0; i < EDU_REACH; i++)
 		out[i] = (uint8_t)(i * 7 + (i >> 8));
-	memset(in, 0, EDU_BUFFER_SIZE);
+	memset(in, 0, EDU_REACH);
 
 	/* The buffer is given back as it was. */
-	rc = edu_dma(e, keep, EDU_BUFFER_SIZE, 0, true);
+	rc = edu_dma(e, keep, EDU_REACH, 0, true);
 	if (!rc)
-		rc = edu_dma(e, out, EDU_BUFFER_SIZE, 0, false);
-	report(r, "DMA to the device", rc, "%u bytes", EDU_BUFFER_SIZE);
+		rc = edu_dma(e, out, EDU_REACH, 0, false);
+	report(r, "DMA to the device", rc, "%u bytes", EDU_REACH);
 	if (!rc) {
-		rc = edu_dma(e, in, EDU_BUFFER_SIZE, 0, true);
-		if (!rc && memcmp(in, out, EDU_BUFFER_SIZE))
+		rc = edu_dma(e, in, EDU_REACH, 0, true);
+		if (!rc && memcmp(in, out, EDU_REACH))
 			rc = -EILSEQ;
-		report(r, "DMA from the device", rc, "%u bytes, compared", EDU_BUFFER_SIZE);
-		if (edu_dma(e, keep, EDU_BUFFER_SIZE, 0, false))
+		report(r, "DMA from the device", rc, "%u bytes, compared", EDU_REACH);
+		if (edu_dma(e, keep, EDU_REACH, 0, false))
 			report(r, "DMA buffer restored", -EIO, "its old content is lost");
 	}
-	rc = edu_dma(e, in, 2, EDU_BUFFER_SIZE - 1, true);
+	rc = edu_dma(e, in, 2, EDU_REACH - 1, true);
 	report(r, "DMA past the buffer refused", rc == -ERANGE ? 0 : -EIO, "2 bytes at %u",
-	       EDU_BUFFER_SIZE - 1);
+	       EDU_REACH - 1);
 	free(keep);
 }
 
