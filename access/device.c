@@ -534,4 +534,6 @@ void ob_device_stats(const struct ob_device *dev, struct ob_access_stats *stats)
 	stats->syscalls = __atomic_load_n(&dev->stats.syscalls, __ATOMIC_RELAXED);
 	stats->irqs = __atomic_load_n(&dev->stats.irqs, __ATOMIC_RELAXED);
 	stats->faults = __atomic_load_n(&dev->stats.faults, __ATOMIC_RELAXED);
+	if (dev->ops->stats)
+		dev->ops->stats(dev, stats);
 }

@@ -558,6 +558,14 @@ static int qemu_faults(struct ob_device *dev, struct ob_fault *faults, unsigned 
 	return (int)got;
 }
 
+/* The socket is the machine's, so that devices which share a machine share this figure, too. */
+static void qemu_stats(const struct ob_device *dev, struct ob_access_stats *stats)
+{
+	const struct qemu_device *qd = dev->priv;
+
+	stats->syscalls += __atomic_load_n(&qd->machine->qt.syscalls, __ATOMIC_RELAXED);
+}
+
 const struct ob_access_ops ob_access_qemu = {
 	.name = "qemu",
 	.summary = "QEMU's device models, without hardware, guest or root",
@@ -577,4 +585,5 @@ const struct ob_access_ops ob_access_qemu = {
 	.dma_unmap = qemu_dma_unmap,
 	.reset = qemu_reset,
 	.faults = qemu_faults,
+	.stats = qemu_stats,
 };

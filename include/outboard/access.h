@@ -199,6 +199,9 @@ struct ob_access_ops {
 
 	/** @faults: see ob_device_faults(); optional. */
 	int (*faults)(struct ob_device *dev, struct ob_fault *faults, unsigned int n);
+
+	/** @stats: add what only the backend counts (system calls); optional. */
+	void (*stats)(const struct ob_device *dev, struct ob_access_stats *stats);
 };
 
 /**
