@@ -255,6 +255,23 @@ static inline struct ide_disk *ide_disk_of(struct ob_block *blk)
  */
 int ide_identify_parse(const uint16_t id[256], struct ide_identity *out, const char **why);
 
+/* ---- detect.c ---- */
+
+int ide_place_registers(struct ide_channel *ch, struct ob_error *err);
+/** ide_find_disks() - reset a cable and fill ch->disk; interrupts of the devices stay off */
+int ide_find_disks(struct ide_channel *ch, unsigned int depth);
+
+/* ---- vector.c ---- */
+
+/** ide_irq_on() - vectors for the disks that were found; none is no failure */
+int ide_irq_on(struct ide_controller *ide, enum ob_irq_kind kind, struct ob_error *err);
+void ide_irq_off(struct ide_controller *ide);
+
+/* ---- ide.c, selftest.c ---- */
+
+extern const struct ob_block_ops ide_block_ops;
+int ide_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+
 /* ---- channel.c ---- */
 
 void ide_lock(struct ide_channel *ch);
