@@ -278,14 +278,17 @@ int ob_irq_wait(struct ob_irq *irq, int timeout_ms)
 
 /* ---- threads and signals ---------------------------------------------------------------- */
 
-/* Send the signal with si_code, si_fd and si_band as fcntl(F_SETSIG) has them (sigaction(2)). */
+/*
+ * Send the signal with si_fd and si_band as fcntl(F_SETSIG) has them (sigaction(2)). si_code is
+ * SI_SIGIO instead of POLL_IN, since only the kernel may send positive codes to other threads.
+ */
 static void send_signal(const struct ob_irq *irq)
 {
 	siginfo_t info;
 
 	memset(&info, 0, sizeof(info));
 	info.si_signo = irq->signo;
-	info.si_code = POLL_IN;
+	info.si_code = SI_SIGIO;
 	info.si_band = POLLIN | POLLRDNORM;
 	info.si_fd = irq->fd;
 	/* A thread that has ended meanwhile cannot be told anything: ESRCH is no failure. */

@@ -168,7 +168,9 @@ static void reap(struct qemu_machine *m)
 	m->ended = true;
 	pthread_mutex_unlock(&m->lock);
 	qtest_kill(&m->qt);
-	if (__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE))
+	/* Whoever starts it or closes it tells the reason himself. */
+	if (__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) ||
+	    !__atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
 		return;
 	qemu_machine_said(m, said, sizeof(said));
 	pthread_mutex_lock(&m->lock);

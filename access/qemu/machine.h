@@ -105,7 +105,7 @@ struct qemu_machine {
 	int epoll_fd, stderr_fd, handshake_fd;
 	char said[2048]; /* the end of what QEMU wrote to stderr */
 	size_t said_len;
-	bool closing;
+	bool open, closing;
 	int exit_status;
 	bool ended;
 

@@ -283,6 +283,7 @@ static int open_machine(struct ob_spec *const *specs, struct qemu_open_options *
 		devs[i]->priv = m->devices[i];
 		ret = device_setup(m->devices[i], specs[i], &o[i], err);
 	}
+	__atomic_store_n(&m->open, true, __ATOMIC_RELEASE);
 	if (!ret && qtest_drain(&m->qt))
 		ret = ob_error_set(err, -ENODEV, "%s: QEMU died while it was set up",
 				   specs[0]->text);
