@@ -11,6 +11,7 @@ static const struct ob_driver *const drivers[] = {
 	&ob_driver_beep,
 	&ob_driver_e1000,
 	&ob_driver_ide,
+	&ob_driver_nvme,
 	NULL,
 };
 
