@@ -363,7 +363,7 @@ static void reset(struct ide_channel *ch)
 	count(&disk->stats.resets, 1);
 	ch->tries++;
 	ch->state = IDE_RESET;
-	ch->reset_ns = now_ns();
+	ch->reset_ns = 0;
 	stop_bus_master(ch);
 	ide_srst(ch, 0);
 	ob_device_log(ch->ide->dev, OB_LOG_WARN, "%s: channel %u reset, try %u of %u",
@@ -522,8 +522,11 @@ void ide_tick(struct ide_channel *ch, uint64_t now)
 			command_late(ch);
 		}
 	} else if (ch->state == IDE_RESET) {
+		if (!ch->reset_ns)
+			ch->reset_ns = now;
 		reset_poll(ch);
-		if (ch->state == IDE_RESET && now_ns() - ch->reset_ns >= RESET_TIMEOUT_NS) {
+		if (ch->state == IDE_RESET && now > ch->reset_ns &&
+		    now - ch->reset_ns >= RESET_TIMEOUT_NS) {
 			ob_device_log(ch->ide->dev, OB_LOG_ERROR,
 				      "channel %u does not come back from its reset", ch->index);
 			ide_fail_all(ch, -EIO);
