@@ -426,7 +426,8 @@ int ob_dma_create(struct ob_device *dev, const struct ob_dma_window *window, str
 		if (ret)
 			goto fail;
 	}
-	s->direct = !s->page;
+	if (!s->page)
+		s->direct = window->size < DMA_MAX_LEN ? window->size : DMA_MAX_LEN;
 	if (env && *env && strcmp(env, "0") != 0) {
 		ret = ob_dma_debug(&s->dma);
 		if (ret) {

@@ -56,6 +56,9 @@ void dma_ranges_free(struct dma_ranges *r, struct dma_range *range);
 
 #define DMA_NO_PAGE UINT32_MAX
 
+/* The longest streaming mapping. */
+#define DMA_MAX_LEN (1ull << 31)
+
 /**
  * struct dma_page - rights of one arena page (strict and lazy policy)
  * @readers, @writers: mappings and allocations that let the device read or write it
@@ -131,7 +134,8 @@ struct dma_debug;
 
 /**
  * struct dma_space - what is behind a struct ob_dma
- * @direct: arena memory needs nothing but the subtraction: reachable as a whole and no debug mode
+ * @direct: so many bytes of the arena, from its begin, need nothing but the subtraction: all (at most
+ *	2 GiB, the longest mapping) where it is reachable as a whole, 0 otherwise and in debug mode
  * @last: the device's highest address (DMA mask)
  * @lock: all below it; the direct way takes no lock
  * @consistent: tree (tsearch) of the struct dma_range of ob_dma_alloc()
@@ -139,7 +143,7 @@ struct dma_debug;
  */
 struct dma_space {
 	struct ob_dma dma;
-	bool direct;
+	uint64_t direct;
 	bool arena_mapped;
 	struct dma_debug *debug;
 	struct ob_device *dev;

@@ -431,7 +431,7 @@ int ob_dma_debug(struct ob_dma *dma)
 			dma_debug_bounce_freed(s, b);
 	}
 	s->debug = d;
-	s->direct = false;
+	s->direct = 0;
 	ret = 0;
 out:
 	pthread_mutex_unlock(&s->lock);

@@ -9,14 +9,20 @@
 
 #include "access/dma.h"
 
-#define DMA_MAX_LEN (1ull << 31)
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_thread_pointer)
+#define DMA_THREAD() ((uintptr_t)__builtin_thread_pointer())
+#endif
+#endif
+/* Threads have stacks of their own; one that is deep enough to change its shard still counts right. */
+#ifndef DMA_THREAD
+#define DMA_THREAD() ((uintptr_t)__builtin_frame_address(0) >> 4)
+#endif
 
-static struct dma_shard *my_shard(struct dma_space *s)
+static inline struct dma_shard *my_shard(struct dma_space *s)
 {
-	/* Threads have stacks of their own; the multiplication (2^64 / golden ratio) spreads them. */
-	uint64_t stack = (uintptr_t)__builtin_frame_address(0) >> 16;
-
-	return &s->shard[(stack * 0x9e3779b97f4a7c15ull >> 32) % DMA_SHARDS];
+	/* glibc spaces its threads by whole pages; the multiplication (2^32 / golden ratio) spreads. */
+	return &s->shard[((uint32_t)(DMA_THREAD() >> 12) * 0x9e3779b1u >> 16) % DMA_SHARDS];
 }
 
 static unsigned int prot_of(unsigned int dir)
@@ -457,8 +463,8 @@ int ob_dma_map_at(struct ob_dma *dma, void *buf, size_t len, enum ob_dma_dir dir
 	uint64_t off = (uint64_t)((uintptr_t)buf - (uintptr_t)dma->base);
 
 	/* len - 1 of length 0 is too long for every arena, so it takes the slow way to -EINVAL. */
-	if (ob_unlikely(!s->direct || off >= dma->size || len - 1 >= dma->size - off ||
-			len > DMA_MAX_LEN || (unsigned int)dir - 1 >= OB_DMA_BOTH))
+	if (ob_unlikely(off >= s->direct || len - 1 >= s->direct - off ||
+			(unsigned int)dir - 1 >= OB_DMA_BOTH))
 		return map_slow(s, buf, len, dir, map, place);
 
 	map->iova.addr = dma->iova + off;
@@ -467,8 +473,6 @@ int ob_dma_map_at(struct ob_dma *dma, void *buf, size_t len, enum ob_dma_dir dir
 	map->way = OB_DMA_WAY_ARENA;
 	map->seg = 0;
 	map->buf = buf;
-	map->bounce = NULL;
-	map->priv = NULL;
 	map->place = place;
 	map->dma = dma;
 	__atomic_fetch_add(&my_shard(s)->maps, 1, __ATOMIC_RELAXED);

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What each way of giving memory to a device costs, per request and per page: first map and unmap alone,
+ * then whole reads from a disk. On QEMU's devices with their emulated IOMMU, where a flush is a message to
+ * another process; see docs/dma.md for how to read the figures.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <outboard/outboard.h>
+
+enum {
+	RUNS = 5,
+	PAGE = 4096,
+	MAX_LEN = 1 << 20,
+	READ_LEN = 4096,
+	MAX_DEPTH = 64,
+};
+
+static const unsigned int sizes[] = {64, 512, 4096, 16384, 65536, 262144, 1048576};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+enum memory {
+	IN_ARENA,
+	IN_NEIGHBOUR, /* the arena of another device of the same machine */
+	ON_HEAP,
+	ALLOCATED, /* not streaming: ob_dma_alloc() and ob_dma_free() */
+};
+
+struct way {
+	const char *name;
+	const char *policy;
+	enum memory memory;
+	enum ob_dma_dir dir;
+	bool debug;
+	const char *what;
+};
+
+static const struct way ways[] = {
+	{"arena", "pooled", IN_ARENA, OB_DMA_BOTH, false, "subtraction"},
+	{"arena-debug", "pooled", IN_ARENA, OB_DMA_BOTH, true, "subtraction, with debug mode"},
+	{"arena-lazy", "lazy", IN_ARENA, OB_DMA_BOTH, false, "pages found mapped"},
+	{"arena-strict", "strict", IN_ARENA, OB_DMA_BOTH, false, "IOMMU map, unmap and flush"},
+	{"cached", "pooled", IN_NEIGHBOUR, OB_DMA_BOTH, false, "other memory, mapping found"},
+	{"mapped", "strict", IN_NEIGHBOUR, OB_DMA_BOTH, false,
+	 "other memory, IOMMU map, unmap and flush"},
+	{"bounce-out", "pooled", ON_HEAP, OB_DMA_TO_DEVICE, false, "copy to the arena"},
+	{"bounce-in", "pooled", ON_HEAP, OB_DMA_FROM_DEVICE, false,
+	 "zero, then copy from the arena"},
+	{"bounce-strict", "strict", ON_HEAP, OB_DMA_TO_DEVICE, false,
+	 "copy, IOMMU map, unmap and flush"},
+	{"alloc", "pooled", ALLOCATED, OB_DMA_BOTH, false, "consistent memory, zeroed"},
+	{"alloc-strict", "strict", ALLOCATED, OB_DMA_BOTH, false,
+	 "consistent memory, zeroed, mapped, flushed"},
+};
+#define WAYS (sizeof(ways) / sizeof(ways[0]))
+
+struct options {
+	bool json;
+	uint64_t run_ns;
+	const char *way;
+	unsigned int size;
+	uint64_t count;
+	bool reads;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static int failed(const struct ob_error *err)
+{
+	char text[1500];
+
+	fprintf(stderr, "outboard-bench-dma: %s\n", ob_error_text(err, text, sizeof(text)));
+	return -1;
+}
+
+static int compare_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* ---- map and unmap --------------------------------------------------------------------------- */
+
+/* Two devices of one machine, so that one has the other's arena as memory outside of its own. */
+struct rig {
+	struct ob_device *dev[2];
+	struct ob_dma *dma;
+	char *heap;
+};
+
+struct cell {
+	double ns, worst; /* median and slowest run, per request */
+	double calls;	  /* of the IOMMU, per request */
+};
+
+static int open_rig(struct rig *rig, const char *policy)
+{
+	struct ob_error err = {0};
+	char text[128];
+	const char *specs[2] = {text, text};
+
+	snprintf(text, sizeof(text), "qemu:edu,vm=bench,dma=%s,arena=32M", policy);
+	if (ob_devices_open(specs, 2, rig->dev, &err))
+		return failed(&err);
+	rig->dma = ob_device_dma(rig->dev[0]);
+	rig->heap = aligned_alloc(PAGE, MAX_LEN);
+	if (!rig->heap)
+		return -1;
+	memset(rig->heap, 1, MAX_LEN);
+	return 0;
+}
+
+static void close_rig(struct rig *rig)
+{
+	free(rig->heap);
+	ob_device_close(rig->dev[0]);
+	ob_device_close(rig->dev[1]);
+}
+
+static int run(struct rig *rig, const struct way *way, size_t len, uint64_t n)
+{
+	char *mem = way->memory == IN_ARENA  ? rig->dma->base + (8 << 20)
+		    : way->memory == ON_HEAP ? rig->heap
+					     : ob_device_dma(rig->dev[1])->base + (8 << 20);
+	struct ob_dma_mapping map;
+	int ret = 0;
+
+	if (way->memory == ALLOCATED) {
+		for (; n && !ret; n--) {
+			void *p = ob_dma_alloc(rig->dma, len, 1, "bench", NULL);
+
+			ret = p ? 0 : -ENOMEM;
+			ob_dma_free(rig->dma, p);
+		}
+		return ret;
+	}
+	for (; n && !ret; n--) {
+		ret = ob_dma_map(rig->dma, mem, len, way->dir, &map);
+		if (!ret)
+			ret = ob_dma_unmap(&map);
+	}
+	return ret;
+}
+
+static int measure(struct rig *rig, const struct way *way, size_t len, const struct options *o,
+		   struct cell *cell)
+{
+	struct ob_dma_stats before, after;
+	uint64_t n = o->count ? o->count : 1, start, took = 0;
+	double ns[RUNS];
+	unsigned int i;
+
+	if (run(rig, way, len, 1)) /* the first one fills caches */
+		return -1;
+	while (!o->count) {
+		start = now_ns();
+		if (run(rig, way, len, n))
+			return -1;
+		took = now_ns() - start;
+		if (took >= o->run_ns / 2)
+			break;
+		n *= 2;
+	}
+	ob_dma_stats(rig->dma, &before);
+	for (i = 0; i < RUNS; i++) {
+		start = now_ns();
+		if (run(rig, way, len, n))
+			return -1;
+		ns[i] = (double)(now_ns() - start) / (double)n;
+	}
+	ob_dma_stats(rig->dma, &after);
+	qsort(ns, RUNS, sizeof(ns[0]), compare_double);
+	cell->ns = ns[RUNS / 2];
+	cell->worst = ns[RUNS - 1];
+	cell->calls = (double)(after.iommu_maps - before.iommu_maps + after.iommu_unmaps -
+			       before.iommu_unmaps) /
+		      (double)(n * RUNS);
+	return 0;
+}
+
+static void print_map_head(const struct options *o)
+{
+	unsigned int i;
+
+	if (o->json) {
+		printf("{\n  \"map_unmap\": [");
+		return;
+	}
+	printf("map + unmap, nanoseconds per request (median of %d runs)\n\n%-14s %-7s", RUNS,
+	       "way", "policy");
+	for (i = 0; i < SIZES; i++) {
+		char text[16];
+
+		snprintf(text, sizeof(text), sizes[i] < 1024 ? "%u B" : "%u K",
+			 sizes[i] < 1024 ? sizes[i] : sizes[i] / 1024);
+		printf(" %9s", text);
+	}
+	printf(" %9s  %s\n", "ns/page", "what is done");
+}
+
+/* A page's share in a long request: what is left when the fixed cost is spread over 256 of them. */
+static void print_map_row(const struct way *way, const struct cell *cells, bool first,
+			  const struct options *o)
+{
+	unsigned int i;
+	bool more = false;
+
+	if (o->json) {
+		for (i = 0; i < SIZES; i++) {
+			if (cells[i].ns < 0)
+				continue;
+			printf("%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"bytes\": %u, \"ns\": %.1f, "
+			       "\"worst_ns\": %.1f, \"ns_per_page\": %.2f, \"iommu_calls\": %.3f}",
+			       first && !more ? "" : ",", way->name, way->policy, sizes[i],
+			       cells[i].ns, cells[i].worst,
+			       cells[i].ns / ((sizes[i] + PAGE - 1) / PAGE), cells[i].calls);
+			more = true;
+		}
+		return;
+	}
+	printf("%-14s %-7s", way->name, way->policy);
+	for (i = 0; i < SIZES; i++) {
+		if (cells[i].ns < 0)
+			printf(" %9s", "-");
+		else
+			printf(" %9.*f", cells[i].ns < 100 ? 1 : 0, cells[i].ns);
+	}
+	if (cells[SIZES - 1].ns < 0)
+		printf(" %9s", "-");
+	else
+		printf(" %9.2f", cells[SIZES - 1].ns / (MAX_LEN / PAGE));
+	printf("  %s\n", way->what);
+	fflush(stdout);
+}
+
+static int bench_map(const struct options *o)
+{
+	struct cell cells[SIZES];
+	bool first = true;
+	unsigned int w, i;
+
+	print_map_head(o);
+	for (w = 0; w < WAYS; w++) {
+		struct rig rig;
+
+		if (o->way && strcmp(o->way, ways[w].name) != 0)
+			continue;
+		if (open_rig(&rig, ways[w].policy))
+			return -1;
+		if (ways[w].debug && ob_dma_debug(rig.dma))
+			return -1;
+		for (i = 0; i < SIZES; i++) {
+			cells[i].ns = -1;
+			if (o->size && o->size != sizes[i])
+				continue;
+			if (measure(&rig, &ways[w], sizes[i], o, &cells[i])) {
+				fprintf(stderr, "outboard-bench-dma: %s of %u bytes failed\n",
+					ways[w].name, sizes[i]);
+				close_rig(&rig);
+				return -1;
+			}
+		}
+		print_map_row(&ways[w], cells, first, o);
+		first = false;
+		close_rig(&rig);
+	}
+	if (o->json)
+		printf("\n  ]");
+	return 0;
+}
+
+/* ---- reads from a disk ----------------------------------------------------------------------- */
+
+/* NVMe reads of one page from a disk without data, so that what differs is the memory's way. */
+struct reads {
+	const char *way;
+	const char *policy;
+	enum memory memory;
+};
+
+static const struct reads read_ways[] = {
+	{"arena", "pooled", IN_ARENA},	      {"arena-lazy", "lazy", IN_ARENA},
+	{"arena-strict", "strict", IN_ARENA}, {"cached", "pooled", IN_NEIGHBOUR},
+	{"bounce-in", "pooled", ON_HEAP},
+};
+#define READ_WAYS (sizeof(read_ways) / sizeof(read_ways[0]))
+
+static const unsigned int depths[] = {1, 16, 64};
+#define DEPTHS (sizeof(depths) / sizeof(depths[0]))
+
+static int read_some(struct ob_block *blk, struct ob_block_req *reqs, unsigned int depth,
+		     uint64_t n)
+{
+	struct ob_block_req *ready[MAX_DEPTH], *done[MAX_DEPTH];
+	unsigned int nr_ready = depth, i, got;
+	uint64_t sent = 0, ended = 0;
+
+	for (i = 0; i < depth; i++)
+		ready[i] = &reqs[i];
+	while (ended < n) {
+		unsigned int want = n - sent < nr_ready ? (unsigned int)(n - sent) : nr_ready;
+
+		got = want ? ob_block_submit(blk, 0, ready, want) : 0;
+		sent += got;
+		nr_ready -= got;
+		memmove(ready, ready + got, nr_ready * sizeof(ready[0]));
+		got = ob_block_complete(blk, 0, done, depth);
+		for (i = 0; i < got; i++) {
+			if (done[i]->status)
+				return done[i]->status;
+			ready[nr_ready++] = done[i];
+		}
+		ended += got;
+		if (ob_device_gone(blk->dev))
+			return -ENODEV;
+	}
+	return 0;
+}
+
+static int measure_reads(struct ob_block *blk, struct ob_block_req *reqs, unsigned int depth,
+			 const struct options *o, struct cell *cell)
+{
+	uint64_t n = 4ull * depth, start;
+	double ns[RUNS];
+	unsigned int i;
+
+	for (;;) {
+		start = now_ns();
+		if (read_some(blk, reqs, depth, n))
+			return -1;
+		if (now_ns() - start >= o->run_ns)
+			break;
+		n *= 2;
+	}
+	for (i = 0; i < RUNS; i++) {
+		start = now_ns();
+		if (read_some(blk, reqs, depth, n))
+			return -1;
+		ns[i] = (double)(now_ns() - start) / (double)n;
+	}
+	qsort(ns, RUNS, sizeof(ns[0]), compare_double);
+	cell->ns = ns[RUNS / 2];
+	cell->worst = ns[RUNS - 1];
+	return 0;
+}
+
+static int bench_read_way(const struct reads *way, const struct options *o, struct cell *cells)
+{
+	struct ob_driver_config config = {.mode = OB_MODE_POLL};
+	struct ob_block_req reqs[MAX_DEPTH] = {0};
+	struct ob_binding *binding = NULL;
+	struct ob_device *dev[2];
+	struct ob_error err = {0};
+	char text[2][128], *mem = NULL, *heap = NULL;
+	const char *specs[2] = {text[0], text[1]};
+	struct ob_block *blk;
+	unsigned int i;
+	int ret = -1;
+
+	snprintf(text[0], sizeof(text[0]), "qemu:nvme,null=64M,vm=bench,dma=%s,arena=32M",
+		 way->policy);
+	snprintf(text[1], sizeof(text[1]), "qemu:edu,vm=bench,arena=32M");
+	if (ob_devices_open(specs, 2, dev, &err))
+		return failed(&err);
+	if (ob_driver_bind(dev[0], NULL, &config, &binding, &err)) {
+		failed(&err);
+		goto close;
+	}
+	blk = binding->block[0];
+	if (!blk || ob_block_start(blk, &err)) {
+		failed(&err);
+		goto unbind;
+	}
+	heap = aligned_alloc(PAGE, MAX_DEPTH * READ_LEN);
+	if (way->memory == IN_ARENA)
+		mem = ob_dma_alloc(ob_device_dma(dev[0]), MAX_DEPTH * READ_LEN, PAGE, "bench",
+				   NULL);
+	else if (way->memory == IN_NEIGHBOUR)
+		mem = ob_dma_alloc(ob_device_dma(dev[1]), MAX_DEPTH * READ_LEN, PAGE, "bench",
+				   NULL);
+	else
+		mem = heap;
+	if (!mem)
+		goto stop;
+	/* Consistent memory is mapped as long as it lives; a strict driver maps each request. */
+	if (way->memory == IN_ARENA && ob_dma_policy(blk->dma) != OB_DMA_POOLED)
+		ob_dma_free(blk->dma, mem);
+	for (i = 0; i < MAX_DEPTH; i++)
+		reqs[i] = (struct ob_block_req){
+			.op = OB_BLOCK_READ,
+			.len = READ_LEN,
+			.offset = (uint64_t)i * READ_LEN,
+			.buf = mem + (size_t)i * READ_LEN,
+		};
+	ret = 0;
+	for (i = 0; i < DEPTHS && !ret; i++)
+		ret = measure_reads(blk, reqs, depths[i], o, &cells[i]);
+	if (ret)
+		fprintf(stderr, "outboard-bench-dma: reads by %s (%s) failed\n", way->way,
+			way->policy);
+stop:
+	ob_block_stop(blk);
+unbind:
+	ob_driver_unbind(binding);
+close:
+	ob_device_close(dev[0]);
+	ob_device_close(dev[1]);
+	free(heap);
+	return ret;
+}
+
+static int bench_reads(const struct options *o)
+{
+	struct cell cells[READ_WAYS][DEPTHS];
+	unsigned int w, d;
+
+	for (w = 0; w < READ_WAYS; w++) {
+		if (bench_read_way(&read_ways[w], o, cells[w]))
+			return -1;
+	}
+	if (o->json)
+		printf(",\n  \"nvme_read_4k\": [");
+	else
+		printf("\nNVMe reads of 4 KiB, null disk, polled: microseconds per request\n\n"
+		       "%-14s %-7s %9s %9s %9s   %s\n",
+		       "way", "policy", "depth 1", "depth 16", "depth 64", "of arena, depth 64");
+	for (w = 0; w < READ_WAYS; w++) {
+		if (!o->json) {
+			printf("%-14s %-7s", read_ways[w].way, read_ways[w].policy);
+			for (d = 0; d < DEPTHS; d++)
+				printf(" %9.2f", cells[w][d].ns / 1000);
+			printf("   %.2f\n", cells[w][DEPTHS - 1].ns / cells[0][DEPTHS - 1].ns);
+			continue;
+		}
+		for (d = 0; d < DEPTHS; d++)
+			printf("%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"depth\": %u, "
+			       "\"us\": %.3f, \"worst_us\": %.3f}",
+			       w || d ? "," : "", read_ways[w].way, read_ways[w].policy, depths[d],
+			       cells[w][d].ns / 1000, cells[w][d].worst / 1000);
+	}
+	if (o->json)
+		printf("\n  ]");
+	return 0;
+}
+
+/* ---- command line ------------------------------------------------------------------------------ */
+
+static void usage(FILE *to)
+{
+	unsigned int i;
+
+	fprintf(to,
+		"Usage: outboard-bench-dma [--json] [--quick] [--maps-only] [--way NAME] [--size "
+		"BYTES] [--count N]\n\n"
+		"What each way of giving memory to a device costs.\n\n"
+		"  --json       for programs\n"
+		"  --quick      short runs: a look, not a measurement\n"
+		"  --maps-only  without the reads from a disk\n"
+		"  --way NAME   only this one (and no reads)\n"
+		"  --size N     only this size: 64, 512, 4096 ... 1048576\n"
+		"  --count N    exactly N requests a run, for instruction counters\n\nways:");
+	for (i = 0; i < WAYS; i++)
+		fprintf(to, " %s", ways[i].name);
+	fprintf(to, "\n");
+}
+
+static bool known_way(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < WAYS; i++) {
+		if (!strcmp(ways[i].name, name))
+			return true;
+	}
+	return false;
+}
+
+static bool known_size(unsigned int size)
+{
+	unsigned int i;
+
+	for (i = 0; i < SIZES; i++) {
+		if (sizes[i] == size)
+			return true;
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"json", no_argument, NULL, 'j'},	{"quick", no_argument, NULL, 'q'},
+		{"maps-only", no_argument, NULL, 'm'},	{"way", required_argument, NULL, 'w'},
+		{"size", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'},	{0},
+	};
+	struct options o = {.run_ns = 50000000, .reads = true};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			o.json = true;
+			break;
+		case 'q':
+			o.run_ns = 2000000;
+			break;
+		case 'm':
+			o.reads = false;
+			break;
+		case 'w':
+			o.way = optarg;
+			o.reads = false;
+			break;
+		case 's':
+			o.size = (unsigned int)strtoul(optarg, NULL, 0);
+			break;
+		case 'n':
+			o.count = strtoull(optarg, NULL, 0);
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind < argc || (o.way && !known_way(o.way)) || (o.size && !known_size(o.size))) {
+		fprintf(stderr, "outboard-bench-dma: '%s' is not possible\n",
+			optind < argc		     ? argv[optind]
+			: o.way && !known_way(o.way) ? o.way
+						     : "--size");
+		usage(stderr);
+		return 2;
+	}
+	if (bench_map(&o) || (o.reads && bench_reads(&o)))
+		return 1;
+	if (o.json)
+		printf("\n}\n");
+	return 0;
+}
