@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Attachment "tap": the device as a network interface of the kernel. Linux
+ * Documentation/networking/tuntap.rst; ours is docs/attach-net.md. Frames move in tap_io.c; here the
+ * interface is made, kept like the device, and removed.
+ */
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "attach/attach.h"
+#include "attach/tap.h"
+#include "attach/tap_io.h"
+#include "attach/tap_link.h"
+#include "attach/tap_netns.h"
+
+struct options {
+	const char *name;
+	const char *netns;
+	const char *address;
+	uint64_t queues;
+	uint64_t mtu;
+	uint64_t owner;
+	bool has_owner;
+	bool up, csum, gso, gro;
+};
+
+struct tap {
+	struct ob_attach at;
+	struct ob_net *net;
+	struct ob_loop *loop;
+	struct tap_netns ns;
+	struct tap_link link;
+	struct options opt; /* its strings are not valid after open */
+	char name[IFNAMSIZ];
+	char place[96];
+	bool premade; /* a persistent interface that somebody else made, and keeps */
+	bool up;
+	bool promisc;	/* as the device was told */
+	bool said_gone; /* logged */
+	bool dropped_sources;
+	struct ob_net_link carrier;
+	uint64_t calls; /* system calls but those of the queues */
+	unsigned int nr_queues;
+	struct tap_queue queue[OB_NET_QUEUES];
+	/* A source is removed by its arg, so each has one of its own. */
+	struct tap_side {
+		struct tap *tap;
+		struct tap_queue *q;
+	} rx[OB_NET_QUEUES];
+};
+
+static struct tap *tap_of(const struct ob_attach *at)
+{
+	return (struct tap *)at;
+}
+
+/* ---- probe ------------------------------------------------------------------------------ */
+
+static int tap_probe(struct ob_error *err)
+{
+	bool here;
+
+	/* Without the right to make one here it is enough to be allowed a namespace of one's own. */
+	return tap_netns_can_create(&here, err);
+}
+
+/* ---- making the interface --------------------------------------------------------------- */
+
+static int check_name(const char *name, struct ob_error *err)
+{
+	size_t n = strlen(name);
+
+	/* dev_valid_name() of the kernel; one %d is its numbering. */
+	if (!n || n >= IFNAMSIZ || !strcmp(name, ".") || !strcmp(name, "..") ||
+	    strpbrk(name, "/: \t\n")) {
+		ob_error_set(err, -EINVAL, "tap: '%s' cannot be the name of an interface", name);
+		ob_error_fix(err, "1 to %d characters without '/', ':' and spaces, e.g. name=ob0",
+			     IFNAMSIZ - 1);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int get_options(struct ob_spec_part *part, struct ob_net *net, struct options *o,
+		       struct ob_error *err)
+{
+	int ret;
+
+	*o = (struct options){.queues = net->queues, .csum = true, .gso = true, .gro = true};
+	o->name = ob_spec_get(part, "name");
+	if (!o->name)
+		o->name = "ob%d";
+	ret = check_name(o->name, err);
+	o->netns = ob_spec_get(part, "netns");
+	o->address = ob_spec_get(part, "address");
+	if (!ret)
+		ret = ob_spec_get_u64(part, "queues", 1, net->queues, &o->queues, err);
+	if (!ret)
+		ret = ob_spec_get_u64(part, "mtu", 68, net->mtu_max, &o->mtu, err);
+	if (!ret) {
+		o->owner = UINT64_MAX;
+		ret = ob_spec_get_u64(part, "owner", 0, UINT32_MAX - 1, &o->owner, err);
+		o->has_owner = o->owner != UINT64_MAX;
+	}
+	if (!ret)
+		ret = ob_spec_get_bool(part, "up", &o->up, err);
+	if (!ret)
+		ret = ob_spec_get_bool(part, "csum", &o->csum, err);
+	if (!ret)
+		ret = ob_spec_get_bool(part, "gso", &o->gso, err);
+	if (!ret)
+		ret = ob_spec_get_bool(part, "gro", &o->gro, err);
+	return ret;
+}
+
+static bool exists(const struct tap *t, const char *name)
+{
+	struct ifreq ifr = {0};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	return !ioctl(t->ns.inet, SIOCGIFINDEX, &ifr);
+}
+
+static int make_error(const struct tap *t, const char *name, int error, struct ob_error *err)
+{
+	switch (error) {
+	case EPERM:
+		ob_error_set(err, -EPERM, "tap: interface %s cannot be made by this user%s%s", name,
+			     t->opt.netns ? " in network namespace " : "",
+			     t->opt.netns ? t->opt.netns : "");
+		ob_error_why(err, "making an interface needs CAP_NET_ADMIN");
+		ob_error_fix(
+			err,
+			"use netns=new, or run as root, or have one made: sudo ip tuntap add %s "
+			"mode tap user $USER%s vnet_hdr",
+			strchr(name, '%') ? "ob0" : name, t->nr_queues > 1 ? " multi_queue" : "");
+		return -EPERM;
+	case EBUSY:
+		ob_error_set(err, -EBUSY, "tap: interface %s is in use by another process", name);
+		ob_error_fix(err, "leave name= out, or choose another");
+		return -EBUSY;
+	case EINVAL:
+	case EEXIST:
+		if (t->premade) {
+			ob_error_set(err, -EEXIST,
+				     "tap: there is an interface %s, and it does not fit", name);
+			ob_error_why(err, "it is no tap, or was made with other flags than %s",
+				     t->nr_queues > 1 ? "multi_queue vnet_hdr" : "vnet_hdr");
+			ob_error_fix(err, "ip -details link show %s; or leave name= out", name);
+			return -EEXIST;
+		}
+		break;
+	}
+	return ob_error_set(err, -error, "tap: interface %s cannot be made: %s", name,
+			    strerror(error));
+}
+
+/* One interface with a descriptor for each queue. */
+static int make_interface(struct tap *t, struct ob_error *err)
+{
+	struct ifreq ifr = {0};
+	unsigned int offload = 0;
+
+	t->premade = exists(t, t->opt.name);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", t->opt.name);
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		/* After the first the name is the real one, without %d. */
+		ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+		if (t->nr_queues > 1)
+			ifr.ifr_flags |= IFF_MULTI_QUEUE;
+		if (ioctl(t->ns.tun[i], TUNSETIFF, &ifr))
+			return make_error(t, t->opt.name, errno, err);
+	}
+	memcpy(t->name, ifr.ifr_name, sizeof(t->name));
+	t->name[IFNAMSIZ - 1] = '\0';
+
+	/*
+	 * Segmentation frames are taken whatever the device can do: what it cannot is done here, for less
+	 * than the kernel's stack and a system call for each segment cost.
+	 */
+	if (t->opt.csum)
+		offload |= TUN_F_CSUM;
+	if (t->opt.csum && t->opt.gso)
+		offload |= TUN_F_TSO4 | TUN_F_TSO6;
+	if (ioctl(t->ns.tun[0], TUNSETOFFLOAD, offload))
+		return ob_error_set(err, -errno, "tap: offloads of %s: %s", t->name,
+				    strerror(errno));
+	if (t->opt.has_owner && ioctl(t->ns.tun[0], TUNSETOWNER, (unsigned long)t->opt.owner))
+		return ob_error_set(err, -errno, "tap: owner of %s: %s", t->name, strerror(errno));
+	return 0;
+}
+
+static void set_carrier(struct tap *t)
+{
+	struct ob_net_link now = {.up = true, .full_duplex = true, .mbps = 1000};
+	int up;
+
+	if (t->net->ops->link)
+		t->net->ops->link(t->net, &now);
+	if (now.up == t->carrier.up && now.mbps == t->carrier.mbps &&
+	    now.full_duplex == t->carrier.full_duplex)
+		return;
+	up = now.up;
+	/* Refused while the interface is down (EINVAL on old kernels): tried again at the next tick. */
+	t->calls++;
+	if (now.up != t->carrier.up && ioctl(t->ns.tun[0], TUNSETCARRIER, &up))
+		return;
+	if (now.up && now.mbps) {
+		t->calls++;
+		tap_link_set_speed(&t->link, now.mbps, now.full_duplex);
+	}
+	t->carrier = now;
+}
+
+/* Address and MTU of the device on the interface, or, where this may not be changed, the other way. */
+static int make_alike(struct tap *t, struct ob_error *err)
+{
+	struct ob_net *net = t->net;
+	int ret;
+
+	if (t->opt.mtu && t->opt.mtu != net->mtu) {
+		ret = net->ops->set_mtu ? net->ops->set_mtu(net, (unsigned int)t->opt.mtu)
+					: -EOPNOTSUPP;
+		if (ret)
+			return ob_error_set(err, ret, "tap: %s cannot have an MTU of %u",
+					    ob_device_info(net->dev)->name,
+					    (unsigned int)t->opt.mtu);
+	}
+	ret = tap_link_set_mac(&t->link, net->mac);
+	if (ret && t->premade && net->ops->set_mac && !net->ops->set_mac(net, t->link.mac))
+		ret = 0;
+	if (ret)
+		return ob_error_set(err, ret, "tap: hardware address of %s: %s", t->name,
+				    strerror(-ret));
+	if (t->link.mtu == net->mtu)
+		return 0;
+	ret = tap_link_set_mtu(&t->link, net->mtu);
+	if (ret && t->premade && net->ops->set_mtu && !net->ops->set_mtu(net, t->link.mtu))
+		ret = 0;
+	if (ret)
+		return ob_error_set(err, ret, "tap: MTU %u of %s: %s", net->mtu, t->name,
+				    strerror(-ret));
+	return 0;
+}
+
+/* ---- while it runs ------------------------------------------------------------------------ */
+
+static unsigned int poll_device(void *arg, unsigned int budget)
+{
+	struct tap_side *side = arg;
+
+	return tap_queue_from_device(side->q, budget);
+}
+
+static bool arm_device(void *arg, bool on)
+{
+	struct tap_side *side = arg;
+	struct ob_net *net = side->tap->net;
+
+	return net->ops->irq_arm ? net->ops->irq_arm(net, side->q->index, on) : false;
+}
+
+static void apply_filters(struct tap *t)
+{
+	struct ob_net *net = t->net;
+	/* More than the interface's own address and the groups it joined: a bridge, a capture. */
+	bool promisc = t->link.promisc || t->link.all_multicast;
+
+	if (!promisc && net->ops->set_multicast &&
+	    net->ops->set_multicast(net, (const uint8_t(*)[6])t->link.macs, t->link.nr_macs))
+		promisc = true;
+	if (!net->ops->set_multicast)
+		promisc = true;
+	if (memcmp(t->link.mac, net->mac, 6) != 0)
+		promisc = true;
+	if (promisc == t->promisc || !net->ops->set_promisc)
+		return;
+	if (!net->ops->set_promisc(net, promisc))
+		t->promisc = promisc;
+}
+
+/* The administrator changed the interface: so changes the device, or the interface back. */
+static void follow_interface(struct tap *t)
+{
+	struct ob_net *net = t->net;
+
+	memcpy(t->name, t->link.name, sizeof(t->name));
+	if (memcmp(t->link.mac, net->mac, 6) &&
+	    (!net->ops->set_mac || net->ops->set_mac(net, t->link.mac)))
+		ob_device_log(net->dev, OB_LOG_WARN,
+			      "%s has another hardware address than the device, which cannot take "
+			      "it: now receives everything",
+			      t->name);
+	if (t->link.mtu != net->mtu &&
+	    (!net->ops->set_mtu || net->ops->set_mtu(net, t->link.mtu))) {
+		ob_device_log(net->dev, OB_LOG_WARN,
+			      "%s: the device cannot have an MTU of %u (at most %u), back to %u",
+			      t->name, t->link.mtu, net->mtu_max, net->mtu);
+		t->calls++;
+		tap_link_set_mtu(&t->link, net->mtu);
+	}
+	apply_filters(t);
+}
+
+static void interface_gone(struct tap *t)
+{
+	if (t->said_gone)
+		return;
+	t->said_gone = true;
+	ob_device_log(t->net->dev, OB_LOG_ERROR,
+		      "interface %s was deleted by somebody else; frames are dropped", t->name);
+	/* Its descriptors are in error for ever, which would wake the loop for ever. */
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		t->queue[i].tap_gone = true;
+		ob_loop_remove(t->loop, &t->queue[i]);
+	}
+}
+
+static void tick(void *arg, uint64_t now_ns)
+{
+	struct tap *t = arg;
+	bool gone = t->link.gone;
+
+	if (t->net->ops->tick)
+		t->net->ops->tick(t->net, now_ns);
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		gone |= t->queue[i].tap_gone;
+	if (gone) {
+		interface_gone(t);
+		return;
+	}
+	set_carrier(t);
+	if (tap_link_refresh(&t->link, &t->calls))
+		follow_interface(t);
+}
+
+/* ---- open and close ------------------------------------------------------------------------- */
+
+static int add_sources(struct tap *t, struct ob_error *err)
+{
+	struct ob_loop_source source = {.name = "tap", .tick = tick, .arg = t, .fd = -1};
+	int ret = ob_loop_add(t->loop, &source);
+
+	for (unsigned int i = 0; i < t->nr_queues && !ret; i++) {
+		t->rx[i] = (struct tap_side){t, &t->queue[i]};
+		source = (struct ob_loop_source){
+			.name = "device to tap",
+			.poll = poll_device,
+			.arm = arm_device,
+			.arg = &t->rx[i],
+			.fd = t->net->irq_fd[i],
+		};
+		ret = ob_loop_add(t->loop, &source);
+		if (ret)
+			break;
+		source = (struct ob_loop_source){
+			.name = "tap to device",
+			.poll = tap_queue_to_device,
+			.arm = tap_queue_waits,
+			.arg = &t->queue[i],
+			.fd = t->queue[i].fd,
+			.level = true,
+		};
+		ret = ob_loop_add(t->loop, &source);
+	}
+	if (ret)
+		return ob_error_set(err, ret, "tap: the loop takes no more sources");
+	return 0;
+}
+
+static void remove_sources(struct tap *t)
+{
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		ob_loop_remove(t->loop, &t->rx[i]);
+		ob_loop_remove(t->loop, &t->queue[i]);
+	}
+	ob_loop_remove(t->loop, t);
+}
+
+static void tap_close(struct ob_attach *at)
+{
+	struct tap *t = tap_of(at);
+
+	remove_sources(t);
+	/* The device gives back what it was sending, into pools that still exist. */
+	ob_net_stop(t->net);
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		tap_queue_close(&t->queue[i]);
+	/* The interface goes with its last descriptor, a namespace of its own with its last user. */
+	tap_netns_close(&t->ns);
+	free(t);
+}
+
+static void describe_place(struct tap *t)
+{
+	const char *where = t->opt.netns;
+
+	if (!where)
+		snprintf(t->place, sizeof(t->place), "here");
+	else if (!strcmp(where, "new"))
+		snprintf(t->place, sizeof(t->place), "netns of its own%s",
+			 t->ns.user >= 0 ? " (and user namespace)" : "");
+	else
+		snprintf(t->place, sizeof(t->place), "netns %.80s", where);
+}
+
+static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
+		    struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
+{
+	struct tap *t = calloc(1, sizeof(*t));
+	int ret;
+
+	if (!t)
+		return ob_error_set(err, -ENOMEM, "no memory for a tap");
+	t->net = b->net;
+	t->loop = loop;
+	t->carrier.up = true; /* as TUNSETIFF leaves it */
+	ret = get_options(part, b->net, &t->opt, err);
+	if (ret)
+		goto free_tap;
+	t->nr_queues = (unsigned int)t->opt.queues;
+	t->up = t->opt.up || t->opt.address;
+	ret = tap_netns_open(t->opt.netns, t->nr_queues, &t->ns, err);
+	if (ret)
+		goto free_tap;
+	describe_place(t);
+	ret = make_interface(t, err);
+	if (!ret)
+		ret = tap_link_open(&t->ns, t->name, &t->link, err);
+	if (!ret)
+		ret = make_alike(t, err);
+	if (!ret && t->opt.address)
+		ret = tap_link_add_address(&t->link, t->opt.address, err);
+	if (ret)
+		goto close_netns;
+
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		struct tap_queue *q = &t->queue[i];
+
+		q->net = b->net;
+		q->index = i;
+		q->fd = t->ns.tun[i];
+		q->tso = ob_net_can_tso(b->net);
+		q->csum = ob_net_can_csum(b->net);
+		q->gro = t->opt.gro;
+		ret = tap_queue_open(q, err);
+		if (ret)
+			goto close_queues;
+	}
+	ret = ob_net_start(b->net, err);
+	if (ret)
+		goto close_queues;
+	apply_filters(t);
+	set_carrier(t);
+	ret = add_sources(t, err);
+	if (ret)
+		goto stop;
+	*at = &t->at;
+	return 0;
+
+stop:
+	remove_sources(t);
+	ob_net_stop(b->net);
+close_queues:
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		tap_queue_close(&t->queue[i]);
+close_netns:
+	tap_netns_close(&t->ns);
+free_tap:
+	free(t);
+	return ret;
+}
+
+/*
+ * These two come from another thread, so the name is asked of the kernel and not of the watcher, and
+ * nothing of the watcher is written.
+ */
+static int change_up(struct tap *t, bool up)
+{
+	struct tap_link l = {.inet = t->ns.inet};
+	struct ifreq ifr = {0};
+
+	if (ioctl(t->ns.tun[0], TUNGETIFF, &ifr))
+		return -errno;
+	memcpy(l.name, ifr.ifr_name, sizeof(l.name));
+	l.name[IFNAMSIZ - 1] = '\0';
+	return tap_link_set_up(&l, up);
+}
+
+static int tap_publish(struct ob_attach *at, struct ob_error *err)
+{
+	struct tap *t = tap_of(at);
+	int ret = t->up ? change_up(t, true) : 0;
+
+	return ret ? ob_error_set(err, ret, "tap: %s cannot be set up: %s", t->name, strerror(-ret))
+		   : 0;
+}
+
+static int tap_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
+{
+	struct tap *t = tap_of(at);
+
+	/* Somebody else's interface is left as it is; one that was deleted needs nothing. */
+	if (!t->premade)
+		change_up(t, false);
+	return 0;
+}
+
+static void tap_info(struct ob_attach *at, struct ob_attach_info *info)
+{
+	const struct tap *t = tap_of(at);
+
+	memset(info, 0, sizeof(*info));
+	info->kind = "tap";
+	snprintf(info->name, sizeof(info->name), "%s", t->name);
+	snprintf(info->detail, sizeof(info->detail), "%s, %u queue%s, vnet header", t->place,
+		 t->nr_queues, t->nr_queues > 1 ? "s" : "");
+}
+
+static void tap_stats(struct ob_attach *at, struct ob_attach_stats *stats)
+{
+	const struct tap *t = tap_of(at);
+
+	memset(stats, 0, sizeof(*stats));
+	stats->syscalls = t->calls;
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		const struct ob_attach_stats *s = &t->queue[i].stats;
+
+		stats->requests_in += s->requests_in;
+		stats->requests_out += s->requests_out;
+		stats->bytes_in += s->bytes_in;
+		stats->bytes_out += s->bytes_out;
+		stats->kernel_copies += s->kernel_copies;
+		stats->own_copies += s->own_copies;
+		stats->syscalls += s->syscalls;
+		stats->errors += s->errors;
+		stats->dropped += s->dropped;
+	}
+}
+
+const struct ob_attach_ops ob_attach_tap = {
+	.name = "tap",
+	.summary = "a network interface, with checksum and segmentation offload",
+	.class_ = OB_CLASS_NET,
+	.options = "name=IF, netns=new|NAME|PATH|pid:N, up, address=CIDR, mtu=N, queues=N, "
+		   "owner=UID, csum=on|off, gso=on|off, gro=on|off",
+	.probe = tap_probe,
+	.open = tap_open,
+	.publish = tap_publish,
+	.unpublish = tap_unpublish,
+	.close = tap_close,
+	.info = tap_info,
+	.stats = tap_stats,
+};
+
+/* ---- for the program -------------------------------------------------------------------------- */
+
+int ob_attach_tap_netns_fd(const struct ob_attach *at)
+{
+	return at && at->ops == &ob_attach_tap ? tap_of(at)->ns.net : -1;
+}
+
+int ob_attach_tap_enter(const struct ob_attach *at)
+{
+	const struct tap *t;
+
+	if (!at || at->ops != &ob_attach_tap)
+		return 0;
+	t = tap_of(at);
+	if (t->ns.user >= 0 && setns(t->ns.user, CLONE_NEWUSER))
+		return -errno;
+	if (t->ns.net >= 0 && setns(t->ns.net, CLONE_NEWNET))
+		return -errno;
+	return 0;
+}
+
+void ob_attach_tap_stats(const struct ob_attach *at, struct ob_attach_tap_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	if (!at || at->ops != &ob_attach_tap)
+		return;
+	for (unsigned int i = 0; i < tap_of(at)->nr_queues; i++)
+		stats->merged += tap_of(at)->queue[i].merged;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The data path of the tap attachment: one pair of queues, frames from the tap to the device and from the
+ * device to the tap.
+ */
+#ifndef ATTACH_TAP_IO_H
+#define ATTACH_TAP_IO_H
+
+#include <outboard/attach.h>
+
+enum {
+	/* Frames on their way to the device: one segmentation frame in 64-byte payloads fits. */
+	TAP_PENDING = 1024,
+};
+
+/**
+ * struct tap_queue - a queue of the tap with the same queue of the device
+ * @fd: of the tap
+ * @small, @large: where frames to the device are read: the beginning into a small buffer, what does not fit
+ *	(64 KiB segmentation frames) into a large one
+ * @next_small, @next_large: taken from the pools for the next read
+ * @pending: read, not yet taken by the device's ring: @count from @head
+ * @unsegmented: waits for buffers for its segments
+ * @tso, @csum: what the device does by itself
+ * @gro: coalesce received TCP segments
+ * @tap_gone: the interface was deleted
+ * @no_buffers: the last read ended because none was left
+ */
+struct tap_queue {
+	struct ob_net *net;
+	unsigned int index;
+	int fd;
+	bool tso, csum, gro;
+	bool tap_gone, no_buffers;
+	struct ob_pool *small, *large;
+	struct ob_pkt *next_small, *next_large;
+	struct ob_pkt *unsegmented;
+	struct ob_pkt *pending[TAP_PENDING];
+	unsigned int head, count;
+	struct ob_attach_stats stats;
+	uint64_t merged; /* received frames that went to the kernel in one with others */
+};
+
+/** tap_queue_open() - the buffers; @net, @index and @fd are set */
+int tap_queue_open(struct tap_queue *q, struct ob_error *err);
+/** tap_queue_close() - the device is stopped and has given back what it was sending */
+void tap_queue_close(struct tap_queue *q);
+
+/** tap_queue_to_device() - the loop's poll for frames that the kernel sends */
+unsigned int tap_queue_to_device(void *queue, unsigned int budget);
+/** tap_queue_waits() - the loop's arm: frames are there that the device's ring had no room for */
+bool tap_queue_waits(void *queue, bool on);
+/** tap_queue_from_device() - the loop's poll for frames that the device received */
+unsigned int tap_queue_from_device(void *queue, unsigned int budget);
+
+#endif
