@@ -340,6 +340,63 @@ static void a_device_reaches_its_neighbours_arena_only_through_a_mapping(void **
 	ob_device_close(e[1].dev);
 }
 
+/* What one device read the other can send: payload goes from disk to wire without a copy. */
+static void a_disk_reads_straight_into_the_nics_arena(void **state)
+{
+	static const char *const policies[] = {"pooled", "strict", "lazy"};
+	char path[] = "/tmp/outboard-dma-XXXXXX";
+	char block[512], text[2][128];
+	const char *specs[2] = {text[0], text[1]};
+	int fd = mkstemp(path);
+	unsigned int i, k;
+
+	assert_true(fd >= 0);
+	for (i = 0; i < 2048; i++) {
+		memset(block, (int)(i % 251), sizeof(block));
+		assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
+	}
+	for (k = 0; k < 3; k++) {
+		struct ob_driver_config config = {.mode = OB_MODE_POLL};
+		struct ob_dma_stats before, after;
+		struct ob_binding *b;
+		struct ob_device *dev[2];
+		struct ob_error err = {0};
+		ob_iova iova;
+		char *buf;
+
+		snprintf(text[0], sizeof(text[0]), "qemu:nvme,file=%s,vm=pair,arena=16M,dma=%s",
+			 path, policies[k]);
+		snprintf(text[1], sizeof(text[1]), "qemu:e1000e,vm=pair,arena=16M");
+		if (ob_devices_open(specs, 2, dev, &err) ||
+		    ob_driver_bind(dev[0], NULL, &config, &b, &err) ||
+		    ob_block_start(b->block[0], &err))
+			fail_msg("%s: %s", err.what, err.why);
+		buf = ob_dma_alloc(ob_device_dma(dev[1]), 65536, PAGE, "frames", &iova);
+		assert_non_null(buf);
+		ob_dma_stats(ob_device_dma(dev[0]), &before);
+		for (i = 0; i < 8; i++) {
+			assert_int_equal(ob_block_rw(b->block[0], 0, OB_BLOCK_READ, 0, i * 32768,
+						     buf + 512, 32768),
+					 0);
+			for (unsigned int n = 0; n < 32768; n++)
+				assert_int_equal((unsigned char)buf[512 + n],
+						 (i * 64 + n / 512) % 251);
+		}
+		ob_dma_stats(ob_device_dma(dev[0]), &after);
+		assert_int_equal(after.bounced, before.bounced);
+		assert_int_equal(b->block[0]->bounced, 0);
+		assert_true(after.ways[OB_DMA_WAY_MAPPED] > before.ways[OB_DMA_WAY_MAPPED]);
+		assert_int_equal(after.ways[OB_DMA_WAY_CACHED] > before.ways[OB_DMA_WAY_CACHED],
+				 k != 1);
+		ob_block_stop(b->block[0]);
+		ob_driver_unbind(b);
+		ob_device_close(dev[0]);
+		ob_device_close(dev[1]);
+	}
+	close(fd);
+	unlink(path);
+}
+
 static void log_to_text(void *arg, enum ob_log_level level, const char *line)
 {
 	char *text = arg;
@@ -382,6 +439,7 @@ int main(void)
 		cmocka_unit_test(the_mask_of_28_bits_moves_a_large_arena),
 		cmocka_unit_test(memory_of_the_process_is_bounced),
 		cmocka_unit_test(a_device_reaches_its_neighbours_arena_only_through_a_mapping),
+		cmocka_unit_test(a_disk_reads_straight_into_the_nics_arena),
 		cmocka_unit_test(the_debug_mode_catches_a_device_that_writes_after_unmap),
 	};
 
