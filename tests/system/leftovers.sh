@@ -1,0 +1,205 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What a dead driver leaves behind: the driver process, QEMU, or both are killed with SIGKILL while a client
+# is busy, and everything that there is is counted before and after (scripts/census). In process, mount,
+# network and IPC namespaces of its own, so that nothing else on the machine counts. Prints TAP.
+# usage: leftovers.sh SOURCE-ROOT OUTBOARD
+set -u
+
+root=$1
+outboard=$(readlink -f "$2")
+
+if [ "${3:-}" != --inside ]; then
+	user=()
+	[ "$(id -u)" -eq 0 ] || user=(--user --map-root-user)
+	if ! unshare "${user[@]}" --mount --pid --fork --mount-proc --net --ipc true 2>/dev/null; then
+		echo "1..0 # SKIP no namespaces of one's own for this user on this system"
+		exit 0
+	fi
+	exec unshare "${user[@]}" --mount --pid --fork --kill-child --mount-proc --net --ipc \
+		bash "$0" "$root" "$outboard" --inside
+fi
+
+# Empty places for temporary files, but not where the program itself lies.
+CENSUS_FILES=all
+for place in /tmp /var/tmp /dev/shm /run; do
+	case $root/:$outboard in
+	"$place"/* | *:"$place"/*) CENSUS_FILES= ;;
+	*) mount -t tmpfs tmpfs "$place" 2>/dev/null || CENSUS_FILES= ;;
+	esac
+done
+export CENSUS_FILES
+busybox ip link set lo up
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+truncate -s 64M "$dir/nvme.img" "$dir/ide.img"
+
+n=0 failed=0
+
+ok() # NAME
+{
+	n=$((n + 1))
+	echo "ok $n - $1"
+}
+
+not_ok() # NAME, with the reason on standard input
+{
+	n=$((n + 1))
+	failed=$((failed + 1))
+	sed 's/^/# /'
+	echo "not ok $n - $1"
+}
+
+skip() # NAME REASON
+{
+	n=$((n + 1))
+	echo "ok $n - $1 # SKIP $2"
+}
+
+wait_for() # SECONDS COMMAND...: until it succeeds
+{
+	local tries=$(($1 * 20))
+	shift
+	while [ $tries -gt 0 ]; do
+		"$@" && return 0
+		tries=$((tries - 1))
+		sleep 0.05
+	done
+	return 1
+}
+
+gone()
+{
+	! [ -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+
+qemu_of() # PID
+{
+	local child
+	# shellcheck disable=SC2013
+	for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+		case $(cat "/proc/$child/comm" 2>/dev/null) in
+		qemu-system*) echo "$child" ;;
+		esac
+	done
+}
+
+same_as_before()
+{
+	"$root/scripts/census" "$dir" "$dir/loops" >"$dir/after"
+	cmp -s "$dir/before" "$dir/after"
+}
+
+# The commands that are busy with what was attached; each says when it begins.
+cat >"$dir/client" <<'END'
+#!/bin/bash
+case $1 in
+disk)
+	name=${OUTBOARD_DEV#/dev/}
+	if [ -e "/sys/block/$name/diskseq" ]; then
+		echo "$name $(cat /sys/block/$name/diskseq)" >"$2/loops"
+	fi
+	while :; do
+		dd if=/dev/urandom of="$OUTBOARD_DEV" bs=64k count=64 conv=notrunc,fsync 2>/dev/null || sleep 0.1
+		: >"$2/busy"
+	done
+	;;
+nbd)
+	while :; do
+		nbdcopy -- "$OUTBOARD_DEV" null: 2>/dev/null &
+		: >"$2/busy"
+		wait
+		sleep 0.1
+	done
+	;;
+net)
+	busybox ip addr add 10.0.2.15/24 dev "$OUTBOARD_IF" && busybox ip link set "$OUTBOARD_IF" up
+	while :; do
+		busybox ping -q -c 1 -W 1 -s 1400 10.0.2.2 >/dev/null 2>&1 && : >"$2/busy"
+	done
+	;;
+esac
+END
+chmod +x "$dir/client"
+
+death() # WHAT SPEC ATTACHMENT CLIENT
+{
+	local what=$1 spec=$2 attachment=$3 client=$4 victim pid qemu status name
+	for victim in driver QEMU both; do
+		name="kill -9 of $victim while $what is busy leaves nothing behind"
+		rm -f "$dir/busy" "$dir/loops"
+		: >"$dir/loops"
+		# Files of the test itself are there before.
+		touch "$dir/before" "$dir/after" "$dir/log" "$dir/busy"
+		"$root/scripts/census" "$dir" >"$dir/before"
+		rm -f "$dir/busy"
+
+		"$outboard" run "$spec" --attach "$attachment" -- "$dir/client" "$client" "$dir" \
+			>"$dir/log" 2>&1 </dev/null &
+		pid=$!
+		if ! wait_for 60 test -e "$dir/busy"; then
+			kill -9 $pid 2>/dev/null
+			wait $pid
+			{ echo "$what never became busy"; cat "$dir/log"; } | not_ok "$name"
+			continue
+		fi
+		qemu=$(qemu_of $pid)
+		if [ -z "$qemu" ]; then
+			kill -9 $pid
+			echo "no QEMU below process $pid" | not_ok "$name"
+			continue
+		fi
+		case $victim in
+		driver) kill -9 $pid ;;
+		QEMU) kill -9 "$qemu" ;;
+		both) kill -9 $pid "$qemu" ;;
+		esac
+		if ! wait_for 60 gone $pid; then
+			{ echo "process $pid did not end"; cat "$dir/log"; } | not_ok "$name"
+			kill -9 $pid
+			continue
+		fi
+		wait $pid
+		status=$?
+		# The command is gone with the device that it used, and so may its children be a moment later.
+		if ! wait_for 30 same_as_before; then
+			{ echo "left:"; LC_ALL=C comm -13 "$dir/before" "$dir/after"
+			  echo "missing:"; LC_ALL=C comm -23 "$dir/before" "$dir/after"
+			  cat "$dir/log"; } | not_ok "$name"
+			continue
+		fi
+		if [ $victim = QEMU ] && [ $status -ne 3 ]; then
+			{ echo "exit code $status, not 3 (device gone)"; cat "$dir/log"; } | not_ok "$name"
+			continue
+		fi
+		ok "$name"
+	done
+}
+
+can_attach() # ATTACHMENT: probed by trying it
+{
+	case $1 in
+	loop) [ -w /dev/loop-control ] && [ -r /dev/fuse ] && [ -w /dev/fuse ] ;;
+	tap) [ -r /dev/net/tun ] && [ -w /dev/net/tun ] ;;
+	esac
+}
+
+if can_attach loop; then
+	death "an NVMe disk as a loop device" "qemu:nvme,file=$dir/nvme.img" loop disk
+else
+	skip "NVMe and loop" "no /dev/loop-control and /dev/fuse for this user"
+fi
+if command -v nbdcopy >/dev/null; then
+	death "an IDE disk as an NBD export" "qemu:piix3-ide,file=$dir/ide.img" nbd nbd
+else
+	skip "IDE and NBD" "no nbdcopy"
+fi
+if can_attach tap; then
+	death "an e1000e as a tap interface" "qemu:e1000e,netdev=user" tap,netns=new net
+else
+	skip "e1000e and tap" "no /dev/net/tun for this user"
+fi
+echo "1..$n"
+[ $failed -eq 0 ]
