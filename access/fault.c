@@ -45,6 +45,7 @@ struct fault {
 	/* Interrupts pass through a thread only when some are to be swallowed. */
 	bool relaying;
 	pthread_t relay;
+	unsigned int relayed; /* vectors */
 	int stop_fd;
 	bool own_fds;
 };
@@ -316,7 +317,7 @@ static void *relay(void *arg)
 	struct ob_device *dev = arg;
 	struct fault *f = dev->priv;
 	struct pollfd pfd[OB_IRQ_VECTORS + 1];
-	unsigned int n = dev->irq_n, i;
+	unsigned int n = f->relayed, i;
 
 	for (i = 0; i < n; i++)
 		pfd[i] = (struct pollfd){.fd = dev->lower->vector[i].fd, .events = POLLIN};
@@ -359,14 +360,12 @@ static int start_relay(struct ob_device *dev, unsigned int n, struct ob_error *e
 	f->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (f->stop_fd < 0)
 		return ob_error_set(err, -errno, "%s: no descriptor", dev->info.name);
-	/* The thread asks how many there are; the core sets it after us, to the same value. */
-	dev->irq_n = n;
+	f->relayed = n;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	ret = pthread_create(&f->relay, NULL, relay, dev);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (ret) {
-		dev->irq_n = 0;
 		close(f->stop_fd);
 		return ob_error_set(err, -ret, "%s: no thread to swallow interrupts",
 				    dev->info.name);
