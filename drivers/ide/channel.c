@@ -264,8 +264,10 @@ static void issue(struct ide_channel *ch)
 		ch->prd[ch->nr_prd - 1].count |= htole32(PRD_LAST);
 		ob_wmb(); /* table and payload before the register that lets the device look */
 		ob_write32(ch->bm.bar, ch->bm.off + BM_TABLE, ob_iova_lo(ch->prd_iova));
-		/* The direction is set before the start bit [BMIDE 2.1]. */
-		ide_out(&ch->bm, BM_COMMAND, direction);
+		/* The direction is set before the start bit [BMIDE 2.1]; mostly it is set already. */
+		if (direction != ch->direction)
+			ide_out(&ch->bm, BM_COMMAND, direction);
+		ch->direction = direction;
 		if (ext) {
 			/* Each register holds two bytes, the older one is the higher [ATA 6.2]. */
 			ide_out(&ch->cmd, ATA_COUNT, (uint8_t)(sectors >> 8));
@@ -328,6 +330,7 @@ void ide_srst(struct ide_channel *ch, uint8_t control)
 /* The bus master lets go, and what it signalled is forgotten. */
 static void stop_bus_master(struct ide_channel *ch)
 {
+	ch->direction = 0;
 	ide_out(&ch->bm, BM_COMMAND, 0);
 	ide_out(&ch->bm, BM_STATUS, BM_ERROR | BM_INTERRUPT);
 }
@@ -464,7 +467,7 @@ bool ide_poll(struct ide_channel *ch)
 		return false;
 	}
 	if (ch->nr_prd)
-		ide_out(&ch->bm, BM_COMMAND, 0);
+		ide_out(&ch->bm, BM_COMMAND, ch->direction); /* stop */
 	ide_out(&ch->bm, BM_STATUS, (bm & BM_CAPABLE) | BM_ERROR | BM_INTERRUPT);
 	if (ob_unlikely(ch->ide->chip->latch_reg[ch->index]))
 		clear_latch(ch);

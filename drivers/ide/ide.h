@@ -195,6 +195,7 @@ struct ide_channel {
 	struct ob_block_req *cur[IDE_MERGE];
 	unsigned int nr_cur;
 	unsigned int nr_prd;
+	uint8_t direction; /* as it stands in the bus master's command register */
 	unsigned int alone;
 	unsigned int tries;
 	int status;
