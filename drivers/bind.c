@@ -122,7 +122,9 @@ void ob_driver_unbind(struct ob_binding *b)
 {
 	if (!b)
 		return;
-	/* remove() stops what runs: the class's own stop would need to know whether it was started. */
+	/* The block class knows whether a disk runs and frees its queues; a network's remove() stops it. */
+	for (unsigned int i = 0; i < b->nr_blocks; i++)
+		ob_block_stop(b->block[i]);
 	b->driver->remove(b);
 	free(b);
 }
