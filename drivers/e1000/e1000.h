@@ -14,6 +14,8 @@ enum {
 	E1000_TX_MAX_PIECE =
 		8192, /* bytes in one descriptor: well below the 16288 of 3.3.3 and the FIFO */
 	E1000_TX_MAX_DESCS = 40, /* of one frame; more is refused. QEMU's e1000e drops at 64 */
+	E1000_TX_MAX_SEGMENTS =
+		128, /* of one frame when the driver cuts it: 64 KiB in pieces of 512 */
 	E1000_RING_DEFAULT = 256,
 	E1000_RING_MIN = 64,
 	E1000_RING_MAX =
@@ -110,6 +112,7 @@ struct e1000 {
 	uint64_t stats_ns;    /* last time that the statistics registers were read */
 	uint64_t progress_ns; /* last time that the transmitter finished something */
 	unsigned int last_clean;
+	unsigned int rx_skips; /* ticks that found a skipped descriptor */
 
 	struct ob_pool *pool;
 };
@@ -156,6 +159,7 @@ void e1000_rings_reset(struct e1000 *e);
 void e1000_rings_drain(struct e1000 *e);
 void e1000_rx_fill(struct e1000 *e);
 bool e1000_rx_ready(const struct e1000 *e);
+bool e1000_rx_skipped(const struct e1000 *e);
 void e1000_tx_reclaim(struct e1000 *e);
 unsigned int e1000_rx_burst_8254x(struct ob_net *net, unsigned int queue, struct ob_pkt **pkts,
 				  unsigned int n);

@@ -29,49 +29,48 @@ enum {
 	E1000_EXTCNF_CTRL = 0x0f00, /* 82574 only */
 };
 
-#define CTRL_FD			  (1u << 0)
-#define CTRL_GIO_MASTER_DISABLE	  (1u << 2) /* 82574 */
-#define CTRL_LRST		  (1u << 3) /* 8254x: link reset (TBI) */
-#define CTRL_ASDE		  (1u << 5)
-#define CTRL_SLU		  (1u << 6)
-#define CTRL_ILOS		  (1u << 7)
-#define CTRL_FRCSPD		  (1u << 11)
-#define CTRL_FRCDPLX		  (1u << 12)
-#define CTRL_RST		  (1u << 26)
-#define CTRL_RFCE		  (1u << 27)
-#define CTRL_TFCE		  (1u << 28)
-#define CTRL_VME		  (1u << 30)
-#define CTRL_PHY_RST		  (1u << 31)
+#define CTRL_FD			 (1u << 0)
+#define CTRL_GIO_MASTER_DISABLE	 (1u << 2) /* 82574 */
+#define CTRL_LRST		 (1u << 3) /* 8254x: link reset (TBI) */
+#define CTRL_ASDE		 (1u << 5)
+#define CTRL_SLU		 (1u << 6)
+#define CTRL_ILOS		 (1u << 7)
+#define CTRL_FRCSPD		 (1u << 11)
+#define CTRL_FRCDPLX		 (1u << 12)
+#define CTRL_RST		 (1u << 26)
+#define CTRL_RFCE		 (1u << 27)
+#define CTRL_TFCE		 (1u << 28)
+#define CTRL_VME		 (1u << 30)
+#define CTRL_PHY_RST		 (1u << 31)
 
-#define STATUS_FD		  (1u << 0)
-#define STATUS_LU		  (1u << 1)
-#define STATUS_SPEED_SHIFT	  6 /* two bits: 00 = 10, 01 = 100, 1x = 1000 Mb/s */
-#define STATUS_GIO_MASTER_ENABLE  (1u << 19)
+#define STATUS_FD		 (1u << 0)
+#define STATUS_LU		 (1u << 1)
+#define STATUS_SPEED_SHIFT	 6 /* two bits: 00 = 10, 01 = 100, 1x = 1000 Mb/s */
+#define STATUS_GIO_MASTER_ENABLE (1u << 19)
 
-#define EECD_PRES		  (1u << 8)
-#define EECD_AUTO_RD		  (1u << 9) /* 82574: configuration was loaded from NVM */
+#define EECD_PRES		 (1u << 8)
+#define EECD_AUTO_RD		 (1u << 9) /* 82574: configuration was loaded from NVM */
 
-#define EERD_START		  (1u << 0)
-#define EERD_DONE_8254X		  (1u << 4)
-#define EERD_DONE_82574		  (1u << 1)
-#define EERD_ADDR_SHIFT_8254X	  8
-#define EERD_ADDR_SHIFT_82574	  2
-#define EERD_DATA_SHIFT		  16
+#define EERD_START		 (1u << 0)
+#define EERD_DONE_8254X		 (1u << 4)
+#define EERD_DONE_82574		 (1u << 1)
+#define EERD_ADDR_SHIFT_8254X	 8
+#define EERD_ADDR_SHIFT_82574	 2
+#define EERD_DATA_SHIFT		 16
 
-#define CTRL_EXT_EIAME		  (1u << 24)
-#define CTRL_EXT_IAME		  (1u << 27)
-#define CTRL_EXT_DRV_LOAD	  (1u << 28)
-#define CTRL_EXT_INT_TIMERS_CLEAR (1u << 29)
-#define CTRL_EXT_PBA_CLR	  (1u << 31)
+#define CTRL_EXT_EIAME		 (1u << 24)
+#define CTRL_EXT_IAME		 (1u << 27)
+#define CTRL_EXT_DRV_LOAD	 (1u << 28)
+#define CTRL_EXT_PBA_CLR	 (1u << 31)
 
-#define MDIC_REG_SHIFT		  16
-#define MDIC_PHY_SHIFT		  21
-#define MDIC_OP_WRITE		  (1u << 26)
-#define MDIC_OP_READ		  (2u << 26)
-#define MDIC_READY		  (1u << 28)
-#define MDIC_ERROR		  (1u << 30)
+#define MDIC_REG_SHIFT		 16
+#define MDIC_PHY_SHIFT		 21
+#define MDIC_OP_WRITE		 (1u << 26)
+#define MDIC_OP_READ		 (2u << 26)
+#define MDIC_READY		 (1u << 28)
+#define MDIC_ERROR		 (1u << 30)
 
-#define EXTCNF_CTRL_MDIO_SW_OWN	  (1u << 5)
+#define EXTCNF_CTRL_MDIO_SW_OWN	 (1u << 5)
 
 /* ---- interrupts (13.4.17 to 13.4.21; 82574 10.2.4) ----------------------------------- */
 enum {
@@ -86,27 +85,23 @@ enum {
 	E1000_EITR0 = 0x00e8,
 };
 
-#define INT_TXDW    (1u << 0)
-#define INT_TXQE    (1u << 1)
-#define INT_LSC	    (1u << 2)
-#define INT_RXSEQ   (1u << 3)
-#define INT_RXDMT0  (1u << 4)
-#define INT_RXO	    (1u << 6)
-#define INT_RXT0    (1u << 7)
-#define INT_MDAC    (1u << 9)
-#define INT_TXD_LOW (1u << 15)
-#define INT_SRPD    (1u << 16)
-#define INT_ACK	    (1u << 17)
-#define INT_MNG	    (1u << 18)
-#define INT_RXQ0    (1u << 20) /* 82574 with MSI-X */
-#define INT_RXQ1    (1u << 21)
-#define INT_TXQ0    (1u << 22)
-#define INT_TXQ1    (1u << 23)
-#define INT_OTHER   (1u << 24)
-#define INT_ALL_82574                                                                              \
-	(INT_TXDW | INT_TXQE | INT_LSC | INT_RXDMT0 | INT_RXO | INT_RXT0 | INT_MDAC |              \
-	 INT_TXD_LOW | INT_SRPD | INT_ACK | INT_MNG | INT_RXQ0 | INT_RXQ1 | INT_TXQ0 | INT_TXQ1 |  \
-	 INT_OTHER)
+#define INT_TXDW	(1u << 0)
+#define INT_TXQE	(1u << 1)
+#define INT_LSC		(1u << 2)
+#define INT_RXSEQ	(1u << 3)
+#define INT_RXDMT0	(1u << 4)
+#define INT_RXO		(1u << 6)
+#define INT_RXT0	(1u << 7)
+#define INT_MDAC	(1u << 9)
+#define INT_TXD_LOW	(1u << 15)
+#define INT_SRPD	(1u << 16)
+#define INT_ACK		(1u << 17)
+#define INT_MNG		(1u << 18)
+#define INT_RXQ0	(1u << 20) /* 82574 with MSI-X */
+#define INT_RXQ1	(1u << 21)
+#define INT_TXQ0	(1u << 22)
+#define INT_TXQ1	(1u << 23)
+#define INT_OTHER	(1u << 24)
 
 #define IVAR_RXQ0(vec)	((uint32_t)(8 | (vec)) << 0)
 #define IVAR_TXQ0(vec)	((uint32_t)(8 | (vec)) << 8)

@@ -113,6 +113,7 @@ void e1000_rings_drain(struct e1000 *e)
 
 	for (; rx->next != rx->fill; rx->next = (rx->next + 1) & rx->mask)
 		ob_pkt_free_segment(rx->pkt[rx->next]);
+	rx->rdt = rx->next;
 	ob_pkt_free(rx->head);
 	rx->head = rx->tail = NULL;
 	rx->segments = 0;
@@ -287,6 +288,8 @@ static always_inline unsigned int rx_burst(struct e1000 *e, struct ob_pkt **pkts
 	unsigned int next = r->next, rdt = r->rdt, mask = r->mask, got = 0;
 	uint64_t bytes = 0, good = 0;
 
+	if (ob_unlikely(!e->running))
+		return 0;
 	/* Not past RDT: a descriptor that the device was not given has no frame, whatever it says. */
 	while (got < n && next != rdt) {
 		uint64_t status = load64(&r->desc[next].status);
@@ -342,13 +345,30 @@ unsigned int e1000_rx_burst_82574(struct ob_net *net, unsigned int queue, struct
 	return rx_burst(e1000_of(net), pkts, n, &extended_format);
 }
 
+static uint64_t rx_dd(const struct e1000 *e)
+{
+	return e->model->is_82574 ? RXD_EXTENDED_DD : RXD_LEGACY_DD;
+}
+
 /* Is there a frame, or a part of one, that rx_burst() has not taken? */
 bool e1000_rx_ready(const struct e1000 *e)
 {
 	const struct e1000_rx_ring *r = &e->rx;
-	uint64_t dd = e->model->is_82574 ? RXD_EXTENDED_DD : RXD_LEGACY_DD;
 
-	return r->next != r->rdt && (load64(&r->desc[r->next].status) & dd);
+	return r->next != r->rdt && (load64(&r->desc[r->next].status) & rx_dd(e));
+}
+
+/* Is a descriptor done although the one that comes first is not? */
+bool e1000_rx_skipped(const struct e1000 *e)
+{
+	const struct e1000_rx_ring *r = &e->rx;
+
+	if (r->next == r->rdt || e1000_rx_ready(e))
+		return false;
+	for (unsigned int i = (r->next + 1) & r->mask; i != r->rdt; i = (i + 1) & r->mask)
+		if (load64(&r->desc[i].status) & rx_dd(e))
+			return !e1000_rx_ready(e); /* it may have come while we looked */
+	return false;
 }
 
 /* ---- transmit -------------------------------------------------------------------- */
@@ -534,6 +554,35 @@ enum {
 };
 
 /*
+ * Segmentation over IPv6 in software: QEMU's e1000 makes the payload length 40 too large, and for silicon
+ * the kernel's driver does not offer it either.
+ */
+static int tx_segmented(struct e1000 *e, struct e1000_tx_ring *r, struct ob_pkt *pkt,
+			unsigned int tail, unsigned int room)
+{
+	struct ob_pkt *segments[E1000_TX_MAX_SEGMENTS];
+	unsigned int max = room < E1000_TX_MAX_SEGMENTS ? room : E1000_TX_MAX_SEGMENTS;
+	int n = ob_net_segment(pkt, e->pool, segments, max);
+
+	/* Wait for room only if an empty ring had enough. */
+	if (n == -ENOBUFS && max < E1000_TX_MAX_SEGMENTS && room < r->mask)
+		return TX_NO_ROOM;
+	if (n < 0)
+		return TX_DROPPED;
+	for (int i = 0; i < n; i++) {
+		struct e1000_tx_desc *d = &r->desc[tail];
+
+		d->addr = segments[i]->iova.addr;
+		d->cmd = TXD_EOP | TXD_IFCS | segments[i]->len;
+		d->status = 0;
+		r->pkt[tail] = segments[i];
+		tail = (tail + 1) & r->mask;
+	}
+	ob_pkt_free(pkt);
+	return n;
+}
+
+/*
  * Everything but one short plain buffer: offloads, scattered, long and short frames. Returns the
  * descriptors used (from @tail on), TX_NO_ROOM, or TX_DROPPED for what cannot be sent.
  */
@@ -549,6 +598,8 @@ static __attribute__((noinline)) int tx_frame(struct e1000 *e, struct e1000_tx_r
 
 	if (len < E1000_ETH_HDR || len > (tso ? e->net.tx_max_len : e->net.mtu_max + 18))
 		return TX_DROPPED;
+	if (pkt->gso_type == OB_GSO_TCPV6 && !e->model->is_82574)
+		return tx_segmented(e, r, pkt, tail, room);
 	if (tso) {
 		if (!tso_by_device(e, pkt, len, &h))
 			return TX_DROPPED; /* the client did not ask can_tso(), or its frame is nonsense */

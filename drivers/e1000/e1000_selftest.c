@@ -174,8 +174,11 @@ static int loopback_on(struct e1000 *e)
 {
 	int ret = e1000_hw_start(e, e->model->is_82574 ? RCTL_LBM_MAC : 0, NULL);
 
-	if (ret)
+	if (ret) {
+		e1000_rings_drain(e);
 		return ret;
+	}
+	e->running = true; /* for the bursts; the class is stopped */
 	/* The PHY tells no speed now, so it is forced (13.4.1). */
 	e1000_write(e, E1000_CTRL, CTRL_SLU | CTRL_FD | CTRL_FRCSPD | CTRL_FRCDPLX | 2u << 8);
 	if (e->model->is_82574)
@@ -189,19 +192,15 @@ static void loopback_off(struct e1000 *e)
 		/* As negotiated before; no restart, because the link itself was never touched. */
 		e1000_phy_write(&e->net, PHY_BMCR, BMCR_ANENABLE | BMCR_FD | BMCR_SPEED1000);
 	}
+	e->running = false;
 	e1000_hw_stop(e);
 	e1000_rings_drain(e);
 }
 
-/* Send one frame past the `running` check of the class. */
 static bool send_one(struct e1000 *e, struct ob_pkt *pkt)
 {
-	bool running = e->running;
-	unsigned int taken;
+	unsigned int taken = e1000_tx_burst(&e->net, 0, &pkt, 1);
 
-	e->running = true;
-	taken = e1000_tx_burst(&e->net, 0, &pkt, 1);
-	e->running = running;
 	if (!taken)
 		ob_pkt_free(pkt);
 	return taken;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* See wire.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -195,18 +196,24 @@ size_t wire_frame(uint8_t *buf, size_t len, const uint8_t dst[6], uint32_t seed)
 
 int wire_qemu_pid(void)
 {
-	char path[64], line[256] = "";
+	char path[64], line[256];
+	struct dirent *task;
 	int pid = 0;
+	DIR *dir = opendir("/proc/self/task");
 	FILE *f;
 
-	/* The children of this thread, which started it; the last one is the newest. */
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-	f = fopen(path, "r");
-	if (!f)
-		return 0;
-	if (fgets(line, sizeof(line), f))
-		for (char *p = strtok(line, " \n"); p; p = strtok(NULL, " \n"))
-			pid = atoi(p);
-	fclose(f);
+	/* A child belongs to the thread that started it. */
+	while (dir && (task = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/self/task/%.20s/children", task->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		if (fgets(line, sizeof(line), f))
+			for (char *p = strtok(line, " \n"); p; p = strtok(NULL, " \n"))
+				pid = atoi(p) > pid ? atoi(p) : pid;
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
 	return pid;
 }
