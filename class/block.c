@@ -35,12 +35,15 @@ struct block_map {
 	void *buf;
 };
 
+struct op_count {
+	uint64_t requests, bytes;
+};
+
 struct block_queue {
 	/* the common path's */
 	uint32_t inflight;
 	uint32_t depth;
-	uint64_t count[OP_SLOTS];
-	uint64_t bytes[OP_SLOTS];
+	struct op_count op[OP_SLOTS];
 	uint64_t polls, empty_polls;
 
 	struct block_map *free;
@@ -56,10 +59,13 @@ struct block_class {
 	uint64_t direct; /* bytes of the arena that are used in place; 0 when none may be */
 	uint64_t arena_iova;
 	uint64_t size;
+	/* No transfer that begins below these ends outside of the disk, or of direct. */
+	uint64_t near_end, direct_near_end;
 	uint32_t unit_mask; /* block size - 1 */
 	uint32_t max_transfer;
 	uint32_t align_mask;
-	uint32_t direct_ops; /* largest op that needs no further look: WRITE, or READ */
+	uint32_t
+		direct_ops; /* largest op without flags that needs no further look: WRITE, or READ */
 	uint32_t nr_queues;
 	bool fua, flush, discard, zeroes;
 	struct block_queue queue[];
@@ -180,8 +186,11 @@ static int create_class(struct ob_block *blk, struct block_class **cp)
 	c->direct = ob_dma_policy(blk->dma) == OB_DMA_POOLED ? blk->dma->size : 0;
 	c->size = l->size;
 	c->unit_mask = l->block_size - 1;
-	/* At most the disk's size, so that size - len below cannot wrap. */
-	c->max_transfer = (uint32_t)(l->max_transfer < l->size ? l->max_transfer : l->size);
+	c->max_transfer = l->max_transfer;
+	if (l->size > l->max_transfer)
+		c->near_end = l->size - l->max_transfer;
+	if (c->direct > l->max_transfer)
+		c->direct_near_end = c->direct - l->max_transfer;
 	c->align_mask = l->dma_align - 1;
 	c->direct_ops = l->read_only ? OB_BLOCK_READ : OB_BLOCK_WRITE;
 	c->fua = ob_block_can_fua(blk);
@@ -412,18 +421,21 @@ static __attribute__((noinline)) int prepare_slow(struct ob_block *blk, struct b
 	return rc;
 }
 
-/* Is it a plain READ or WRITE of aligned arena memory within all limits? Nearly all requests are. */
+/*
+ * Is it a plain READ or WRITE of aligned arena memory, and not near the end of disk or arena? Nearly all
+ * requests are. The bounds are those of the longest transfer, which takes one comparison each where the
+ * exact ones take three; what lies behind them is looked at by prepare_slow().
+ */
 static inline bool prepare_direct(const struct block_class *c, struct ob_block_req *req)
 {
 	uint64_t off = (uintptr_t)req->buf - c->arena;
 	uint32_t len = req->len;
 
 	/* len - 1: a length of 0 wraps to the largest. */
-	if (ob_unlikely(req->op > c->direct_ops) || ob_unlikely(req->flags) ||
+	if (ob_unlikely((req->op | (uint32_t)req->flags << 8) > c->direct_ops) ||
 	    ob_unlikely(((uint32_t)req->offset | len) & c->unit_mask) ||
-	    ob_unlikely(len - 1 >= c->max_transfer) || ob_unlikely(req->offset > c->size - len) ||
-	    ob_unlikely(off >= c->direct) || ob_unlikely(len > c->direct - off) ||
-	    ob_unlikely(off & c->align_mask))
+	    ob_unlikely(len - 1 >= c->max_transfer) || ob_unlikely(req->offset >= c->near_end) ||
+	    ob_unlikely(off >= c->direct_near_end) || ob_unlikely(off & c->align_mask))
 		return false;
 	req->iova.addr = c->arena_iova + off;
 	req->map = NULL;
@@ -463,9 +475,10 @@ unsigned int ob_block_submit(struct ob_block *blk, unsigned int queue, struct ob
 			     unsigned int n)
 {
 	struct block_class *c = blk->class_priv;
+	struct ob_block_req **first = reqs; /* of those that are prepared but not passed on */
+	struct ob_block_req **req, **end;
 	struct block_queue *q;
-	unsigned int first = 0; /* of those that are prepared but not passed on */
-	unsigned int room;
+	unsigned int room, run;
 	int rc;
 
 	if (ob_unlikely(!c))
@@ -477,27 +490,26 @@ unsigned int ob_block_submit(struct ob_block *blk, unsigned int queue, struct ob
 	q = &c->queue[queue];
 	/* No more than fit are looked at: so none is mapped in vain, and there is a mapping for each. */
 	room = q->depth - q->inflight;
-	if (n > room)
-		n = room;
-	for (unsigned int i = 0; i < n; i++) {
-		if (ob_likely(prepare_direct(c, reqs[i])))
+	end = reqs + (n < room ? n : room);
+	for (req = reqs; req < end; req++) {
+		if (ob_likely(prepare_direct(c, *req)))
 			continue;
-		rc = prepare_slow(blk, c, q, reqs[i]);
+		rc = prepare_slow(blk, c, q, *req);
 		if (!rc)
 			continue;
-		if (rc == -EAGAIN) {
-			n = i;
+		if (rc == -EAGAIN)
 			break;
-		}
 		/* A wrong one: what is in front of it goes first, so that order holds. */
-		first += pass_on(blk, q, queue, reqs + first, i - first);
-		if (first < i)
-			return first;
-		end_request(blk, queue, reqs[i], rc);
+		run = (unsigned int)(req - first);
+		first += pass_on(blk, q, queue, first, run);
+		if (first < req)
+			return (unsigned int)(first - reqs);
+		end_request(blk, queue, *req, rc);
 		count_add(&q->errors, 1);
-		first = i + 1;
+		first = req + 1;
 	}
-	return first + pass_on(blk, q, queue, reqs + first, n - first);
+	run = (unsigned int)(req - first);
+	return (unsigned int)(first - reqs) + pass_on(blk, q, queue, first, run);
 }
 
 /* ---- complete -------------------------------------------------------------------- */
@@ -518,14 +530,16 @@ static unsigned int collect(struct ob_block *blk, struct block_queue *q, unsigne
 {
 	unsigned int done = blk->ops->complete(blk, queue, reqs, n);
 
-	for (unsigned int i = 0; i < done; i++) {
-		struct ob_block_req *req = reqs[i];
-		unsigned int op = req->op % OP_SLOTS;
+	for (struct ob_block_req **end = reqs + done; reqs < end; reqs++) {
+		struct ob_block_req *req = *reqs;
+		struct op_count *count;
 
 		if (ob_unlikely(req->status || req->map) && !complete_slow(q, req))
 			continue;
-		count_add(&q->count[op], 1);
-		count_add(&q->bytes[op], req->len);
+		count = &q->op[req->op % OP_SLOTS];
+		/* Plain: four instructions less. An aligned word is read whole, by count_get(), all the same. */
+		count->requests++;
+		count->bytes += req->len;
 	}
 	q->inflight -= done;
 	return done;
@@ -559,13 +573,13 @@ static void add_class_stats(const struct block_class *c, struct ob_block_stats *
 	for (uint32_t i = 0; i < c->nr_queues; i++) {
 		const struct block_queue *q = &c->queue[i];
 
-		s->reads += count_get(&q->count[OB_BLOCK_READ]);
-		s->writes += count_get(&q->count[OB_BLOCK_WRITE]);
-		s->flushes += count_get(&q->count[OB_BLOCK_FLUSH]);
-		s->discards += count_get(&q->count[OB_BLOCK_DISCARD]);
-		s->zeroes += count_get(&q->count[OB_BLOCK_WRITE_ZEROES]);
-		s->read_bytes += count_get(&q->bytes[OB_BLOCK_READ]);
-		s->write_bytes += count_get(&q->bytes[OB_BLOCK_WRITE]);
+		s->reads += count_get(&q->op[OB_BLOCK_READ].requests);
+		s->writes += count_get(&q->op[OB_BLOCK_WRITE].requests);
+		s->flushes += count_get(&q->op[OB_BLOCK_FLUSH].requests);
+		s->discards += count_get(&q->op[OB_BLOCK_DISCARD].requests);
+		s->zeroes += count_get(&q->op[OB_BLOCK_WRITE_ZEROES].requests);
+		s->read_bytes += count_get(&q->op[OB_BLOCK_READ].bytes);
+		s->write_bytes += count_get(&q->op[OB_BLOCK_WRITE].bytes);
 		s->errors += count_get(&q->errors);
 		s->irqs += count_get(&q->irqs);
 		s->polls += count_get(&q->polls);

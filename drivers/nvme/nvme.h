@@ -56,8 +56,14 @@ enum {
 /* ---- 4.2 submission queue entry -------------------------------------------------- */
 
 struct nvme_sqe {
-	uint32_t cdw0; /* opcode, fuse, psdt (0: PRPs), command id in the upper half */
-	uint32_t nsid;
+	union {
+		struct {
+			uint32_t
+				cdw0; /* opcode, fuse, psdt (0: PRPs), command id in the upper half */
+			uint32_t nsid;
+		};
+		uint64_t cdw0_1;
+	};
 	uint64_t cdw2_3;
 	uint64_t mptr;
 	uint64_t prp1;
@@ -69,8 +75,13 @@ struct nvme_sqe {
 		};
 		uint64_t slba; /* 6.9, 6.15, 6.17 */
 	};
-	uint32_t cdw12;
-	uint32_t cdw13;
+	union {
+		struct {
+			uint32_t cdw12;
+			uint32_t cdw13;
+		};
+		uint64_t cdw12_13;
+	};
 	uint64_t cdw14_15;
 };
 _Static_assert(sizeof(struct nvme_sqe) == 1 << NVME_SQES, "4.2: 64 bytes");
@@ -128,11 +139,14 @@ struct nvme_cqe {
 };
 _Static_assert(sizeof(struct nvme_cqe) == 1 << NVME_CQES, "4.6: 16 bytes");
 
-#define NVME_CQE_SQ_HEAD(w) ((uint32_t)(w)&0xffff)
-#define NVME_CQE_SQ_ID(w)   ((uint32_t)(w) >> 16)
-#define NVME_CQE_CID(w)	    ((uint16_t)((w) >> 32))
-#define NVME_CQE_PHASE	    (1ull << 48)
-#define NVME_CQE_STATUS(w)  ((unsigned int)((w) >> 49)) /* SC, SCT, CRD, M, DNR */
+/* Its two halves: sq head and sq id; command id, phase and status (SC, SCT, CRD, M, DNR). */
+#define NVME_CQE_LOW(word)    ((uint32_t)(word))
+#define NVME_CQE_HIGH(word)   ((uint32_t)((word) >> 32))
+#define NVME_CQE_SQ_HEAD(low) ((low)&0xffff)
+#define NVME_CQE_SQ_ID(low)   ((low) >> 16)
+#define NVME_CQE_CID(high)    ((uint16_t)(high))
+#define NVME_CQE_PHASE	      (1u << 16)
+#define NVME_CQE_STATUS(high) ((high) >> 17)
 
 /* 4.6.1: status code and its type together: bits 7:0 and 10:8 */
 #define NVME_STATUS_CODE(status) ((status)&0x7ff)
@@ -210,23 +224,39 @@ struct nvme_ctrl;
 
 /*
  * One request on its way.
- * @cid: its command id: the slot's index in the low bits, above it a count of the slot's uses, so that
- *	a second completion of an earlier use is told from the completion of this one
+ * @command: the first eight bytes of its command as a read: opcode, command id, namespace
+ * @cid: the command id among them: the slot's index in the low bits, above it a count of the slot's uses,
+ *	so that a second completion of an earlier use is told from the completion of this one
  * @issued: tick at which it was issued last
+ * @history: the three below at once; 0 for nearly every request
  * @resets: controller resets that it has been through
  * @timeouts: times it ran out of time
  * @aborting: an Abort command for it was sent
  */
 struct nvme_slot {
 	struct ob_block_req *req; /* NULL: not in flight */
-	uint16_t cid;
+	union {
+		uint64_t command;
+		struct {
+			uint16_t opcode;
+			uint16_t cid;
+			uint32_t nsid;
+		};
+	};
+	union {
+		uint32_t history;
+		struct {
+			uint8_t resets;
+			uint8_t timeouts;
+			uint8_t aborting;
+			uint8_t reserved;
+		};
+	};
 	uint16_t issued;
-	uint8_t resets;
-	uint8_t timeouts;
-	uint8_t aborting;
-	uint8_t reserved;
+	uint16_t index;
+	uint64_t pad;
 };
-_Static_assert(sizeof(struct nvme_slot) == 16, "a slot is found by one shift");
+_Static_assert(sizeof(struct nvme_slot) == 32, "a slot is found by one shift, and crosses no line");
 
 /* What nvme_queue_setup() needs to make a queue of memory that is there. */
 struct nvme_queue_memory {
@@ -244,15 +274,13 @@ struct nvme_queue_memory {
 struct nvme_queue {
 	/* submission */
 	struct nvme_sqe *sq;
-	struct nvme_slot *slot;
-	uint16_t *free; /* stack of slot indices */
+	struct nvme_slot **free; /* stack */
 	const struct ob_bar *bar;
-	uint32_t nsid;
+	uint32_t nr_free;
+	uint32_t depth;
+	uint32_t sq_tail;
+	uint32_t sq_entries;
 	uint32_t sq_doorbell, cq_doorbell;
-	uint16_t nr_free;
-	uint16_t depth;
-	uint16_t sq_tail;
-	uint16_t sq_mask;
 	uint16_t now; /* tick; written by the tick */
 	uint8_t lba_shift;
 	bool kick; /* the SQ got an entry whose doorbell is due */
@@ -261,16 +289,18 @@ struct nvme_queue {
 
 	/* completion */
 	struct nvme_cqe *cq __attribute__((aligned(64)));
-	uint64_t cq_want; /* NVME_CQE_PHASE or 0: the phase of entries that are new */
+	struct nvme_slot *slot;
+	uint32_t cq_want; /* NVME_CQE_PHASE or 0: the phase of entries that are new */
 	uint32_t id_word; /* queue id << 16, as in the lower word of an entry */
-	uint16_t cq_head;
-	uint16_t cq_mask;
-	uint16_t slot_mask;
-	uint16_t cid_step; /* 1 << bits of slot_mask */
-	uint16_t unacked;  /* taken, but the controller was not told yet */
-	uint16_t ack_at;
-	uint8_t quiet_in; /* rounds with work until interrupts are masked, 0: not counting */
+	uint32_t cq_head;
+	uint32_t cq_entries;
+	uint32_t slot_mask;
+	uint32_t unacked; /* taken, but the controller was not told yet */
+	uint32_t ack_at;
+	uint16_t cid_step; /* slot_mask + 1 */
+	uint8_t quiet_in;  /* rounds with work until interrupts are masked, 0: not counting */
 	bool irq_masked;
+	bool live;		    /* created in the controller */
 	struct ob_block_req *ended; /* ended without a completion; linked through req->priv */
 
 	/* the rest */
@@ -279,7 +309,7 @@ struct nvme_queue {
 	uint32_t prp_bytes; /* PRP list per slot */
 	uint16_t qid;
 	uint16_t vector;
-	bool live; /* created in the controller */
+	uint32_t nsid;
 	bool interrupts;
 	bool deac;
 	uint16_t bad; /* refused completions since the last reset */
@@ -361,7 +391,7 @@ struct nvme_admin {
 	struct nvme_cqe *cq;
 	ob_iova sq_iova, cq_iova;
 	uint16_t tail, head;
-	uint64_t want; /* as nvme_queue.cq_want */
+	uint32_t want; /* as nvme_queue.cq_want */
 	struct nvme_admin_slot slot[NVME_ADMIN_ENTRIES];
 	uint64_t bad;
 };

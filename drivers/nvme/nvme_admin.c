@@ -200,24 +200,24 @@ void nvme_admin_poll(struct nvme_ctrl *ctrl)
 	for (; taken < NVME_ADMIN_ENTRIES; taken++) {
 		struct nvme_cqe *cqe = &a->cq[a->head];
 		uint64_t word = __atomic_load_n(&cqe->dw2_3, __ATOMIC_RELAXED);
+		uint32_t low = NVME_CQE_LOW(word), high = NVME_CQE_HIGH(word);
 		struct nvme_admin_slot *slot;
 
-		if ((word ^ a->want) & NVME_CQE_PHASE)
+		if ((high ^ a->want) & NVME_CQE_PHASE)
 			break;
-		ob_rmb(); /* the rest of the entry after its phase */
-		word = __atomic_load_n(&cqe->dw2_3, __ATOMIC_RELAXED);
+		ob_rmb(); /* the result after the phase */
 		if (++a->head == NVME_ADMIN_ENTRIES) {
 			a->head = 0;
 			a->want ^= NVME_CQE_PHASE;
 		}
-		slot = &a->slot[NVME_CQE_CID(word) % NVME_ADMIN_ENTRIES];
-		if (NVME_CQE_SQ_ID(word) || NVME_CQE_SQ_HEAD(word) >= NVME_ADMIN_ENTRIES ||
-		    !slot->busy || slot->done || slot->cid != NVME_CQE_CID(word)) {
+		slot = &a->slot[NVME_CQE_CID(high) % NVME_ADMIN_ENTRIES];
+		if (NVME_CQE_SQ_ID(low) || NVME_CQE_SQ_HEAD(low) >= NVME_ADMIN_ENTRIES ||
+		    !slot->busy || slot->done || slot->cid != NVME_CQE_CID(high)) {
 			__atomic_store_n(&a->bad, a->bad + 1, __ATOMIC_RELAXED);
 			continue;
 		}
 		slot->result = cqe->result;
-		slot->status = (uint16_t)NVME_CQE_STATUS(word);
+		slot->status = (uint16_t)NVME_CQE_STATUS(high);
 		slot->done = true;
 	}
 	if (taken)
@@ -336,7 +336,7 @@ static int create_cq(struct nvme_ctrl *ctrl, struct nvme_queue *q)
 	struct nvme_sqe cmd = {
 		.cdw0 = NVME_ADMIN_CREATE_CQ,
 		.prp1 = q->mem.cq_iova.addr,
-		.cdw10 = (uint32_t)q->cq_mask << 16 | q->qid,
+		.cdw10 = (q->cq_entries - 1) << 16 | q->qid,
 		/* contiguous; interrupts on or off; vector */
 		.cdw11 = 1u | (q->interrupts ? 2u : 0u) | (uint32_t)q->vector << 16,
 	};
@@ -349,7 +349,7 @@ static int create_sq(struct nvme_ctrl *ctrl, struct nvme_queue *q)
 	struct nvme_sqe cmd = {
 		.cdw0 = NVME_ADMIN_CREATE_SQ,
 		.prp1 = q->mem.sq_iova.addr,
-		.cdw10 = (uint32_t)q->sq_mask << 16 | q->qid,
+		.cdw10 = (q->sq_entries - 1) << 16 | q->qid,
 		.cdw11 = 1u | (uint32_t)q->qid << 16, /* contiguous; its completion queue */
 	};
 
@@ -377,7 +377,7 @@ int nvme_create_queue(struct nvme_ctrl *ctrl, struct nvme_queue *q, struct ob_er
 	}
 	if (rc) {
 		snprintf(what, sizeof(what), "create I/O queue %u of %u entries", q->qid,
-			 q->sq_mask + 1u);
+			 q->sq_entries);
 		return nvme_admin_error(ctrl, err, rc, what);
 	}
 	q->live = true;

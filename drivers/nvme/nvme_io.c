@@ -84,40 +84,45 @@ static __attribute__((noinline)) uint64_t prp_rest(struct nvme_queue *q, unsigne
 	return q->mem.prp_iova.addr + (uint64_t)index * q->prp_bytes;
 }
 
-/* 6.9 Read, 6.15 Write. Every word is written: the entry held another command before. */
-static inline void build_rw(struct nvme_queue *q, struct nvme_sqe *sqe, unsigned int index,
-			    uint16_t cid, const struct ob_block_req *req)
+/* A READ or WRITE without flags: nearly every request. op and flags are neighbours, one load. */
+static inline bool is_plain(const struct ob_block_req *req)
+{
+	return (req->op | (uint32_t)req->flags << 8) <= OB_BLOCK_WRITE;
+}
+
+/* 6.9 Read, 6.15 Write. The words that are not set here are zero in every command of this driver. */
+static inline void build_rw(struct nvme_queue *q, struct nvme_sqe *sqe,
+			    const struct nvme_slot *slot, const struct ob_block_req *req,
+			    unsigned int lba_shift)
 {
 	uint64_t iova = req->iova.addr;
 	uint32_t len = req->len;
-	/* OB_BLOCK_READ is 0 and its opcode 02h, OB_BLOCK_WRITE 1 and 01h. */
-	uint32_t opcode = NVME_IO_READ - req->op;
-	uint32_t fua = req->flags & OB_BLOCK_FUA ? NVME_RW_FUA : 0;
 
-	sqe->cdw0 = opcode | (uint32_t)cid << 16;
-	sqe->nsid = q->nsid;
-	sqe->cdw2_3 = 0;
-	sqe->mptr = 0;
+	/* The slot has it as a read, 02h; OB_BLOCK_WRITE is 1, and a write's opcode one less, 01h. */
+	sqe->cdw0_1 = slot->command - req->op;
 	sqe->prp1 = iova;
-	if (ob_likely((iova & (NVME_PAGE - 1)) + len <= NVME_PAGE))
-		sqe->prp2 = 0;
-	else
-		sqe->prp2 = prp_rest(q, index, iova, len);
-	sqe->slba = req->offset >> q->lba_shift;
-	sqe->cdw12 = ((len >> q->lba_shift) - 1) | fua; /* blocks, less one */
-	sqe->cdw13 = 0;
-	sqe->cdw14_15 = 0;
+	sqe->prp2 = 0;
+	if (ob_unlikely((iova & (NVME_PAGE - 1)) + len > NVME_PAGE))
+		sqe->prp2 = prp_rest(q, slot->index, iova, len);
+	sqe->slba = req->offset >> lba_shift;
+	sqe->cdw12_13 = (len >> lba_shift) - 1; /* blocks, less one */
 }
-_Static_assert(NVME_IO_READ - OB_BLOCK_READ == NVME_IO_READ, "opcode of a read");
-_Static_assert(NVME_IO_READ - OB_BLOCK_WRITE == NVME_IO_WRITE, "opcode of a write");
+_Static_assert(OB_BLOCK_READ == 0 && OB_BLOCK_WRITE == 1 && NVME_IO_READ - 1 == NVME_IO_WRITE,
+	       "opcode of a read and of a write");
 
-static __attribute__((noinline)) void build_other(struct nvme_queue *q, struct nvme_sqe *sqe,
-						  unsigned int index, uint16_t cid,
-						  const struct ob_block_req *req)
+static __attribute__((noinline)) void build_any(struct nvme_queue *q, struct nvme_sqe *sqe,
+						const struct nvme_slot *slot,
+						const struct ob_block_req *req)
 {
-	size_t room = (size_t)index * q->prp_bytes;
+	size_t room = (size_t)slot->index * q->prp_bytes;
 	struct nvme_dsm_range *range;
 
+	if (req->op <= OB_BLOCK_WRITE) {
+		build_rw(q, sqe, slot, req, q->lba_shift);
+		if (req->flags & OB_BLOCK_FUA)
+			sqe->cdw12 |= NVME_RW_FUA;
+		return;
+	}
 	*sqe = (struct nvme_sqe){.nsid = q->nsid};
 	switch (req->op) {
 	case OB_BLOCK_FLUSH:
@@ -146,7 +151,7 @@ static __attribute__((noinline)) void build_other(struct nvme_queue *q, struct n
 		sqe->cdw0 = NVME_IO_FLUSH;
 		break;
 	}
-	sqe->cdw0 |= (uint32_t)cid << 16;
+	sqe->cdw0 |= (uint32_t)slot->cid << 16;
 }
 
 static void ring_sq(struct nvme_queue *q)
@@ -173,7 +178,10 @@ static void end_request(struct nvme_queue *q, struct ob_block_req *req, int stat
 
 unsigned int nvme_queue_submit(struct nvme_queue *q, struct ob_block_req **reqs, unsigned int n)
 {
-	uint16_t tail, mask = q->sq_mask, now;
+	struct nvme_sqe *sqe, *last;
+	struct nvme_slot **free;
+	unsigned int lba_shift;
+	uint16_t now;
 
 	if (!enter(q))
 		return 0;
@@ -189,27 +197,29 @@ unsigned int nvme_queue_submit(struct nvme_queue *q, struct ob_block_req **reqs,
 		nvme_queue_leave(q);
 		return 0;
 	}
-	tail = q->sq_tail;
+	sqe = &q->sq[q->sq_tail];
+	last = &q->sq[q->sq_entries - 1];
+	free = &q->free[q->nr_free];
+	lba_shift = q->lba_shift;
 	now = __atomic_load_n(&q->now, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < n; i++) {
 		struct ob_block_req *req = reqs[i];
-		unsigned int index = q->free[--q->nr_free];
-		struct nvme_slot *slot = &q->slot[index];
-		struct nvme_sqe *sqe = &q->sq[tail];
+		struct nvme_slot *slot = *--free;
 
 		/*
 		 * Slots are fewer than entries, and a slot is free only when its command was completed, so
 		 * was fetched: the entry at the tail is the driver's.
 		 */
-		tail = (tail + 1) & mask;
 		slot->req = req;
 		slot->issued = now;
-		if (ob_likely(req->op <= OB_BLOCK_WRITE))
-			build_rw(q, sqe, index, slot->cid, req);
+		if (ob_likely(is_plain(req)))
+			build_rw(q, sqe, slot, req, lba_shift);
 		else
-			build_other(q, sqe, index, slot->cid, req);
+			build_any(q, sqe, slot, req);
+		sqe = sqe == last ? q->sq : sqe + 1;
 	}
-	q->sq_tail = tail;
+	q->nr_free -= n;
+	q->sq_tail = (uint32_t)(sqe - q->sq);
 	ring_sq(q);
 	nvme_queue_leave(q);
 	return n;
@@ -224,11 +234,9 @@ void nvme_queue_reissue(struct nvme_queue *q, unsigned int index)
 	slot->cid = (uint16_t)(slot->cid + q->cid_step);
 	slot->issued = q->now;
 	slot->aborting = 0;
-	if (slot->req->op <= OB_BLOCK_WRITE)
-		build_rw(q, sqe, index, slot->cid, slot->req);
-	else
-		build_other(q, sqe, index, slot->cid, slot->req);
-	q->sq_tail = (q->sq_tail + 1) & q->sq_mask;
+	build_any(q, sqe, slot, slot->req);
+	if (++q->sq_tail == q->sq_entries)
+		q->sq_tail = 0;
 	q->kick = true;
 }
 
@@ -269,21 +277,6 @@ int nvme_status_errno(unsigned int status)
 	}
 }
 
-static inline void release_slot(struct nvme_queue *q, struct nvme_slot *slot, unsigned int index)
-{
-	slot->req = NULL;
-	slot->cid = (uint16_t)(slot->cid + q->cid_step);
-	q->free[q->nr_free++] = (uint16_t)index;
-}
-
-/* Slots that have been late or through a reset forget it before their next use. */
-static void forget_history(struct nvme_slot *slot)
-{
-	slot->resets = 0;
-	slot->timeouts = 0;
-	slot->aborting = 0;
-}
-
 void nvme_queue_give_back(struct nvme_queue *q, struct ob_block_req *req)
 {
 	end_request(q, req, req->status);
@@ -294,8 +287,10 @@ void nvme_queue_end(struct nvme_queue *q, unsigned int index, int status)
 	struct nvme_slot *slot = &q->slot[index];
 
 	end_request(q, slot->req, status);
-	forget_history(slot);
-	release_slot(q, slot, index);
+	slot->history = 0;
+	slot->req = NULL;
+	slot->cid = (uint16_t)(slot->cid + q->cid_step);
+	q->free[q->nr_free++] = slot;
 }
 
 void nvme_queue_end_all(struct nvme_queue *q, int status)
@@ -310,19 +305,17 @@ void nvme_queue_end_all(struct nvme_queue *q, int status)
  *
  * Return: false when the request is on its way again.
  */
-static __attribute__((noinline)) bool complete_slow(struct nvme_queue *q, unsigned int index,
+static __attribute__((noinline)) bool complete_slow(struct nvme_queue *q, struct nvme_slot *slot,
 						    unsigned int status)
 {
-	struct nvme_slot *slot = &q->slot[index];
-
 	if (NVME_STATUS_CODE(status) == NVME_SC_ABORT_REQUESTED && slot->aborting &&
 	    slot->timeouts < NVME_TRIES) {
 		/* The abort worked: the command was not executed, or not wholly. Once more. */
-		nvme_queue_reissue(q, index);
+		nvme_queue_reissue(q, slot->index);
 		return false;
 	}
 	slot->req->status = (int16_t)nvme_status_errno(status);
-	forget_history(slot);
+	slot->history = 0;
 	return true;
 }
 
@@ -347,9 +340,9 @@ static inline uint64_t load_cqe(const struct nvme_cqe *cqe)
 
 bool nvme_queue_pending(struct nvme_queue *q)
 {
-	uint64_t word = load_cqe(&q->cq[q->cq_head]);
+	uint32_t high = NVME_CQE_HIGH(load_cqe(&q->cq[q->cq_head]));
 
-	return q->ended || (q->live && !((word ^ q->cq_want) & NVME_CQE_PHASE));
+	return q->ended || (q->live && !((high ^ q->cq_want) & NVME_CQE_PHASE));
 }
 
 static __attribute__((noinline)) unsigned int take_ended(struct nvme_queue *q,
@@ -366,62 +359,60 @@ static __attribute__((noinline)) unsigned int take_ended(struct nvme_queue *q,
 	return done;
 }
 
-static unsigned int reap(struct nvme_queue *q, struct ob_block_req **reqs, unsigned int n)
+static inline unsigned int reap(struct nvme_queue *q, struct ob_block_req **reqs, unsigned int n)
 {
-	const unsigned int mask = q->cq_mask, slot_mask = q->slot_mask, sq_mask = q->sq_mask;
-	unsigned int done = 0, bad = 0, taken = 0, head = q->cq_head;
-	const uint32_t id_word = q->id_word;
-	uint64_t want = q->cq_want;
+	struct nvme_slot **free = &q->free[q->nr_free], *const slots = q->slot;
+	struct nvme_cqe *cqe = &q->cq[q->cq_head], *const end = &q->cq[q->cq_entries];
+	struct ob_block_req **out = reqs, **const full = reqs + n;
+	const uint32_t id_word = q->id_word, slot_mask = q->slot_mask;
+	unsigned int done, bad = 0, again = 0;
+	uint32_t want = q->cq_want;
 
-	while (done < n) {
-		struct nvme_cqe *cqe = &q->cq[head];
+	while (out < full) {
+		/*
+		 * Phase, id, status and head in one load of an aligned word, which sees a write of the device
+		 * to the word as a whole: so no barrier is needed between phase and the rest.
+		 */
 		uint64_t word = load_cqe(cqe);
+		uint32_t high = NVME_CQE_HIGH(word) ^ want;
 		struct ob_block_req *req;
 		struct nvme_slot *slot;
-		unsigned int index;
-		uint32_t sq_head;
 
-		if ((word ^ want) & NVME_CQE_PHASE)
+		if (high & NVME_CQE_PHASE)
 			break;
-		/* The phase first, then the entry: the device may have written them in that order. */
-		ob_rmb();
-		word = load_cqe(cqe) ^ want;
-		taken++;
-		if (ob_unlikely(++head > mask)) {
-			head = 0;
+		if (ob_unlikely(++cqe == end)) {
+			cqe = q->cq;
 			want ^= NVME_CQE_PHASE;
 		}
-		index = NVME_CQE_CID(word) & slot_mask;
-		slot = &q->slot[index];
+		slot = &slots[high & slot_mask];
 		req = slot->req;
-		/*
-		 * SQ id and head in one comparison: with the right id only the head is left. Commands that
-		 * were not fetched when this was posted are all in flight still, and this one was fetched.
-		 */
-		sq_head = (uint32_t)word ^ id_word;
-		if (ob_unlikely(sq_head > sq_mask) || ob_unlikely(!req) ||
-		    ob_unlikely(slot->cid != NVME_CQE_CID(word)) ||
-		    ob_unlikely(((q->sq_tail - sq_head) & sq_mask) >=
-				(unsigned int)(q->depth - q->nr_free))) {
+		/* SQ id and head in one comparison: with the right id, only the head is left. */
+		if (ob_unlikely((NVME_CQE_LOW(word) ^ id_word) >= q->sq_entries) ||
+		    ob_unlikely(!req) || ob_unlikely(slot->cid != NVME_CQE_CID(high))) {
 			if (++bad == BAD_PER_CALL)
 				break;
 			continue;
 		}
 		req->status = 0;
-		/* Resets, timeouts and aborting are history of few; one load finds any. */
-		if (ob_unlikely(NVME_CQE_STATUS(word) | (slot->resets | slot->timeouts)) &&
-		    !complete_slow(q, index, NVME_CQE_STATUS(word)))
+		if (ob_unlikely(NVME_CQE_STATUS(high) | slot->history) &&
+		    !complete_slow(q, slot, NVME_CQE_STATUS(high))) {
+			again++;
 			continue;
-		release_slot(q, slot, index);
-		reqs[done++] = req;
+		}
+		slot->req = NULL;
+		slot->cid = (uint16_t)(slot->cid + q->cid_step);
+		*free++ = slot;
+		*out++ = req;
 	}
-	if (!taken)
+	done = (unsigned int)(out - reqs);
+	if (!(done + bad + again))
 		return 0;
 	/* Loads of what the device wrote to the buffers come after those of the completions. */
 	ob_rmb();
-	q->cq_head = (uint16_t)head;
+	q->nr_free += done;
+	q->cq_head = (uint32_t)(cqe - q->cq);
 	q->cq_want = want;
-	q->unacked = (uint16_t)(q->unacked + taken);
+	q->unacked += done + bad + again;
 	if (q->unacked >= q->ack_at)
 		ring_cq(q);
 	if (ob_unlikely(q->kick))
@@ -460,18 +451,17 @@ unsigned int nvme_queue_complete(struct nvme_queue *q, struct ob_block_req **req
 int nvme_queue_setup(struct nvme_queue *q, struct nvme_ctrl *ctrl, const struct ob_bar *bar,
 		     const struct nvme_queue_params *params, const struct nvme_queue_memory *mem)
 {
-	unsigned int slots = 1, bits = 0;
+	unsigned int slots = 1;
 
-	while (slots < params->depth) {
+	while (slots < params->depth)
 		slots *= 2;
-		bits++;
-	}
-	q->slot = calloc(slots, sizeof(*q->slot));
+	q->slot = aligned_alloc(64, (slots * sizeof(*q->slot) + 63) & ~(size_t)63);
 	q->free = calloc(params->depth, sizeof(*q->free));
 	if (!q->slot || !q->free) {
 		nvme_queue_teardown(q);
 		return -ENOMEM;
 	}
+	memset(q->slot, 0, slots * sizeof(*q->slot));
 	q->ctrl = ctrl;
 	q->bar = bar;
 	q->mem = *mem;
@@ -482,10 +472,10 @@ int nvme_queue_setup(struct nvme_queue *q, struct nvme_ctrl *ctrl, const struct 
 	q->lba_shift = params->lba_shift;
 	q->deac = params->deac;
 	q->depth = params->depth;
-	q->sq_mask = (uint16_t)(params->sq_entries - 1);
-	q->cq_mask = (uint16_t)(params->cq_entries - 1);
-	q->slot_mask = (uint16_t)(slots - 1);
-	q->cid_step = (uint16_t)(1u << bits);
+	q->sq_entries = params->sq_entries;
+	q->cq_entries = params->cq_entries;
+	q->slot_mask = slots - 1;
+	q->cid_step = (uint16_t)slots;
 	q->id_word = (uint32_t)params->qid << 16;
 	q->prp_bytes = nvme_prp_bytes(params->max_transfer);
 	q->sq_doorbell = NVME_DOORBELLS + 2u * params->qid * params->doorbell_stride;
@@ -494,14 +484,19 @@ int nvme_queue_setup(struct nvme_queue *q, struct nvme_ctrl *ctrl, const struct 
 	 * Taken but unacknowledged entries and those still to come, at most depth, must leave one entry
 	 * empty (4.1.1: a full queue has one): the head doorbell is due at the difference.
 	 */
-	q->ack_at = (uint16_t)(params->cq_entries - 1 - params->depth);
+	q->ack_at = (uint32_t)params->cq_entries - 1 - params->depth;
 	if (!q->ack_at)
 		q->ack_at = 1;
 	q->fd = -1;
 	/* Low indices on top of the stack, so that a shallow load uses few cache lines. */
 	for (unsigned int i = 0; i < params->depth; i++) {
-		q->slot[i].cid = (uint16_t)i;
-		q->free[i] = (uint16_t)(params->depth - 1 - i);
+		struct nvme_slot *slot = &q->slot[i];
+
+		slot->index = (uint16_t)i;
+		slot->opcode = NVME_IO_READ;
+		slot->cid = (uint16_t)i;
+		slot->nsid = params->nsid;
+		q->free[params->depth - 1 - i] = slot;
 	}
 	q->nr_free = params->depth;
 	nvme_queue_rewind(q);
@@ -518,7 +513,8 @@ void nvme_queue_teardown(struct nvme_queue *q)
 
 void nvme_queue_rewind(struct nvme_queue *q)
 {
-	memset(q->mem.cq, 0, (q->cq_mask + 1u) * sizeof(struct nvme_cqe));
+	memset(q->sq, 0, q->sq_entries * sizeof(*q->sq));
+	memset(q->cq, 0, q->cq_entries * sizeof(*q->cq));
 	q->sq_tail = 0;
 	q->cq_head = 0;
 	q->cq_want = NVME_CQE_PHASE; /* 4.6: the first pass writes 1 */
