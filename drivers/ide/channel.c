@@ -556,7 +556,9 @@ void ide_cancel(struct ide_disk *disk)
 	ch->tail = keep;
 
 	/* The one that it has: best let it end. */
-	while (ch->state == IDE_BUSY && disk_of(ch->cur[0]) == disk && !ide_poll(ch)) {
+	while (ch->state == IDE_BUSY && disk_of(ch->cur[0]) == disk) {
+		if (ide_poll(ch))
+			continue; /* through, or with the device again */
 		if (ob_device_gone(ch->ide->dev)) {
 			ide_fail_all(ch, -ENODEV);
 		} else if (now_ns() >= deadline) {

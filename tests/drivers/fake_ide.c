@@ -380,6 +380,8 @@ struct fake_ide *fake_ide_open(void)
 	f->dev.sync = lock;
 	f->dev.log = no_log;
 	f->dev.removal_fd = -1;
+	for (int i = 0; i < OB_IRQ_VECTORS; i++)
+		f->dev.vector[i].fd = -1;
 	f->dev.info.vendor = 0x8086;
 	f->dev.info.device = 0x7010;
 	f->dev.info.class_code = 0x010180;

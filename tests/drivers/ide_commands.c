@@ -500,6 +500,26 @@ static void stop_cancels_what_waits_and_lets_the_running_command_end(void **stat
 	finish(&r);
 }
 
+/* Found by fuzz_ide_status: the retry was left with the device, and its request given back. */
+static void stop_waits_for_a_retry_too(void **state)
+{
+	static const struct fake_outcome outcomes[] = {{.bm = BM_ERROR}, {.hang = true}};
+	struct ob_driver_config config = {.timeout_ms = 50};
+	struct rig r = {.f = fake_ide_open()};
+	struct ob_block_req req, *p = &req;
+
+	bind_config(&r, &config);
+	fake_ide_script(r.f, outcomes, 2);
+	req = request(&r, OB_BLOCK_READ, 7, 1);
+	assert_int_equal(ob_block_submit(r.blk, 0, &p, 1), 1);
+	ob_block_stop(r.blk);
+	assert_int_equal(ob_block_complete(r.blk, 0, &p, 1), 1);
+	assert_int_equal(req.status, -ECANCELED);
+	assert_int_equal(r.f->nr_commands, 2);
+	assert_false(r.f->bm_command & BM_START);
+	finish(&r);
+}
+
 /* ---- what is on the cable ------------------------------------------------------------------------ */
 
 static void check_refused(struct fake_ide *f, const char *because)
@@ -672,6 +692,7 @@ int main(void)
 		cmocka_unit_test(a_disk_that_stays_in_reset_fails_everything),
 		cmocka_unit_test(removal_ends_all_requests),
 		cmocka_unit_test(stop_cancels_what_waits_and_lets_the_running_command_end),
+		cmocka_unit_test(stop_waits_for_a_retry_too),
 		cmocka_unit_test(devices_that_are_no_disks_of_ours_are_refused_with_the_reason),
 		cmocka_unit_test(a_checksum_that_fits_is_believed),
 		cmocka_unit_test(sector_sizes_are_taken_from_identify),
