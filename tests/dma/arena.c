@@ -439,6 +439,7 @@ int main(void)
 		cmocka_unit_test(threads_do_not_disturb_each_other),
 	};
 
+	unsetenv("OUTBOARD_DMA_DEBUG"); /* the tests say themselves when they want it */
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,6 +182,7 @@ static void strict_gives_only_the_direction_of_the_map(void **state)
 	assert_true(all(page + 1024, '.'));
 	/* The first mapping still serves. */
 	memset(page, 'R', LEN);
+	assert_int_equal(ob_dma_sync_for_device(&read, 0, LEN), 0);
 	transfer(&e, read.iova, false);
 	assert_int_equal(ob_dma_unmap(&read), 0);
 	assert_int_equal(ob_dma_map(e.dma, other, LEN, OB_DMA_FROM_DEVICE, &write), 0);
@@ -390,6 +391,7 @@ static void a_disk_reads_straight_into_the_nics_arena(void **state)
 				 k != 1);
 		ob_block_stop(b->block[0]);
 		ob_driver_unbind(b);
+		ob_dma_free(ob_device_dma(dev[1]), buf);
 		ob_device_close(dev[0]);
 		ob_device_close(dev[1]);
 	}

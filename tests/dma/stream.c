@@ -549,6 +549,7 @@ int main(void)
 		cmocka_unit_test(page_rights_agree_with_a_naive_model),
 	};
 
+	unsetenv("OUTBOARD_DMA_DEBUG"); /* the tests say themselves when they want it */
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
