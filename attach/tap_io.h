@@ -25,13 +25,16 @@ enum {
  * @gro: coalesce received TCP segments
  * @tap_gone: the interface was deleted
  * @no_buffers: the last read ended because none was left
+ * @device_idle: the device had nothing when last asked
+ * @skip: rounds in which the tap need not be asked either
  */
 struct tap_queue {
 	struct ob_net *net;
 	unsigned int index;
 	int fd;
 	bool tso, csum, gro;
-	bool tap_gone, no_buffers;
+	bool tap_gone, no_buffers, device_idle;
+	unsigned int skip;
 	struct ob_pool *small, *large;
 	struct ob_pkt *next_small, *next_large;
 	struct ob_pkt *unsegmented;
