@@ -529,7 +529,6 @@ static int get_options(struct ob_spec_part *part, struct fault *f, struct ob_err
 static const struct ob_access_ops fault_ops = {
 	.name = "fault",
 	.summary = "injects faults into the device below",
-	.help = fault_help,
 	.close = fault_close,
 	.config = fault_config,
 	.read = fault_read,
@@ -571,5 +570,6 @@ static int fault_wrap(struct ob_spec_part *part, struct ob_device *dev, struct o
 const struct ob_wrapper_ops ob_wrapper_fault = {
 	.name = "fault",
 	.summary = "registers, DMA memory and interrupts that misbehave, by chance but repeatably",
+	.help = fault_help,
 	.wrap = fault_wrap,
 };

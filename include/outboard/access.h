@@ -207,10 +207,12 @@ struct ob_access_ops {
 /**
  * struct ob_wrapper_ops - something that stands between a driver and any backend
  * @wrap: fill @dev (ops, priv) so that it works on @dev->lower; @part holds its options
+ * @help: text that lists its options, as a backend's
  */
 struct ob_wrapper_ops {
 	const char *name;
 	const char *summary;
+	const char *(*help)(void);
 	int (*wrap)(struct ob_spec_part *part, struct ob_device *dev, struct ob_error *err);
 };
 
