@@ -2,7 +2,7 @@
 /*
  * outboard-bench-nvme: 4 KiB reads at random places through Outboard, against a bare loop on the same
  * device model (nvme_floor.c) in the same run, alternating. With --instructions it does only Outboard's
- * part, for callgrind to count (bench/nvme_instructions).
+ * part, for callgrind to count (bench/nvme_instructions.sh).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -346,7 +346,7 @@ static int count_instructions(const struct options *o)
 
 	if (!RUNNING_ON_VALGRIND) {
 		fprintf(stderr, "outboard-bench-nvme: --instructions counts nothing by itself; run "
-				"bench/nvme_instructions\n");
+				"bench/nvme_instructions.sh\n");
 		return 1;
 	}
 	snprintf(spec, sizeof(spec), "qemu:nvme,null=%llu,qemu=%s", (unsigned long long)DISK_SIZE,

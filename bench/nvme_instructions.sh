@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Instructions that Outboard spends on a 4 KiB NVMe read at queue depth 32, counted by callgrind:
 #
-#   bench/nvme_instructions [--json FILE] [--bursts N] [--depth N] [BUILD]
+#   bench/nvme_instructions.sh [--json FILE] [--bursts N] [--depth N] [BUILD]
 #
 # Counted is everything between entry and return of ob_block_submit() and ob_block_complete(): class, driver,
 # and the access layer's doorbell, which on QEMU's devices is a message (format, lock, send). Not counted: the
