@@ -36,8 +36,8 @@ enum {
 #define GATE_KEEP      0x0c
 #define GATE_OUT2      0x20 /* output of counter 2 */
 
-/* Periods that a measurement keeps; the middle one is the answer. */
-#define MEASURE_PERIODS 256
+/* Periods that are enough for a measurement, and how long it may listen for them. */
+#define MEASURE_PERIODS 32
 #define MEASURE_MAX_MS	10000
 
 struct beep {
@@ -96,27 +96,31 @@ static uint64_t now_ns(void)
 }
 
 /*
- * Watch the output and take the time between rising edges. The median, because a process that
- * loses the processor misses edges, and a mean would then come out too low.
+ * Watch the output and take the time between rising edges. A process that loses the processor misses
+ * edges, so a period counts only if no two looks in it lay further apart than an eighth of it: an edge
+ * that was missed leaves a larger gap than that. Of those that count the middle one is the answer.
  */
 static int beep_measure(struct beep *beep, uint64_t *val)
 {
-	uint64_t period[MEASURE_PERIODS], end, now, last_edge = 0;
+	uint64_t period[MEASURE_PERIODS], end, now, before, gap = 0, edge = 0;
 	unsigned int n = 0;
 	bool high = true; /* the first edge counts only when a low level was seen before it */
 
 	if (!*val || *val > MEASURE_MAX_MS)
 		return -ERANGE;
-	now = now_ns();
-	end = now + *val * 1000000;
-	while (now < end && n < MEASURE_PERIODS) {
+	before = now_ns();
+	end = before + *val * 1000000;
+	for (now = before; now < end && n < MEASURE_PERIODS; before = now) {
 		bool level = ob_read8(&beep->gate, 0) & GATE_OUT2;
 
 		now = now_ns();
+		if (now - before > gap)
+			gap = now - before;
 		if (level && !high) {
-			if (last_edge)
-				period[n++] = now - last_edge;
-			last_edge = now;
+			if (edge && gap * 8 <= now - edge)
+				period[n++] = now - edge;
+			edge = now;
+			gap = 0;
 		}
 		high = level;
 	}
@@ -169,7 +173,7 @@ static int beep_selftest(struct ob_binding *b, struct ob_selftest_line *lines, u
 
 	pthread_mutex_lock(&beep->lock);
 	for (i = 0; i < n && i < sizeof(notes) / sizeof(notes[0]); i++) {
-		uint64_t hz = notes[i], heard = 100;
+		uint64_t hz = notes[i], heard = MEASURE_MAX_MS;
 		int rc;
 
 		rc = beep_start(beep, &hz);

@@ -14,7 +14,7 @@ enum {
 enum beep_ioctl {
 	BEEP_START,   /* in: frequency in Hz; out: the one that the divisor gives, rounded */
 	BEEP_STOP,    /* silence; in and out: nothing */
-	BEEP_MEASURE, /* in: milliseconds to listen for; out: Hz at the counter's output */
+	BEEP_MEASURE, /* in: milliseconds to listen for at most; out: Hz at the counter's output */
 };
 
 #endif

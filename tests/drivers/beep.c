@@ -24,14 +24,14 @@ static void expect_near(uint64_t hz, uint64_t want)
 
 static void the_output_toggles_at_the_programmed_frequency(void **state)
 {
-	static const unsigned int notes[] = {55, 440, 1000, 2000};
+	static const unsigned int notes[] = {55, 440, 1000};
 	struct bound d = bind_spec("qemu:ports", NULL);
 	uint64_t hz;
 
 	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
 		assert_int_equal(call(&d, BEEP_START, notes[i], &hz), 0);
 		expect_near(hz, notes[i]);
-		assert_int_equal(call(&d, BEEP_MEASURE, 200, &hz), 0);
+		assert_int_equal(call(&d, BEEP_MEASURE, 10000, &hz), 0);
 		expect_near(hz, notes[i]);
 	}
 	release(&d);
