@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A disk as one file of a FUSE file system. Attachment "fuse" mounts it in a directory; attachment "loop"
+ * makes a loop device of the file without ever mounting it anywhere.
+ */
+#ifndef ATTACH_FUSE_H
+#define ATTACH_FUSE_H
+
+#include "attach/disk.h"
+
+struct fuse_session;
+struct fuse_tag;
+
+enum {
+	FUSE_FILE_INO = 2,
+	FUSE_DEPTH_MAX = 1024,
+};
+
+/**
+ * struct fuse_disk - the file system, served by the loop's thread
+ * @disk: the requests' other end
+ * @file: the file's name in the root directory
+ * @fd: /dev/fuse, non-blocking; closing it ends the connection and fails what is under way
+ * @rx: memory for the next message: its payload begins PAYLOAD_PAGE bytes into it
+ * @broken: the kernel has ended the connection
+ */
+struct fuse_disk {
+	struct disk disk;
+	char file[40];
+	struct fuse_session *session;
+	int fd;
+	uint32_t max_write;
+	bool writeback;
+	bool broken;
+	char *rx;
+	bool rx_taken; /* a write took over the pages of the message just read */
+	struct fuse_tag *tags, *free;
+	unsigned int owner_uid, owner_gid;
+};
+
+/**
+ * fuse_disk_open() - a session without a connection
+ * @writeback: let the kernel gather writes in its page cache (for a file that programs open)
+ */
+int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index,
+		   struct ob_spec_part *part, struct ob_loop *loop, bool writeback,
+		   struct ob_error *err);
+
+/** fuse_disk_connect() - serve @fd, a /dev/fuse that has been or will be mounted; taken over */
+int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err);
+
+/** fuse_disk_abort() - end the connection at once: what clients wait for fails */
+void fuse_disk_abort(struct fuse_disk *f);
+
+/** fuse_disk_close() - after the loop has ended */
+void fuse_disk_close(struct fuse_disk *f);
+
+/** fuse_device_probe() - can /dev/fuse be opened? */
+int fuse_device_probe(struct ob_error *err);
+
+#endif

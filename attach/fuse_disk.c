@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A disk as a file, by libfuse's low-level interface. libfuse parses and answers; the messages are read here,
+ * into the device's arena, so that the payload of a write is where the device can fetch it and a
+ * read's payload goes from the arena to the kernel: one copy per direction, the kernel's own.
+ * Linux, include/uapi/linux/fuse.h and Documentation/filesystems/fuse.rst.
+ */
+#define FUSE_USE_VERSION 312
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <linux/falloc.h>
+#include <linux/fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach/fuse.h"
+
+/* In front of a write's payload: so the message begins this much before a page. */
+#define WRITE_HEADER (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+#define MAX_WRITE (1u << 20)
+/* Attributes never change behind the kernel's back. */
+#define FOR_EVER 86400.0
+
+/*
+ * One request of the kernel's.
+ * @mem: pages to give back at its end, @mem_len bytes from there
+ */
+struct fuse_tag {
+	struct disk_request rq; /* first: the disk layer hands it back */
+	struct fuse_disk *f;
+	fuse_req_t req;
+	char *mem;
+	uint64_t mem_len;
+	struct fuse_tag *link;
+};
+
+static struct fuse_disk *disk_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static void count_reply(struct fuse_disk *f)
+{
+	disk_count(&f->disk.stats.syscalls, 1);
+}
+
+/* A reply that the kernel does not want any more (ENOENT: interrupted) is no error. */
+static void reply_error(struct fuse_disk *f, fuse_req_t req, int error)
+{
+	count_reply(f);
+	fuse_reply_err(req, error);
+}
+
+/* ---- requests to the disk -------------------------------------------------------------- */
+
+static struct fuse_tag *tag_get(struct fuse_disk *f, fuse_req_t req, enum ob_block_op op,
+				uint64_t offset, uint64_t len)
+{
+	/* One is always there: a message is only read when there is. */
+	struct fuse_tag *t = f->free;
+
+	f->free = t->link;
+	t->req = req;
+	t->mem = NULL;
+	t->mem_len = 0;
+	t->rq.op = op;
+	t->rq.flags = 0;
+	t->rq.offset = offset;
+	t->rq.len = len;
+	t->rq.buf = NULL;
+	return t;
+}
+
+static void tag_put(struct fuse_disk *f, struct fuse_tag *t)
+{
+	if (t->mem)
+		payload_put(&f->disk.payload, t->mem, t->mem_len);
+	t->mem = NULL;
+	t->link = f->free;
+	f->free = t;
+}
+
+static void done(void *front, struct disk_request *rq)
+{
+	struct fuse_tag *t = (struct fuse_tag *)rq;
+	struct fuse_disk *f = front;
+
+	if (rq->status) {
+		disk_count(&f->disk.stats.errors, 1);
+		reply_error(f, t->req, -rq->status);
+	} else if (rq->op == OB_BLOCK_READ) {
+		struct iovec iov = {.iov_base = rq->buf, .iov_len = rq->len};
+
+		disk_count(&f->disk.stats.requests_out, 1);
+		disk_count(&f->disk.stats.bytes_out, rq->len);
+		disk_count(&f->disk.stats.kernel_copies, 1);
+		count_reply(f);
+		fuse_reply_iov(t->req, &iov, 1);
+	} else if (rq->op == OB_BLOCK_WRITE) {
+		count_reply(f);
+		fuse_reply_write(t->req, rq->len);
+	} else {
+		reply_error(f, t->req, 0);
+	}
+	tag_put(f, t);
+}
+
+static void batch_end(void *front)
+{
+}
+
+static const struct disk_ops disk_ops = {
+	.done = done,
+	.batch_end = batch_end,
+};
+
+/* ---- operations of the file system ------------------------------------------------------- */
+
+static void attributes(const struct fuse_disk *f, fuse_ino_t ino, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_ino = ino;
+	st->st_uid = f->owner_uid;
+	st->st_gid = f->owner_gid;
+	if (ino == FUSE_ROOT_ID) {
+		st->st_mode = S_IFDIR | 0500;
+		st->st_nlink = 2;
+		return;
+	}
+	st->st_mode = S_IFREG | (f->disk.blk->limits.read_only ? 0400 : 0600);
+	st->st_nlink = 1;
+	st->st_size = (off_t)f->disk.blk->limits.size;
+	st->st_blocks = st->st_size / 512;
+	st->st_blksize = PAYLOAD_PAGE;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fuse_disk *f = userdata;
+
+	conn->max_write = f->max_write;
+	conn->max_readahead = f->max_write;
+	/* How many requests the kernel has under way that nobody waits for; the default is 12. */
+	conn->max_background = f->disk.depth;
+	conn->congestion_threshold = f->disk.depth * 3 / 4;
+	/* Messages are read whole, into our memory. */
+	conn->want &= ~(unsigned int)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+				      FUSE_CAP_SPLICE_MOVE);
+	if (f->writeback && conn->capable & FUSE_CAP_WRITEBACK_CACHE)
+		conn->want |= FUSE_CAP_WRITEBACK_CACHE;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fuse_entry_param e = {.ino = FUSE_FILE_INO, .generation = 1};
+	struct fuse_disk *f = disk_of(req);
+
+	if (parent != FUSE_ROOT_ID || strcmp(name, f->file)) {
+		reply_error(f, req, ENOENT);
+		return;
+	}
+	e.attr_timeout = e.entry_timeout = FOR_EVER;
+	attributes(f, FUSE_FILE_INO, &e.attr);
+	count_reply(f);
+	fuse_reply_entry(req, &e);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+	struct stat st;
+
+	attributes(f, ino, &st);
+	count_reply(f);
+	fuse_reply_attr(req, &st, FOR_EVER);
+}
+
+/* Programs that take the file for a new one set its size and times; the size is what it is. */
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		       struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+
+	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ||
+	    (to_set & FUSE_SET_ATTR_SIZE &&
+	     (ino != FUSE_FILE_INO || (uint64_t)attr->st_size != f->disk.blk->limits.size))) {
+		reply_error(f, req, EPERM);
+		return;
+	}
+	op_getattr(req, ino, fi);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+
+	if (ino != FUSE_FILE_INO) {
+		reply_error(f, req, EISDIR);
+		return;
+	}
+	if (f->disk.blk->limits.read_only && (fi->flags & O_ACCMODE) != O_RDONLY) {
+		reply_error(f, req, EROFS);
+		return;
+	}
+	fi->keep_cache = 1;
+	count_reply(f);
+	fuse_reply_open(req, fi);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		       struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+	const char *const names[] = {".", "..", f->file};
+	char buf[512];
+	size_t n = 0;
+
+	for (off_t i = off; i >= 0 && i < 3; i++) {
+		struct stat st;
+		size_t len;
+
+		attributes(f, i == 2 ? FUSE_FILE_INO : FUSE_ROOT_ID, &st);
+		len = fuse_add_direntry(req, buf + n, sizeof(buf) - n, names[i], &st, i + 1);
+		if (n + len > size || n + len > sizeof(buf))
+			break;
+		n += len;
+	}
+	count_reply(f);
+	fuse_reply_buf(req, buf, n);
+}
+
+static bool request_fits(struct fuse_disk *f, uint64_t offset, uint64_t len)
+{
+	return disk_aligned(&f->disk, offset | len) && disk_in_range(&f->disk, offset, len);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+	uint64_t end = f->disk.blk->limits.size, len = size;
+	struct fuse_tag *t;
+
+	if (ino != FUSE_FILE_INO || off < 0) {
+		reply_error(f, req, EINVAL);
+		return;
+	}
+	/* The kernel reads whole pages, also across the end. */
+	if ((uint64_t)off >= end)
+		len = 0;
+	else if (len > end - (uint64_t)off)
+		len = end - (uint64_t)off;
+	if (!len) {
+		count_reply(f);
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	if (len > f->max_write || !request_fits(f, (uint64_t)off, len)) {
+		reply_error(f, req, EINVAL);
+		return;
+	}
+	t = tag_get(f, req, OB_BLOCK_READ, (uint64_t)off, len);
+	t->mem = payload_get(&f->disk.payload, len);
+	t->mem_len = len;
+	if (!t->mem) {
+		/* Not before the memory of a longest message was there; see room(). */
+		tag_put(f, t);
+		reply_error(f, req, ENOMEM);
+		return;
+	}
+	t->rq.buf = t->mem;
+	disk_start(&f->disk, &t->rq);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+		     struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+	struct fuse_tag *t;
+
+	if (ino != FUSE_FILE_INO || off < 0 || !size || size > f->max_write ||
+	    !request_fits(f, (uint64_t)off, size)) {
+		reply_error(f, req, EINVAL);
+		return;
+	}
+	t = tag_get(f, req, OB_BLOCK_WRITE, (uint64_t)off, size);
+	if (buf == f->rx + PAYLOAD_PAGE) {
+		/* The message's pages go along with the request; its unused tail goes back. */
+		uint64_t used = PAYLOAD_PAGE + (uint64_t)payload_pages(size) * PAYLOAD_PAGE;
+		uint64_t all = PAYLOAD_PAGE + (uint64_t)f->max_write;
+
+		t->mem = f->rx;
+		t->mem_len = used;
+		t->rq.buf = f->rx + PAYLOAD_PAGE;
+		if (all > used)
+			payload_put(&f->disk.payload, f->rx + used, all - used);
+		f->rx_taken = true;
+	} else {
+		/* Another libfuse may hand its own copy on. */
+		t->mem = payload_get(&f->disk.payload, size);
+		t->mem_len = size;
+		if (!t->mem) {
+			tag_put(f, t);
+			reply_error(f, req, ENOMEM);
+			return;
+		}
+		memcpy(t->mem, buf, size);
+		t->rq.buf = t->mem;
+		disk_count(&f->disk.stats.own_copies, 1);
+	}
+	disk_count(&f->disk.stats.requests_in, 1);
+	disk_count(&f->disk.stats.bytes_in, size);
+	disk_count(&f->disk.stats.kernel_copies, 1);
+	disk_start(&f->disk, &t->rq);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+
+	disk_count(&f->disk.stats.requests_in, 1);
+	disk_start(&f->disk, &tag_get(f, req, OB_BLOCK_FLUSH, 0, 0)->rq);
+}
+
+/*
+ * A hole reads as zeroes, so it is WRITE ZEROES with leave to deallocate, not DISCARD; the loop device
+ * uses it for both. Space inside of the disk is always allocated.
+ */
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+			 struct fuse_file_info *fi)
+{
+	struct fuse_disk *f = disk_of(req);
+	struct fuse_tag *t;
+
+	if (ino != FUSE_FILE_INO || off < 0 || len <= 0 ||
+	    !disk_in_range(&f->disk, (uint64_t)off, (uint64_t)len)) {
+		reply_error(f, req, EINVAL);
+		return;
+	}
+	if (!(mode & ~FALLOC_FL_KEEP_SIZE)) {
+		reply_error(f, req, 0);
+		return;
+	}
+	if (!f->disk.zeroes || mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
+					FALLOC_FL_ZERO_RANGE)) {
+		reply_error(f, req, EOPNOTSUPP);
+		return;
+	}
+	if (!disk_aligned(&f->disk, (uint64_t)off | (uint64_t)len)) {
+		reply_error(f, req, EINVAL);
+		return;
+	}
+	t = tag_get(f, req, OB_BLOCK_WRITE_ZEROES, (uint64_t)off, (uint64_t)len);
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		t->rq.flags = OB_BLOCK_MAY_UNMAP;
+	disk_count(&f->disk.stats.requests_in, 1);
+	disk_start(&f->disk, &t->rq);
+}
+
+static void op_nothing_to_do(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	reply_error(disk_of(req), req, 0);
+}
+
+static const struct fuse_lowlevel_ops lowlevel_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_nothing_to_do,
+	.release = op_nothing_to_do,
+	.fsync = op_fsync,
+	.readdir = op_readdir,
+	.fallocate = op_fallocate,
+};
+
+/* ---- the connection's source ---------------------------------------------------------------- */
+
+/* A message is read only when whatever it is can be served. */
+static bool room(struct fuse_disk *f)
+{
+	uint64_t all = PAYLOAD_PAGE + (uint64_t)f->max_write;
+
+	if (!f->free)
+		return false;
+	if (!f->rx)
+		f->rx = payload_get(&f->disk.payload, all);
+	if (!f->rx)
+		return false;
+	/* Also for a longest read, which gets its memory after the message's. */
+	{
+		char *probe = payload_get(&f->disk.payload, f->max_write);
+
+		if (!probe)
+			return false;
+		payload_put(&f->disk.payload, probe, f->max_write);
+	}
+	return true;
+}
+
+static unsigned int fuse_poll(void *arg, unsigned int budget)
+{
+	struct fuse_disk *f = arg;
+	unsigned int n = 0;
+
+	while (n < budget && !f->broken && room(f)) {
+		struct fuse_buf buf = {.mem = f->rx + PAYLOAD_PAGE - WRITE_HEADER};
+		ssize_t len;
+
+		disk_count(&f->disk.stats.syscalls, 1);
+		len = read(f->fd, buf.mem, WRITE_HEADER + f->max_write);
+		if (len < 0) {
+			/* ENOENT: the request was interrupted before it was read; there may be more. */
+			if (errno == EINTR || errno == ENOENT)
+				continue;
+			if (errno != EAGAIN)
+				f->broken = true; /* ENODEV: unmounted or aborted */
+			break;
+		}
+		buf.size = (size_t)len;
+		f->rx_taken = false;
+		fuse_session_process_buf(f->session, &buf);
+		if (f->rx_taken)
+			f->rx = NULL;
+		n++;
+	}
+	if (n)
+		disk_submit(&f->disk);
+	/* A broken connection stays readable for ever: sleep without it. */
+	if (f->broken)
+		ob_loop_remove(f->disk.loop, f);
+	return n;
+}
+
+int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err)
+{
+	char path[32];
+	int ret;
+
+	/* libfuse takes a descriptor that somebody else mounts in place of a directory (fuse3, 3.3). */
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	if (fuse_session_mount(f->session, path)) {
+		close(fd);
+		return ob_error_set(err, -EIO, "%s: libfuse does not take its descriptor",
+				    f->disk.blk->name);
+	}
+	f->fd = fd;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	ret = ob_loop_add(f->disk.loop, &(struct ob_loop_source){
+						.name = "fuse",
+						.poll = fuse_poll,
+						.arg = f,
+						.fd = fd,
+						.level = true,
+					});
+	if (ret)
+		return ob_error_set(err, ret, "%s: its FUSE connection cannot be added to the loop",
+				    f->disk.blk->name);
+	return 0;
+}
+
+/* ---- open and close ---------------------------------------------------------------------------- */
+
+int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index,
+		   struct ob_spec_part *part, struct ob_loop *loop, bool writeback,
+		   struct ob_error *err)
+{
+	char name[] = "outboard";
+	char *argv[] = {name, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	int ret;
+
+	f->fd = -1;
+	f->writeback = writeback;
+	f->owner_uid = getuid();
+	f->owner_gid = getgid();
+	ret = disk_open(&f->disk, b->block[index], part, loop, FUSE_DEPTH_MAX, &disk_ops, f, err);
+	if (ret)
+		return ret;
+	snprintf(f->file, sizeof(f->file), "%s", f->disk.blk->name);
+	/* Three longest messages and a read must fit, or nothing moves. */
+	f->max_write = MAX_WRITE;
+	while (f->max_write > 128u << 10 &&
+	       8ull * f->max_write > (uint64_t)f->disk.payload.pages * PAYLOAD_PAGE)
+		f->max_write /= 2;
+	f->tags = calloc(f->disk.depth, sizeof(*f->tags));
+	f->session = f->tags ? fuse_session_new(&args, &lowlevel_ops, sizeof(lowlevel_ops), f) : NULL;
+	if (!f->session) {
+		ret = ob_error_set(err, -ENOMEM, "%s: no memory for a FUSE session", f->file);
+		free(f->tags);
+		disk_close(&f->disk);
+		return ret;
+	}
+	for (unsigned int i = 0; i < f->disk.depth; i++) {
+		f->tags[i].link = f->free;
+		f->free = &f->tags[i];
+	}
+	return 0;
+}
+
+void fuse_disk_abort(struct fuse_disk *f)
+{
+	int null;
+
+	if (f->fd < 0)
+		return;
+	/*
+	 * The last close of the device ends the connection. Its number is kept busy, because libfuse
+	 * answers requests that are still under way by it, and it must not be somebody else's by then.
+	 */
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup3(null, f->fd, O_CLOEXEC);
+		close(null);
+	}
+}
+
+void fuse_disk_close(struct fuse_disk *f)
+{
+	if (f->fd >= 0)
+		ob_loop_remove(f->disk.loop, f);
+	fuse_disk_abort(f);
+	/* Requests at the device end in here, with answers into the void. */
+	disk_close(&f->disk);
+	fuse_session_destroy(f->session); /* closes the descriptor */
+	f->fd = -1;
+	free(f->tags);
+}
+
+int fuse_device_probe(struct ob_error *err)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	int ret = fd < 0 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!ret)
+		return 0;
+	ob_error_set(err, ret, "/dev/fuse cannot be opened: %s", strerror(-ret));
+	if (ret == -ENOENT || ret == -ENODEV || ret == -ENXIO)
+		ob_error_fix(err, "modprobe fuse");
+	else
+		ob_error_fix(err, "run it as root, or chmod 666 /dev/fuse, which is the usual mode");
+	return ret;
+}
