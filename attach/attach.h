@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Every attachment's one symbol. A new mechanism adds a line here and one in table.c. */
+#ifndef ATTACH_ATTACH_H
+#define ATTACH_ATTACH_H
+
+#include <outboard/attach.h>
+
+extern const struct ob_attach_ops ob_attach_tap;
+extern const struct ob_attach_ops ob_attach_loop;
+extern const struct ob_attach_ops ob_attach_nbd;
+extern const struct ob_attach_ops ob_attach_fuse;
+
+#endif

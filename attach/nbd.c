@@ -1,0 +1,874 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The attachment "nbd": a disk as an export of an NBD server (doc/proto.md of the NetworkBlockDevice
+ * project) on a loopback TCP port, a UNIX socket, or a descriptor that was handed over. Works for every
+ * user on every kernel. On a port nothing is left behind, however the process ends.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach/attach.h"
+#include "attach/holders.h"
+#include "attach/nbd.h"
+
+enum {
+	BACKLOG = 16,
+	EVENTS = 16,
+	/*
+	 * While requests are at the device the sockets are looked at every so many rounds only: a system
+	 * call per round would cost more than it finds. A round is well below a microsecond.
+	 */
+	LOOK_EVERY = 16,
+	/* A client that does not get on with its negotiation makes room for another. */
+	NEGOTIATION_S = 30,
+	/* One that takes no replies is cut off when others wait for the memory it holds. */
+	STUCK_S = 30,
+	/* And at the end it is not waited for. */
+	SHUTDOWN_S = 3,
+	/* How long the thread that unpublishes waits for the loop. */
+	ANSWER_S = 10,
+};
+
+#define NS_PER_S 1000000000ull
+
+uint64_t nbd_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static bool is_path(const struct nbd_server *srv)
+{
+	return srv->path.sun_path[0] != '\0';
+}
+
+/* ---- connections ----------------------------------------------------------------- */
+
+static void watch(struct nbd_server *srv, struct nbd_conn *c, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = c};
+
+	if (events == c->events)
+		return;
+	c->events = events;
+	disk_count(&srv->disk.stats.syscalls, 1);
+	if (epoll_ctl(srv->epoll_fd, EPOLL_CTL_MOD, c->fd, &ev))
+		nbd_conn_kill(c);
+}
+
+/* The listening socket is watched while there is room for a connection. */
+static void watch_listener(struct nbd_server *srv)
+{
+	bool want = srv->serving && !srv->shutting_down && srv->listen_fd >= 0 &&
+		    srv->nr_conns < srv->max_conns;
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &srv->listen_fd};
+
+	if (want == srv->accepting)
+		return;
+	if (!epoll_ctl(srv->epoll_fd, want ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, srv->listen_fd, &ev))
+		srv->accepting = want;
+}
+
+static void add_conn(struct nbd_server *srv, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct nbd_conn *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->srv = srv;
+	c->fd = fd;
+	c->events = EPOLLIN;
+	c->since_ns = nbd_now();
+	ev.data.ptr = c;
+	if (epoll_ctl(srv->epoll_fd, EPOLL_CTL_ADD, fd, &ev)) {
+		close(fd);
+		free(c);
+		return;
+	}
+	srv->conn[srv->nr_conns++] = c;
+	nbd_hello(c);
+	nbd_output(c);
+}
+
+void nbd_conn_kill(struct nbd_conn *c)
+{
+	struct nbd_server *srv = c->srv;
+
+	if (c->state == NBD_DEAD)
+		return;
+	c->state = NBD_DEAD;
+	srv->nr_dead++;
+	nbd_unqueue(c);
+	close(c->fd);
+	c->fd = -1;
+	if (c->filling)
+		nbd_tag_put(srv, c->filling);
+	c->filling = NULL;
+	while (c->send_first) {
+		struct nbd_tag *t = c->send_first;
+
+		c->send_first = t->link;
+		nbd_tag_put(srv, t);
+	}
+	c->send_last = NULL;
+}
+
+/* Free the dead whose requests have all come back from the device. */
+static void reap(struct nbd_server *srv)
+{
+	unsigned int n = 0;
+
+	if (ob_likely(!srv->nr_dead))
+		return;
+	for (unsigned int i = 0; i < srv->nr_conns; i++) {
+		struct nbd_conn *c = srv->conn[i];
+
+		if (c->state == NBD_DEAD && !c->inflight) {
+			srv->nr_dead--;
+			free(c);
+		} else {
+			srv->conn[n++] = c;
+		}
+	}
+	srv->nr_conns = n;
+}
+
+static bool allowed(struct nbd_server *srv, int fd)
+{
+	struct holder_socket peer;
+
+	/* A socket's file has its own access rights, and a descriptor is handed over by its owner. */
+	if (srv->any_user || srv->inherited || is_path(srv))
+		return true;
+	if (holder_of_tcp(fd, &peer))
+		return false;
+	return peer.uid == geteuid() || peer.uid == 0;
+}
+
+static void accept_conns(struct nbd_server *srv)
+{
+	int fd, one = 1;
+
+	while (srv->nr_conns < srv->max_conns) {
+		fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		disk_count(&srv->disk.stats.syscalls, 1);
+		if (fd < 0)
+			return;
+		if (!allowed(srv, fd)) {
+			disk_count(&srv->disk.stats.dropped, 1);
+			disk_log(&srv->disk, OB_LOG_WARN,
+				 "nbd: refused a client of another user (users=any allows all)");
+			close(fd);
+			continue;
+		}
+		/* Replies are gathered here already; on a UNIX socket this fails and means nothing. */
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		add_conn(srv, fd);
+	}
+}
+
+/* ---- orders of other threads ----------------------------------------------------- */
+
+static void answer_order(struct nbd_server *srv, int result)
+{
+	pthread_mutex_lock(&srv->lock);
+	srv->order_result = result;
+	srv->order_done = true;
+	pthread_cond_broadcast(&srv->answered);
+	pthread_mutex_unlock(&srv->lock);
+}
+
+/* Who is connected? Text for the error. */
+static unsigned int clients(struct nbd_server *srv, char *text, size_t size)
+{
+	unsigned int found = 0;
+	size_t n = 0;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; i < srv->nr_conns; i++) {
+		struct nbd_conn *c = srv->conn[i];
+		struct holder_socket peer;
+		char who[96];
+
+		if (!nbd_transmitting(c) || c->state == NBD_QUIT)
+			continue;
+		found++;
+		if (holder_of_socket(c->fd, &peer))
+			snprintf(who, sizeof(who), "a client that the kernel does not name");
+		else
+			holder_name(peer.pid, who, sizeof(who));
+		if (n < size)
+			n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "", who);
+	}
+	return found;
+}
+
+static void shut_down(struct nbd_server *srv)
+{
+	srv->shutting_down = true;
+	srv->order_open = true;
+	srv->shutdown_ns = nbd_now();
+	watch_listener(srv);
+	for (unsigned int i = 0; i < srv->nr_conns; i++) {
+		struct nbd_conn *c = srv->conn[i];
+
+		/* What was taken is served and answered; nothing more is taken. */
+		if (nbd_transmitting(c) && c->state == NBD_REQUEST) {
+			nbd_unqueue(c);
+			c->wait = NBD_WAIT_NOT;
+			c->state = NBD_QUIT;
+			nbd_output(c);
+		} else if (c->state != NBD_QUIT) {
+			nbd_conn_kill(c);
+		}
+	}
+}
+
+static void take_order(struct nbd_server *srv)
+{
+	int order = atomic_exchange(&srv->order, NBD_ORDER_NONE);
+	uint64_t count;
+
+	/* Non-blocking; empty when an earlier round took it. */
+	if (read(srv->order_fd, &count, sizeof(count)) < 0 && order == NBD_ORDER_NONE)
+		return;
+	switch (order) {
+	case NBD_ORDER_SERVE:
+		srv->serving = true;
+		if (srv->ready_fd >= 0) {
+			add_conn(srv, srv->ready_fd);
+			srv->ready_fd = -1;
+		}
+		watch_listener(srv);
+		break;
+	case NBD_ORDER_CLOSE_IF_IDLE: {
+		char who[400];
+		unsigned int n = clients(srv, who, sizeof(who));
+
+		if (n) {
+			memset(&srv->order_error, 0, sizeof(srv->order_error));
+			ob_error_set(&srv->order_error, -EBUSY, "%s is in use by %u NBD client%s",
+				     srv->uri, n, n > 1 ? "s" : "");
+			ob_error_why(&srv->order_error, "%s", who);
+			ob_error_fix(&srv->order_error, "disconnect them, or force it");
+			answer_order(srv, -EBUSY);
+			break;
+		}
+		shut_down(srv);
+		break;
+	}
+	case NBD_ORDER_CLOSE:
+		shut_down(srv);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the sockets' source --------------------------------------------------------- */
+
+static unsigned int look(struct nbd_server *srv)
+{
+	struct epoll_event ev[EVENTS];
+	int n;
+
+	disk_count(&srv->disk.stats.syscalls, 1);
+	n = epoll_wait(srv->epoll_fd, ev, EVENTS, 0);
+	for (int i = 0; i < n; i++) {
+		struct nbd_conn *c = ev[i].data.ptr;
+
+		if (ev[i].data.ptr == &srv->listen_fd) {
+			accept_conns(srv);
+		} else if (ev[i].data.ptr == &srv->order_fd) {
+			take_order(srv);
+		} else if (c->state == NBD_DEAD) {
+			continue; /* killed by an earlier event of this look */
+		} else {
+			if (ev[i].events & EPOLLOUT)
+				nbd_output(c);
+			if (c->state == NBD_DEAD)
+				continue;
+			c->ready |= ev[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR);
+			c->noisy = c->ready && !nbd_wants_input(c);
+			/* Gone for good, and it is not being read: nobody else would notice. */
+			if (c->noisy && (ev[i].events & (EPOLLHUP | EPOLLERR)))
+				nbd_conn_kill(c);
+		}
+	}
+	return n > 0 ? (unsigned int)n : 0;
+}
+
+/* Send what has come up, and tell epoll what each connection waits for. */
+static void finish_round(void *front)
+{
+	struct nbd_server *srv = front;
+
+	for (unsigned int i = 0; i < srv->nr_conns; i++) {
+		struct nbd_conn *c = srv->conn[i];
+		uint32_t events;
+		bool wants;
+
+		if (c->state == NBD_DEAD)
+			continue;
+		if (!c->stuck_ns)
+			nbd_output(c);
+		if (c->state == NBD_DEAD)
+			continue;
+		wants = nbd_wants_input(c);
+		/* Input that is unwanted for a moment only costs no call; see look(). */
+		events = wants || (!c->noisy && (c->events & EPOLLIN)) ? EPOLLIN : 0;
+		c->noisy = false;
+		if (c->stuck_ns)
+			events |= EPOLLOUT;
+		watch(srv, c, events);
+	}
+	reap(srv);
+	watch_listener(srv);
+	if (ob_unlikely(srv->order_open) && !srv->nr_conns) {
+		srv->order_open = false;
+		answer_order(srv, 0);
+	}
+}
+
+static bool has_input(const struct nbd_conn *c)
+{
+	return (c->ready || c->in_have > c->in_pos) && nbd_wants_input(c);
+}
+
+static unsigned int nbd_poll(void *arg, unsigned int budget)
+{
+	struct nbd_server *srv = arg;
+	unsigned int work = 0, ready = 0;
+
+	for (unsigned int i = 0; i < srv->nr_conns; i++)
+		ready += srv->conn[i]->ready && nbd_wants_input(srv->conn[i]);
+	if (srv->armed || (!ready && !srv->disk.inflight) || ++srv->skipped_looks >= LOOK_EVERY) {
+		srv->skipped_looks = 0;
+		work = look(srv);
+	}
+	/* Each gets the same part of the budget. */
+	for (unsigned int i = 0; i < srv->nr_conns; i++) {
+		struct nbd_conn *c = srv->conn[i];
+
+		if (has_input(c))
+			work += nbd_input(c, 1 + budget / srv->nr_conns);
+	}
+	if (work || srv->nr_dead || srv->shutting_down)
+		finish_round(srv);
+	disk_submit(&srv->disk);
+	return work;
+}
+
+/* Around a sleep the sockets are looked at in every round. Nothing needs to be armed. */
+static bool nbd_arm(void *arg, bool on)
+{
+	struct nbd_server *srv = arg;
+
+	srv->armed = on;
+	return false;
+}
+
+static void nbd_tick(void *arg, uint64_t now_ns)
+{
+	struct nbd_server *srv = arg;
+
+	for (unsigned int i = 0; i < srv->nr_conns; i++) {
+		struct nbd_conn *c = srv->conn[i];
+
+		if (c->state == NBD_DEAD)
+			continue;
+		if (!nbd_transmitting(c) && now_ns - c->since_ns > NEGOTIATION_S * NS_PER_S)
+			nbd_conn_kill(c);
+		else if (c->stuck_ns && srv->wait_first && now_ns > c->stuck_ns &&
+			 now_ns - c->stuck_ns > STUCK_S * NS_PER_S)
+			nbd_conn_kill(c);
+		else if (srv->shutting_down && now_ns > srv->shutdown_ns &&
+			 now_ns - srv->shutdown_ns > SHUTDOWN_S * NS_PER_S)
+			nbd_conn_kill(c);
+	}
+	finish_round(srv);
+}
+
+/* ---- options --------------------------------------------------------------------- */
+
+static int nbd_probe(struct ob_error *err)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return ob_error_set(err, -errno, "nbd: no socket can be made: %s", strerror(errno));
+	close(fd);
+	return 0;
+}
+
+static int parse_where(struct nbd_server *srv, struct ob_spec_part *part, struct ob_error *err)
+{
+	const char *path = ob_spec_get(part, "socket");
+	bool has_port = ob_spec_get(part, "port") != NULL;
+	bool has_fd = ob_spec_get(part, "fd") != NULL;
+	uint64_t port = 0, fd = 0;
+	int rc;
+
+	if ((path != NULL) + has_port + has_fd > 1)
+		return ob_error_set(err, -EINVAL,
+				    "nbd: only one of port, socket and fd is possible");
+	rc = ob_spec_get_u64(part, "port", 0, UINT16_MAX, &port, err);
+	if (!rc)
+		rc = ob_spec_get_u64(part, "fd", 0, INT32_MAX, &fd, err);
+	if (rc)
+		return rc;
+	srv->port = (uint16_t)port;
+	if (path) {
+		if (!*path || strlen(path) >= sizeof(srv->path.sun_path))
+			return ob_error_set(err, -EINVAL,
+					    "nbd: socket='%s' is not a path of 1 to %zu characters",
+					    path, sizeof(srv->path.sun_path) - 1);
+		srv->path.sun_family = AF_UNIX;
+		strcpy(srv->path.sun_path, path);
+	}
+	if (has_fd) {
+		srv->inherited = true;
+		srv->ready_fd = (int)fd;
+	}
+	return 0;
+}
+
+/*
+ * The part of a URI after nbd://host:port/ or the value of socket=: unreserved characters of RFC 3986
+ * (2.3) and '/' stay, the others are written as %XX.
+ */
+static void put_escaped(char *to, size_t size, const char *from)
+{
+	size_t n = strlen(to);
+
+	for (; *from; from++) {
+		bool plain = (*from >= '0' && *from <= '9') || (*from >= 'a' && *from <= 'z') ||
+			     (*from >= 'A' && *from <= 'Z') || strchr("-._~/", *from);
+
+		if (n + 4 > size)
+			return;
+		if (plain)
+			to[n++] = *from;
+		else
+			n += (size_t)snprintf(to + n, 4, "%%%02X", (unsigned char)*from);
+		to[n] = '\0';
+	}
+}
+
+static void make_uri(struct nbd_server *srv)
+{
+	if (srv->inherited) {
+		snprintf(srv->uri, sizeof(srv->uri), "nbd on inherited descriptor %d",
+			 srv->listen_fd >= 0 ? srv->listen_fd : srv->ready_fd);
+		return;
+	}
+	if (!is_path(srv)) {
+		snprintf(srv->uri, sizeof(srv->uri), "nbd://127.0.0.1:%u%s", srv->port,
+			 *srv->export_ ? "/" : "");
+		put_escaped(srv->uri, sizeof(srv->uri), srv->export_);
+		return;
+	}
+	snprintf(srv->uri, sizeof(srv->uri), "nbd+unix:///");
+	put_escaped(srv->uri, sizeof(srv->uri), srv->export_);
+	strncat(srv->uri, "?socket=", sizeof(srv->uri) - strlen(srv->uri) - 1);
+	put_escaped(srv->uri, sizeof(srv->uri), srv->path.sun_path);
+}
+
+static int parse_options(struct nbd_server *srv, struct ob_spec_part *part, struct ob_error *err)
+{
+	static const char *const users[] = {"own", "any", NULL};
+	const char *name = ob_spec_get(part, "export");
+	uint64_t conns = NBD_CONNECTIONS_DEFAULT;
+	unsigned int user = 0;
+	int rc = parse_where(srv, part, err);
+
+	if (!rc)
+		rc = ob_spec_get_u64(part, "connections", 1, NBD_CONNECTIONS_MAX, &conns, err);
+	if (!rc)
+		rc = ob_spec_get_choice(part, "users", users, &user, err);
+	if (rc)
+		return rc;
+	srv->max_conns = (unsigned int)conns;
+	srv->any_user = user == 1;
+	/* "SHOULD be no longer than 256 bytes": what is longer is no name of ours. */
+	if (name && strlen(name) >= sizeof(srv->export_))
+		return ob_error_set(err, -EINVAL, "nbd: export='%s' is longer than %zu characters",
+				    name, sizeof(srv->export_) - 1);
+	strcpy(srv->export_, name ? name : "");
+	return 0;
+}
+
+/* ---- sockets --------------------------------------------------------------------- */
+
+/* A port is taken at once, so that the error comes early and the name is known; it listens later. */
+static int bind_port(struct nbd_server *srv, struct ob_error *err)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(srv->port)};
+	socklen_t len = sizeof(addr);
+	int one = 1, rc;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	srv->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (srv->listen_fd < 0)
+		return ob_error_set(err, -errno, "nbd: no TCP socket: %s", strerror(errno));
+	/* A port whose last connections are still in TIME_WAIT can be used again. */
+	setsockopt(srv->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(srv->listen_fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		rc = -errno;
+		ob_error_set(err, rc, "nbd: port %u of 127.0.0.1 cannot be taken: %s", srv->port,
+			     strerror(-rc));
+		if (rc == -EADDRINUSE)
+			ob_error_fix(err, "leave port away, or give 0, for any that is free");
+		else if (rc == -EACCES)
+			ob_error_fix(err, "ports below 1024 are for root; take a higher one");
+		return rc;
+	}
+	if (getsockname(srv->listen_fd, (struct sockaddr *)&addr, &len))
+		return ob_error_set(err, -errno, "nbd: port: %s", strerror(errno));
+	srv->port = ntohs(addr.sin_port);
+	return 0;
+}
+
+static int take_fd(struct nbd_server *srv, struct ob_error *err)
+{
+	int fd = srv->ready_fd, listening = 0, type = 0, flags;
+	socklen_t len = sizeof(int);
+
+	srv->ready_fd = -1;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM) {
+		ob_error_set(err, -EINVAL, "nbd: descriptor %d is not a stream socket", fd);
+		return -EINVAL;
+	}
+	len = sizeof(listening);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len))
+		return ob_error_set(err, -errno, "nbd: descriptor %d: %s", fd, strerror(errno));
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return ob_error_set(err, -errno, "nbd: descriptor %d: %s", fd, strerror(errno));
+	if (listening)
+		srv->listen_fd = fd;
+	else
+		srv->ready_fd = fd;
+	return 0;
+}
+
+/*
+ * Is the file at the path a socket that nobody listens on, left by a process that was killed?
+ *
+ * Return: 0 when it was removed; -EBUSY when somebody listens; -EEXIST when it is something else.
+ */
+static int remove_stale(struct nbd_server *srv, struct ob_error *err)
+{
+	const char *path = srv->path.sun_path;
+	struct holder_socket peer;
+	struct stat st;
+	char who[96];
+	int fd, rc;
+
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode)) {
+		ob_error_set(err, -EEXIST, "nbd: %s exists and is not a socket", path);
+		ob_error_fix(err, "remove it, or choose another path");
+		return -EEXIST;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	rc = connect(fd, (struct sockaddr *)&srv->path, sizeof(srv->path)) ? -errno : 0;
+	if (rc == -ECONNREFUSED) {
+		rc = unlink(path) && errno != ENOENT ? -errno : 0;
+		if (rc)
+			ob_error_set(err, rc, "nbd: stale socket %s cannot be removed: %s", path,
+				     strerror(-rc));
+	} else {
+		/* Connected, or its queue is full (EAGAIN), or it is not ours to ask (EACCES). */
+		snprintf(who, sizeof(who), "another process");
+		if (!rc && !holder_of_socket(fd, &peer))
+			holder_name(peer.pid, who, sizeof(who));
+		ob_error_set(err, -EBUSY, "nbd: socket %s is in use by %s", path, who);
+		ob_error_fix(err, "end it, or choose another path");
+		rc = -EBUSY;
+	}
+	close(fd);
+	return rc;
+}
+
+static int bind_path(struct nbd_server *srv, struct ob_error *err)
+{
+	const char *path = srv->path.sun_path;
+	struct stat st;
+	int rc;
+
+	srv->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (srv->listen_fd < 0)
+		return ob_error_set(err, -errno, "nbd: no UNIX socket: %s", strerror(errno));
+	/* The file gets the socket's mode: only for its owner, from the first moment on. */
+	fchmod(srv->listen_fd, srv->any_user ? 0666 : 0600);
+	rc = remove_stale(srv, err);
+	if (rc)
+		return rc;
+	if (bind(srv->listen_fd, (struct sockaddr *)&srv->path, sizeof(srv->path))) {
+		rc = -errno;
+		ob_error_set(err, rc, "nbd: socket %s cannot be made: %s", path, strerror(-rc));
+		if (rc == -EADDRINUSE)
+			ob_error_why(err, "another process made it at this moment");
+		return rc;
+	}
+	srv->path_bound = true;
+	if (!lstat(path, &st)) {
+		srv->path_dev = st.st_dev;
+		srv->path_ino = st.st_ino;
+	}
+	if (srv->any_user)
+		chmod(path, 0666); /* whatever the umask */
+	return 0;
+}
+
+/* Not when somebody else has put his own there meanwhile. */
+static void remove_path(struct nbd_server *srv)
+{
+	struct stat st;
+
+	if (!srv->path_bound)
+		return;
+	srv->path_bound = false;
+	if (!lstat(srv->path.sun_path, &st) && st.st_dev == srv->path_dev &&
+	    st.st_ino == srv->path_ino)
+		unlink(srv->path.sun_path);
+}
+
+/* ---- open and close -------------------------------------------------------------- */
+
+static const struct disk_ops nbd_disk_ops = {
+	.done = nbd_done,
+	.batch_end = finish_round,
+};
+
+static int make_tags(struct nbd_server *srv)
+{
+	unsigned int n = srv->disk.depth;
+
+	srv->tags = calloc(n, sizeof(*srv->tags));
+	if (!srv->tags)
+		return -ENOMEM;
+	for (unsigned int i = n; i-- > 0;) {
+		srv->tags[i].link = srv->free;
+		srv->free = &srv->tags[i];
+	}
+	srv->nr_free = n;
+	return 0;
+}
+
+static int make_sources(struct nbd_server *srv, struct ob_loop *loop)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &srv->order_fd};
+
+	srv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (srv->epoll_fd < 0)
+		return -errno;
+	srv->order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (srv->order_fd < 0 || epoll_ctl(srv->epoll_fd, EPOLL_CTL_ADD, srv->order_fd, &ev))
+		return -errno;
+	/* One descriptor for all sockets: an epoll set is readable when one of its members is. */
+	return ob_loop_add(loop, &(struct ob_loop_source){
+					 .name = "nbd",
+					 .poll = nbd_poll,
+					 .arm = nbd_arm,
+					 .tick = nbd_tick,
+					 .arg = srv,
+					 .fd = srv->epoll_fd,
+					 .level = true,
+				 });
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void free_server(struct nbd_server *srv)
+{
+	close_fd(srv->epoll_fd);
+	close_fd(srv->order_fd);
+	close_fd(srv->listen_fd);
+	close_fd(srv->ready_fd);
+	pthread_cond_destroy(&srv->answered);
+	pthread_mutex_destroy(&srv->lock);
+	free(srv->tags);
+	free(srv);
+}
+
+static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
+		    struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
+{
+	struct ob_block *blk = b->block[index];
+	struct nbd_server *srv = calloc(1, sizeof(*srv));
+	int rc;
+
+	if (!srv)
+		return ob_error_set(err, -ENOMEM, "nbd: no memory");
+	srv->epoll_fd = srv->order_fd = srv->listen_fd = srv->ready_fd = -1;
+	pthread_mutex_init(&srv->lock, NULL);
+	pthread_cond_init(&srv->answered, NULL);
+	snprintf(srv->description, sizeof(srv->description), "%s %s", blk->model, blk->serial);
+
+	rc = parse_options(srv, part, err);
+	if (!rc && srv->inherited)
+		rc = take_fd(srv, err);
+	else if (!rc && !is_path(srv))
+		rc = bind_port(srv, err);
+	if (rc)
+		goto fail;
+	make_uri(srv);
+	rc = disk_open(&srv->disk, blk, part, loop, NBD_DEPTH_MAX, &nbd_disk_ops, srv, err);
+	if (rc)
+		goto fail;
+	srv->flags = nbd_transmission_flags(&srv->disk);
+	/* So that four of the longest fit, and a share of half holds two. */
+	srv->max_payload = (uint32_t)(srv->disk.payload.pages / 4) * PAYLOAD_PAGE;
+	if (srv->max_payload > NBD_PAYLOAD_SKIP_MAX / 2)
+		srv->max_payload = NBD_PAYLOAD_SKIP_MAX / 2;
+	srv->max_payload &= ~(blk->limits.block_size - 1);
+	rc = make_tags(srv);
+	if (!rc)
+		rc = make_sources(srv, loop);
+	if (rc) {
+		ob_error_set(err, rc, "nbd: %s: %s", blk->name, strerror(-rc));
+		disk_close(&srv->disk);
+		goto fail;
+	}
+	*at = &srv->at;
+	return 0;
+
+fail:
+	/* What could not be used stays its owner's. */
+	if (srv->inherited)
+		srv->listen_fd = srv->ready_fd = -1;
+	free_server(srv);
+	return rc;
+}
+
+static void give_order(struct nbd_server *srv, enum nbd_order order)
+{
+	uint64_t one = 1;
+
+	atomic_store(&srv->order, (int)order);
+	if (write(srv->order_fd, &one, sizeof(one)) < 0)
+		return; /* only when it is readable already */
+}
+
+static int nbd_publish(struct ob_attach *at, struct ob_error *err)
+{
+	struct nbd_server *srv = (struct nbd_server *)at;
+	int rc;
+
+	if (is_path(srv)) {
+		rc = bind_path(srv, err);
+		if (rc)
+			return rc;
+	}
+	if (srv->listen_fd >= 0 && !srv->inherited && listen(srv->listen_fd, BACKLOG)) {
+		rc = -errno;
+		/* Two may hold the same port with SO_REUSEADDR until one of them listens. */
+		ob_error_set(err, rc, "%s cannot be listened on: %s", srv->uri, strerror(-rc));
+		return rc;
+	}
+	give_order(srv, NBD_ORDER_SERVE);
+	return 0;
+}
+
+static int nbd_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
+{
+	struct nbd_server *srv = (struct nbd_server *)at;
+	struct timespec until;
+	int rc = 0;
+
+	pthread_mutex_lock(&srv->lock);
+	srv->order_done = false;
+	pthread_mutex_unlock(&srv->lock);
+	give_order(srv, force ? NBD_ORDER_CLOSE : NBD_ORDER_CLOSE_IF_IDLE);
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ANSWER_S;
+	pthread_mutex_lock(&srv->lock);
+	while (!srv->order_done && !rc)
+		rc = -pthread_cond_timedwait(&srv->answered, &srv->lock, &until);
+	if (srv->order_done) {
+		rc = srv->order_result;
+		if (rc && err)
+			*err = srv->order_error;
+	} else {
+		rc = ob_error_set(err, -ETIMEDOUT, "%s: its loop did not answer within %d seconds",
+				  srv->uri, ANSWER_S);
+	}
+	pthread_mutex_unlock(&srv->lock);
+	if (!rc)
+		remove_path(srv);
+	return rc;
+}
+
+static void nbd_close(struct ob_attach *at)
+{
+	struct nbd_server *srv = (struct nbd_server *)at;
+
+	ob_loop_remove(srv->disk.loop, srv);
+	for (unsigned int i = 0; i < srv->nr_conns; i++)
+		nbd_conn_kill(srv->conn[i]);
+	srv->shutting_down = true;
+	disk_close(&srv->disk);
+	reap(srv);
+	remove_path(srv);
+	free_server(srv);
+}
+
+static void nbd_info(struct ob_attach *at, struct ob_attach_info *info)
+{
+	struct nbd_server *srv = (struct nbd_server *)at;
+
+	info->kind = "nbd";
+	snprintf(info->name, sizeof(info->name), "%.*s", (int)sizeof(info->name) - 1, srv->uri);
+	snprintf(info->detail, sizeof(info->detail),
+		 "up to %u connections, %u requests, longest %u KiB%s", srv->max_conns,
+		 srv->disk.depth, srv->max_payload >> 10,
+		 srv->disk.blk->limits.read_only ? ", read-only" : "");
+}
+
+static void nbd_stats(struct ob_attach *at, struct ob_attach_stats *stats)
+{
+	disk_stats(&((struct nbd_server *)at)->disk, stats);
+}
+
+const struct ob_attach_ops ob_attach_nbd = {
+	.name = "nbd",
+	.summary = "NBD export on a loopback port or a UNIX socket",
+	.class_ = OB_CLASS_BLOCK,
+	.options = "port=N (0: any), socket=PATH, fd=N, export=NAME, connections=N, "
+		   "users=own|any, depth=N, memory=SIZE",
+	.probe = nbd_probe,
+	.open = nbd_open,
+	.publish = nbd_publish,
+	.unpublish = nbd_unpublish,
+	.close = nbd_close,
+	.info = nbd_info,
+	.stats = nbd_stats,
+};
