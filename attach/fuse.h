@@ -46,7 +46,10 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 		   struct ob_spec_part *part, struct ob_loop *loop, bool writeback,
 		   struct ob_error *err);
 
-/** fuse_disk_connect() - serve @fd, a /dev/fuse that has been or will be mounted; taken over */
+/** fuse_disk_mount() - mount it on a directory and serve it */
+int fuse_disk_mount(struct fuse_disk *f, const char *path, struct ob_error *err);
+
+/** fuse_disk_connect() - serve @fd, a /dev/fuse that is mounted already; taken over */
 int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err);
 
 /** fuse_disk_abort() - end the connection at once: what clients wait for fails */

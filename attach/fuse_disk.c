@@ -21,7 +21,7 @@
 
 /* In front of a write's payload: so the message begins this much before a page. */
 #define WRITE_HEADER (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
-#define MAX_WRITE (1u << 20)
+#define MAX_WRITE    (1u << 20)
 /* Attributes never change behind the kernel's back. */
 #define FOR_EVER 86400.0
 
@@ -345,8 +345,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 		reply_error(f, req, 0);
 		return;
 	}
-	if (!f->disk.zeroes || mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
-					FALLOC_FL_ZERO_RANGE)) {
+	if (!f->disk.zeroes ||
+	    mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
 		reply_error(f, req, EOPNOTSUPP);
 		return;
 	}
@@ -439,18 +439,10 @@ static unsigned int fuse_poll(void *arg, unsigned int budget)
 	return n;
 }
 
-int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err)
+static int serve(struct fuse_disk *f, int fd, struct ob_error *err)
 {
-	char path[32];
 	int ret;
 
-	/* libfuse takes a descriptor that somebody else mounts in place of a directory (fuse3, 3.3). */
-	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
-	if (fuse_session_mount(f->session, path)) {
-		close(fd);
-		return ob_error_set(err, -EIO, "%s: libfuse does not take its descriptor",
-				    f->disk.blk->name);
-	}
 	f->fd = fd;
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -465,6 +457,36 @@ int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err)
 		return ob_error_set(err, ret, "%s: its FUSE connection cannot be added to the loop",
 				    f->disk.blk->name);
 	return 0;
+}
+
+int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err)
+{
+	char path[32];
+
+	/* libfuse takes a descriptor that somebody else mounts in place of a directory (fuse3, 3.3). */
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	if (fuse_session_mount(f->session, path)) {
+		close(fd);
+		return ob_error_set(err, -EIO, "%s: libfuse does not take its descriptor",
+				    f->disk.blk->name);
+	}
+	return serve(f, fd, err);
+}
+
+int fuse_disk_mount(struct fuse_disk *f, const char *path, struct ob_error *err)
+{
+	int ret;
+
+	if (fuse_session_mount(f->session, path)) {
+		ob_error_set(err, -EPERM, "%s: cannot mount on '%s'", f->disk.blk->name, path);
+		ob_error_fix(err, "run it as root, install fuse3 (for fusermount3), or use a user "
+				  "namespace: unshare -Urm");
+		return -EPERM;
+	}
+	ret = serve(f, fuse_session_fd(f->session), err);
+	if (ret)
+		fuse_session_unmount(f->session);
+	return ret;
 }
 
 /* ---- open and close ---------------------------------------------------------------------------- */
@@ -492,7 +514,8 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 	       8ull * f->max_write > (uint64_t)f->disk.payload.pages * PAYLOAD_PAGE)
 		f->max_write /= 2;
 	f->tags = calloc(f->disk.depth, sizeof(*f->tags));
-	f->session = f->tags ? fuse_session_new(&args, &lowlevel_ops, sizeof(lowlevel_ops), f) : NULL;
+	f->session =
+		f->tags ? fuse_session_new(&args, &lowlevel_ops, sizeof(lowlevel_ops), f) : NULL;
 	if (!f->session) {
 		ret = ob_error_set(err, -ENOMEM, "%s: no memory for a FUSE session", f->file);
 		free(f->tags);
@@ -548,6 +571,7 @@ int fuse_device_probe(struct ob_error *err)
 	if (ret == -ENOENT || ret == -ENODEV || ret == -ENXIO)
 		ob_error_fix(err, "modprobe fuse");
 	else
-		ob_error_fix(err, "run it as root, or chmod 666 /dev/fuse, which is the usual mode");
+		ob_error_fix(err,
+			     "run it as root, or chmod 666 /dev/fuse, which is the usual mode");
 	return ret;
 }
