@@ -8,7 +8,9 @@
 #include "attach/attach.h"
 
 static const struct ob_attach_ops *const attachments[] = {
+	&ob_attach_loop,
 	&ob_attach_nbd,
+	&ob_attach_fuse,
 	&ob_attach_tap,
 	NULL,
 };
