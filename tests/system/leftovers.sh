@@ -44,11 +44,11 @@ ok() # NAME
 	echo "ok $n - $1"
 }
 
-not_ok() # NAME, with the reason on standard input
+not_ok() # NAME REASON
 {
 	n=$((n + 1))
 	failed=$((failed + 1))
-	sed 's/^/# /'
+	{ echo "$2"; cat "$dir/log"; } | sed 's/^/# /'
 	echo "not ok $n - $1"
 }
 
@@ -73,6 +73,11 @@ wait_for() # SECONDS COMMAND...: until it succeeds
 gone()
 {
 	! [ -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+
+busy_or_gone() # PID
+{
+	[ -e "$dir/busy" ] || gone "$1"
 }
 
 qemu_of() # PID
@@ -139,16 +144,17 @@ death() # WHAT SPEC ATTACHMENT CLIENT
 		"$outboard" run "$spec" --attach "$attachment" -- "$dir/client" "$client" "$dir" \
 			>"$dir/log" 2>&1 </dev/null &
 		pid=$!
-		if ! wait_for 60 test -e "$dir/busy"; then
+		wait_for 60 busy_or_gone $pid
+		if ! [ -e "$dir/busy" ]; then
 			kill -9 $pid 2>/dev/null
 			wait $pid
-			{ echo "$what never became busy"; cat "$dir/log"; } | not_ok "$name"
+			not_ok "$name" "$what never became busy"
 			continue
 		fi
 		qemu=$(qemu_of $pid)
 		if [ -z "$qemu" ]; then
 			kill -9 $pid
-			echo "no QEMU below process $pid" | not_ok "$name"
+			not_ok "$name" "no QEMU below process $pid"
 			continue
 		fi
 		case $victim in
@@ -157,21 +163,20 @@ death() # WHAT SPEC ATTACHMENT CLIENT
 		both) kill -9 $pid "$qemu" ;;
 		esac
 		if ! wait_for 60 gone $pid; then
-			{ echo "process $pid did not end"; cat "$dir/log"; } | not_ok "$name"
+			not_ok "$name" "process $pid did not end"
 			kill -9 $pid
 			continue
 		fi
-		wait $pid
+		wait $pid 2>/dev/null
 		status=$?
 		# The command is gone with the device that it used, and so may its children be a moment later.
 		if ! wait_for 30 same_as_before; then
-			{ echo "left:"; LC_ALL=C comm -13 "$dir/before" "$dir/after"
-			  echo "missing:"; LC_ALL=C comm -23 "$dir/before" "$dir/after"
-			  cat "$dir/log"; } | not_ok "$name"
+			not_ok "$name" "left: $(LC_ALL=C comm -13 "$dir/before" "$dir/after")
+missing: $(LC_ALL=C comm -23 "$dir/before" "$dir/after")"
 			continue
 		fi
 		if [ $victim = QEMU ] && [ $status -ne 3 ]; then
-			{ echo "exit code $status, not 3 (device gone)"; cat "$dir/log"; } | not_ok "$name"
+			not_ok "$name" "exit code $status, not 3 (device gone)"
 			continue
 		fi
 		ok "$name"
