@@ -129,15 +129,17 @@ esac
 END
 chmod +x "$dir/client"
 
-death() # WHAT SPEC ATTACHMENT CLIENT
+death() # WHAT SPEC ATTACHMENT CLIENT [SIGN-OF-IT-IN-THE-COUNT...]
 {
-	local what=$1 spec=$2 attachment=$3 client=$4 victim pid qemu status name
+	local what=$1 spec=$2 attachment=$3 client=$4 victim pid qemu status name kind
+	shift 4
+	local sign=("$@")
 	for victim in driver QEMU both; do
 		name="kill -9 of $victim while $what is busy leaves nothing behind"
 		rm -f "$dir/busy" "$dir/loops"
 		: >"$dir/loops"
 		# Files of the test itself are there before.
-		touch "$dir/before" "$dir/after" "$dir/log" "$dir/busy"
+		touch "$dir"/{before,during,after,log,busy}
 		"$root/scripts/census" "$dir" >"$dir/before"
 		rm -f "$dir/busy"
 
@@ -157,6 +159,11 @@ death() # WHAT SPEC ATTACHMENT CLIENT
 			not_ok "$name" "no QEMU below process $pid"
 			continue
 		fi
+		# The count can see what it is to find gone.
+		"$root/scripts/census" "$dir" "$dir/loops" | LC_ALL=C comm -13 "$dir/before" - >"$dir/during"
+		for kind in "process .* qemu" memory "${sign[@]}"; do
+			grep -q "^$kind" "$dir/during" || not_ok "the count sees '$kind' while $what is busy" "$(cat "$dir/during")"
+		done
 		case $victim in
 		driver) kill -9 $pid ;;
 		QEMU) kill -9 "$qemu" ;;
@@ -192,7 +199,7 @@ can_attach() # ATTACHMENT: probed by trying it
 }
 
 if can_attach loop; then
-	death "an NVMe disk as a loop device" "qemu:nvme,file=$dir/nvme.img" loop disk
+	death "an NVMe disk as a loop device" "qemu:nvme,file=$dir/nvme.img" loop disk "loop loop"
 else
 	skip "NVMe and loop" "no /dev/loop-control and /dev/fuse for this user"
 fi
@@ -202,7 +209,7 @@ else
 	skip "IDE and NBD" "no nbdcopy"
 fi
 if can_attach tap; then
-	death "an e1000e as a tap interface" "qemu:e1000e,netdev=user" tap,netns=new net
+	death "an e1000e as a tap interface" "qemu:e1000e,netdev=user" tap,netns=new net "namespace net:"
 else
 	skip "e1000e and tap" "no /dev/net/tun for this user"
 fi
