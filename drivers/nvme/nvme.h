@@ -222,16 +222,23 @@ unsigned int nvme_identify_list(const void *data, uint32_t after, uint32_t *nsid
 
 struct nvme_ctrl;
 
+enum nvme_fua {
+	NVME_FUA_IN_COMMAND, /* or none at all */
+	NVME_FUA_WRITING,    /* a flush follows */
+	NVME_FUA_FLUSHING,
+};
+
 /*
  * One request on its way.
  * @command: the first eight bytes of its command as a read: opcode, command id, namespace
  * @cid: the command id among them: the slot's index in the low bits, above it a count of the slot's uses,
  *	so that a second completion of an earlier use is told from the completion of this one
  * @issued: tick at which it was issued last
- * @history: the three below at once; 0 for nearly every request
+ * @history: the four below at once; 0 for nearly every request
  * @resets: controller resets that it has been through
  * @timeouts: times it ran out of time
  * @aborting: an Abort command for it was sent
+ * @fua: how far a write with FUA is that takes two commands: enum nvme_fua
  */
 struct nvme_slot {
 	struct ob_block_req *req; /* NULL: not in flight */
@@ -249,7 +256,7 @@ struct nvme_slot {
 			uint8_t resets;
 			uint8_t timeouts;
 			uint8_t aborting;
-			uint8_t reserved;
+			uint8_t fua;
 		};
 	};
 	uint16_t issued;
@@ -312,7 +319,8 @@ struct nvme_queue {
 	uint32_t nsid;
 	bool interrupts;
 	bool deac;
-	uint16_t bad; /* refused completions since the last reset */
+	bool fua_by_flush; /* the controller ignores FUA: write, then flush */
+	uint16_t bad;	   /* refused completions since the last reset */
 	struct ob_irq *irq;
 	int fd; /* what its thread sleeps on, -1 */
 	bool own_fd;
@@ -330,6 +338,7 @@ struct nvme_queue_params {
 	uint32_t nsid;
 	uint8_t lba_shift;
 	bool deac;
+	bool fua_by_flush;
 	uint32_t max_transfer;
 	uint32_t doorbell_stride; /* bytes */
 };
@@ -419,6 +428,8 @@ struct nvme_ctrl {
 	uint64_t cap;
 	uint32_t doorbell_stride;
 	unsigned int ready_ms; /* CAP.TO */
+	unsigned int admin_ms; /* longest wait for an admin command */
+	bool ignores_fua;
 	struct nvme_identity id;
 
 	/* Held by whoever uses the admin queue: start, stop, the tick, the self-test. */
@@ -483,8 +494,14 @@ int nvme_admin_error(struct nvme_ctrl *ctrl, struct ob_error *err, int rc, const
 enum {
 	NVME_TICK_MS = 100,
 	NVME_TIMEOUT_MS = 30000, /* as Linux' nvme_core.io_timeout; the specification names none */
-	NVME_TRIES = 2,		 /* a request that ran out of time this often ends */
-	NVME_MAX_RESETS = 5,	 /* a request that went through as many resets ends */
+	/*
+	 * Admin commands are answered from the controller's own memory, so these are plenty, but machines
+	 * that emulate it can be busy.
+	 */
+	NVME_ADMIN_MIN_MS = 1000,
+	NVME_ADMIN_MAX_MS = 10000,
+	NVME_TRIES = 2,	      /* a request that ran out of time this often ends */
+	NVME_MAX_RESETS = 5,  /* a request that went through as many resets ends */
 	NVME_IDLE_RESETS = 5, /* a controller that did nothing between as many resets is given up */
 	NVME_BAD_LIMIT = 4,   /* refused completions on a queue before the controller is reset */
 };

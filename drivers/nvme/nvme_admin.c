@@ -10,12 +10,6 @@
 
 #include "drivers/nvme/nvme.h"
 
-/*
- * The specification limits no admin command's time. These here are answered from the controller's
- * memory, so a tenth of this is plenty, but machines that emulate it can be busy.
- */
-#define ADMIN_TIMEOUT_MS 10000
-
 /* 7.6.2 leaves the time to RTD3E; controllers that do not report it get this, the others at most 30 s. */
 #define SHUTDOWN_MS	5000
 #define SHUTDOWN_MAX_MS 30000
@@ -234,7 +228,7 @@ int nvme_admin_command(struct nvme_ctrl *ctrl, struct nvme_sqe *cmd, uint32_t *r
 	if (index < 0)
 		return index;
 	slot = &ctrl->admin.slot[index];
-	end = now_ms() + ADMIN_TIMEOUT_MS;
+	end = now_ms() + ctrl->admin_ms;
 	for (;;) {
 		bool late = now_ms() > end;
 
@@ -267,7 +261,7 @@ int nvme_admin_error(struct nvme_ctrl *ctrl, struct ob_error *err, int rc, const
 		ob_error_why(err, "it answered with status %xh/%02xh (type, code)", rc >> 8,
 			     rc & 0xff);
 	else if (rc == -ETIMEDOUT)
-		ob_error_why(err, "no answer within %u s%s", ADMIN_TIMEOUT_MS / 1000,
+		ob_error_why(err, "no answer within %u ms%s", ctrl->admin_ms,
 			     ctrl->admin.bad ? ", but completions that made no sense" : "");
 	else if (rc == -ENODEV)
 		ob_error_why(err, "the device is gone");

@@ -117,14 +117,14 @@ static __attribute__((noinline)) void build_any(struct nvme_queue *q, struct nvm
 	size_t room = (size_t)slot->index * q->prp_bytes;
 	struct nvme_dsm_range *range;
 
-	if (req->op <= OB_BLOCK_WRITE) {
+	if (req->op <= OB_BLOCK_WRITE && slot->fua != NVME_FUA_FLUSHING) {
 		build_rw(q, sqe, slot, req, q->lba_shift);
 		if (req->flags & OB_BLOCK_FUA)
 			sqe->cdw12 |= NVME_RW_FUA;
 		return;
 	}
 	*sqe = (struct nvme_sqe){.nsid = q->nsid};
-	switch (req->op) {
+	switch (slot->fua == NVME_FUA_FLUSHING ? OB_BLOCK_FLUSH : req->op) {
 	case OB_BLOCK_FLUSH:
 		sqe->cdw0 = NVME_IO_FLUSH;
 		break;
@@ -212,10 +212,13 @@ unsigned int nvme_queue_submit(struct nvme_queue *q, struct ob_block_req **reqs,
 		 */
 		slot->req = req;
 		slot->issued = now;
-		if (ob_likely(is_plain(req)))
+		if (ob_likely(is_plain(req))) {
 			build_rw(q, sqe, slot, req, lba_shift);
-		else
+		} else {
+			if ((req->flags & OB_BLOCK_FUA) && q->fua_by_flush)
+				slot->fua = NVME_FUA_WRITING;
 			build_any(q, sqe, slot, req);
+		}
 		sqe = sqe == last ? q->sq : sqe + 1;
 	}
 	q->nr_free -= n;
@@ -311,6 +314,11 @@ static __attribute__((noinline)) bool complete_slow(struct nvme_queue *q, struct
 	if (NVME_STATUS_CODE(status) == NVME_SC_ABORT_REQUESTED && slot->aborting &&
 	    slot->timeouts < NVME_TRIES) {
 		/* The abort worked: the command was not executed, or not wholly. Once more. */
+		nvme_queue_reissue(q, slot->index);
+		return false;
+	}
+	if (slot->fua == NVME_FUA_WRITING && NVME_STATUS_CODE(status) == NVME_SC_SUCCESS) {
+		slot->fua = NVME_FUA_FLUSHING;
 		nvme_queue_reissue(q, slot->index);
 		return false;
 	}
@@ -471,6 +479,7 @@ int nvme_queue_setup(struct nvme_queue *q, struct nvme_ctrl *ctrl, const struct 
 	q->nsid = params->nsid;
 	q->lba_shift = params->lba_shift;
 	q->deac = params->deac;
+	q->fua_by_flush = params->fua_by_flush;
 	q->depth = params->depth;
 	q->sq_entries = params->sq_entries;
 	q->cq_entries = params->cq_entries;

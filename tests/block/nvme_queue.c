@@ -510,6 +510,41 @@ static void an_aborted_request_is_issued_once_more(void **state)
 	rig_close(r);
 }
 
+static void a_write_through_is_a_write_and_a_flush_where_fua_is_ignored(void **state)
+{
+	struct rig *r = rig_open(CQ_ENTRIES);
+	struct ob_block_req req = {
+		.op = OB_BLOCK_WRITE, .flags = OB_BLOCK_FUA, .len = 512, .iova = {4096}};
+	struct nvme_sqe *sqe;
+
+	r->q.fua_by_flush = true;
+	for (unsigned int i = 0; i < 3; i++) {
+		req.op = i < 2 ? OB_BLOCK_WRITE : OB_BLOCK_WRITE_ZEROES;
+		submit_one(r, &req);
+		sqe = fetch(r);
+		assert_int_equal(sqe->cdw0 & 0xffff, i < 2 ? 0x01 : 0x08);
+		post_good(r, sqe, 0);
+		assert_null(complete_one(r));
+		sqe = fetch(r);
+		assert_int_equal(sqe->cdw0 & 0xffff, 0x00);
+		post_good(r, sqe, i ? 0 : NVME_SC_WRITE_FAULT);
+		assert_ptr_equal(complete_one(r), &req);
+		assert_int_equal(req.status, i ? 0 : -EIO);
+	}
+	/* Nothing of it is left for the next request in the slot; and a write that fails is not flushed. */
+	req.flags = 0;
+	req.op = OB_BLOCK_WRITE;
+	submit_one(r, &req);
+	post_good(r, fetch(r), 0);
+	assert_ptr_equal(complete_one(r), &req);
+	req.flags = OB_BLOCK_FUA;
+	submit_one(r, &req);
+	post_good(r, fetch(r), NVME_SC_WRITE_FAULT);
+	assert_ptr_equal(complete_one(r), &req);
+	assert_int_equal(req.status, -EIO);
+	rig_close(r);
+}
+
 static void a_late_success_is_a_success(void **state)
 {
 	struct rig *r = rig_open(CQ_ENTRIES);
@@ -601,6 +636,7 @@ int main(void)
 		cmocka_unit_test(a_ring_full_of_garbage_ends),
 		cmocka_unit_test(statuses_become_errnos),
 		cmocka_unit_test(an_aborted_request_is_issued_once_more),
+		cmocka_unit_test(a_write_through_is_a_write_and_a_flush_where_fua_is_ignored),
 		cmocka_unit_test(a_late_success_is_a_success),
 		cmocka_unit_test(a_device_that_is_gone_ends_all),
 		cmocka_unit_test(a_controller_that_was_given_up_ends_requests_at_once),
