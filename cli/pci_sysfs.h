@@ -90,7 +90,8 @@ void pci_way(const char *root, const struct pci_machine *machine, const struct p
 	     struct pci_way *way);
 
 /** pci_ranges() - ranges[i].size 0: absent. Returns 0 or a negative errno value */
-int pci_ranges(const char *root, const struct pci_function *fn, struct pci_range ranges[PCI_RANGES]);
+int pci_ranges(const char *root, const struct pci_function *fn,
+	       struct pci_range ranges[PCI_RANGES]);
 
 /** pci_config_load() - configuration space; returns bytes (64 without root, 256, or 4096) or -errno */
 int pci_config_load(const char *root, const struct pci_function *fn, uint8_t config[4096]);
