@@ -311,26 +311,22 @@ static int send_ivshmem(int sock, int64_t val, int fd)
 
 /*
  * Play the ivshmem server (QEMU, docs/specs/ivshmem-spec.txt): version 0, QEMU's own number, the shared
- * memory, then our eventfds as peer 0, then QEMU's own vectors, which must come last. We must be peer 0
- * because MSI data has 16 bits and the doorbell takes the peer from the upper 16.
+ * memory, then our eventfds as peer 0. We must be peer 0 because MSI data has 16 bits and the doorbell
+ * takes the peer from the upper 16. QEMU gets no vectors of its own, which a server would send last: nobody
+ * interrupts it, and each would be one more descriptor in its main loop's poll.
  */
 static int ivshmem_handshake(struct qemu_machine *m, int sock)
 {
 	int shm = sealed_memfd("outboard-ivshmem", 4096, NULL);
-	int own = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int ret = shm < 0 || own < 0 ? -ENFILE : 0;
+	int ret = shm < 0 ? shm : 0;
 
 	ret = ret ? ret : send_ivshmem(sock, 0, -1);
 	ret = ret ? ret : send_ivshmem(sock, 1, -1);
 	ret = ret ? ret : send_ivshmem(sock, -1, shm);
 	for (unsigned int i = 0; !ret && i < OB_IRQ_VECTORS; i++)
 		ret = send_ivshmem(sock, 0, m->vector_fd[i]);
-	for (unsigned int i = 0; !ret && i < OB_IRQ_VECTORS; i++)
-		ret = send_ivshmem(sock, 1, own);
 	if (shm >= 0)
 		close(shm);
-	if (own >= 0)
-		close(own);
 	return ret;
 }
 
