@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of an instance. Order matters: attachments are opened before their loop runs, published and
+ * unpublished while it runs (the kernel's first and last requests need it), closed after it.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/instance.h"
+
+/* ---- calls into a loop's thread ---------------------------------------------------------- */
+
+static unsigned int serve_call(void *arg, unsigned int budget)
+{
+	struct loop_call *call = arg;
+	uint64_t n;
+
+	/* Polled in every round, and nearly always for nothing. */
+	if (ob_likely(!atomic_load_explicit(&call->pending, memory_order_acquire)))
+		return 0;
+	pthread_mutex_lock(&call->lock);
+	call->fn(call->arg);
+	atomic_store_explicit(&call->pending, false, memory_order_release);
+	if (read(call->fd, &n, sizeof(n)) < 0)
+		n = 0; /* not written yet: one idle round more */
+	pthread_cond_broadcast(&call->done);
+	pthread_mutex_unlock(&call->lock);
+	return 1;
+}
+
+static int call_open(struct unit *unit, struct ob_error *err)
+{
+	struct loop_call *call = &unit->call;
+	struct ob_loop_source source = {
+		.name = "questions",
+		.poll = serve_call,
+		.arg = call,
+		.level = true, /* read here: it is no interrupt, and is not to be counted as one */
+	};
+	int ret;
+
+	pthread_mutex_init(&call->lock, NULL);
+	pthread_cond_init(&call->done, NULL);
+	call->ended = true;
+	call->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	source.fd = call->fd;
+	ret = call->fd < 0 ? -errno : ob_loop_add(unit->loop, &source);
+	if (ret)
+		return ob_error_set(err, ret, "%s: cannot set up its loop: %s", unit->spec,
+				    strerror(-ret));
+	return 0;
+}
+
+void unit_call(struct unit *unit, void (*fn)(void *arg), void *arg)
+{
+	struct loop_call *call = &unit->call;
+	const uint64_t one = 1;
+
+	pthread_mutex_lock(&call->lock);
+	while (!call->ended && atomic_load(&call->pending))
+		pthread_cond_wait(&call->done, &call->lock);
+	if (call->ended) {
+		fn(arg);
+		pthread_mutex_unlock(&call->lock);
+		return;
+	}
+	call->fn = fn;
+	call->arg = arg;
+	atomic_store_explicit(&call->pending, true, memory_order_release);
+	/* Cannot fail: the counter is read each time. */
+	if (write(call->fd, &one, sizeof(one)) == sizeof(one))
+		while (!call->ended && atomic_load(&call->pending))
+			pthread_cond_wait(&call->done, &call->lock);
+	/* The loop ended with the question unheard; nobody else is there now. */
+	if (atomic_exchange(&call->pending, false))
+		fn(arg);
+	pthread_mutex_unlock(&call->lock);
+}
+
+/* ---- opening ------------------------------------------------------------------------------- */
+
+const char *unit_part_name(const struct unit *unit, unsigned int index)
+{
+	const struct ob_binding *b = unit->binding;
+
+	if (b && index < b->nr_blocks)
+		return b->block[index]->name;
+	return unit->dev ? ob_device_info(unit->dev)->name : unit->spec;
+}
+
+static enum ob_class class_of(const struct ob_binding *b)
+{
+	return b->net ? OB_CLASS_NET : b->nr_blocks ? OB_CLASS_BLOCK : OB_CLASS_CHAR;
+}
+
+static bool attaches(const char *name, size_t len, enum ob_class class_)
+{
+	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++)
+		if (strlen((*a)->name) == len && !strncmp((*a)->name, name, len))
+			return (*a)->class_ == class_;
+	return true; /* unknown: ob_attach_open() says so, with the list */
+}
+
+/*
+ * For the line that is printed: what would have been better than what was taken, and why it was not
+ * possible.
+ */
+static void explain(const struct unit *unit, const struct ob_attach *at, char *why, size_t size)
+{
+	struct ob_error err;
+	size_t n = 0;
+
+	why[0] = '\0';
+	if (at->ops->class_ == OB_CLASS_BLOCK) {
+		if (access("/dev/ublk-control", F_OK))
+			n += (size_t)snprintf(why, size, "ublk is not in this kernel");
+		else
+			n += (size_t)snprintf(why, size, "this release has no ublk attachment");
+	}
+	if (strncmp(unit->attach ? unit->attach : "auto", "auto", 4) != 0)
+		return;
+	for (const struct ob_attach_ops *const *a = ob_attachments(); *a && *a != at->ops; a++) {
+		if ((*a)->class_ != at->ops->class_)
+			continue;
+		memset(&err, 0, sizeof(err));
+		if ((*a)->probe(&err) && n < size)
+			n += (size_t)snprintf(why + n, size - n, "%s%s", n ? "; " : "", err.what);
+	}
+}
+
+static int attach_unit(struct unit *unit, struct ob_error *err)
+{
+	struct ob_binding *b = unit->binding;
+	unsigned int n = b->net ? 1 : b->nr_blocks;
+	const char *text = unit->attach ? unit->attach : "auto";
+	int ret;
+
+	if (!n) {
+		ob_error_set(err, -EOPNOTSUPP, "%s: driver %s found nothing that can be attached",
+			     ob_device_info(unit->dev)->name, b->driver->name);
+		if (b->chr) {
+			ob_error_why(err, "it is a character device, and this release attaches "
+					  "networks and disks");
+			ob_error_fix(err, "outboard selftest %s", unit->spec);
+		} else {
+			ob_error_why(err, "no disk is connected to it");
+		}
+		return -EOPNOTSUPP;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		ret = ob_attach_open(b, i, text, unit->loop, &unit->at[i], err);
+		if (ret)
+			return ret;
+		unit->nr_at = i + 1;
+		explain(unit, unit->at[i], unit->why[i], sizeof(unit->why[i]));
+	}
+	return 0;
+}
+
+/* One --attach for several devices holds for those of its class. */
+static void choose_attachment(struct unit *unit, bool shared)
+{
+	if (unit->attach && shared &&
+	    !attaches(unit->attach, strcspn(unit->attach, ","), class_of(unit->binding)))
+		unit->attach = NULL;
+}
+
+static int open_unit(struct instance *ins, struct unit *unit, struct ob_error *err)
+{
+	int ret;
+
+	unit->call.fd = -1;
+	cli_progress("%s: binding a driver", ob_device_info(unit->dev)->name);
+	ret = ob_driver_bind(unit->dev, unit->driver, &unit->config, &unit->binding, err);
+	if (ret)
+		return ret;
+	ret = ob_loop_create(ins->mode, &unit->loop);
+	if (ret)
+		return ob_error_set(err, ret, "%s: cannot make a loop: %s", unit->spec,
+				    strerror(-ret));
+	ret = call_open(unit, err);
+	if (ret)
+		return ret;
+	choose_attachment(unit, ins->n > 1 && unit->attach == ins->unit[0].attach);
+	cli_progress("%s: attaching", unit_part_name(unit, 0));
+	return attach_unit(unit, err);
+}
+
+int instance_open(struct instance *ins, struct ob_error *err)
+{
+	const char *specs[UNITS];
+	struct ob_device *devs[UNITS];
+	int ret;
+
+	ins->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ins->ended_fd < 0)
+		return ob_error_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+	for (unsigned int i = 0; i < ins->n; i++) {
+		specs[i] = ins->unit[i].spec;
+		ins->unit[i].ended_fd = ins->ended_fd;
+	}
+	cli_progress("opening %s%s", specs[0], ins->n > 1 ? " and others" : "");
+	ret = ob_devices_open(specs, ins->n, devs, err);
+	if (ret) {
+		close(ins->ended_fd);
+		return ret;
+	}
+	for (unsigned int i = 0; i < ins->n; i++)
+		ins->unit[i].dev = devs[i];
+	for (unsigned int i = 0; i < ins->n && !ret; i++)
+		ret = open_unit(ins, &ins->unit[i], err);
+	cli_progress_end();
+	if (ret) {
+		instance_close(ins);
+		return ret;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &ins->began);
+	return 0;
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static double thread_seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void *run_loop(void *arg)
+{
+	struct unit *unit = arg;
+	const uint64_t one = 1;
+	int ret = ob_loop_run(unit->loop);
+
+	pthread_mutex_lock(&unit->call.lock);
+	unit->call.ended = true;
+	unit->loop_ret = ret;
+	unit->cpu_seconds = thread_seconds();
+	pthread_cond_broadcast(&unit->call.done);
+	pthread_mutex_unlock(&unit->call.lock);
+	/* Whoever waits for it: that it cannot be written means that it is readable already. */
+	if (write(unit->ended_fd, &one, sizeof(one)) < 0)
+		return NULL;
+	return NULL;
+}
+
+static int start_thread(struct unit *unit, struct ob_error *err)
+{
+	struct sched_param param = {.sched_priority = unit->priority};
+	pthread_attr_t attr;
+	cpu_set_t cpus;
+	int ret;
+
+	pthread_attr_init(&attr);
+	if (unit->cpu >= 0) {
+		CPU_ZERO(&cpus);
+		CPU_SET((unsigned int)unit->cpu, &cpus);
+		pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
+	}
+	if (unit->priority) {
+		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &param);
+	}
+	unit->call.ended = false;
+	ret = -pthread_create(&unit->thread, &attr, run_loop, unit);
+	pthread_attr_destroy(&attr);
+	if (!ret) {
+		unit->started = true;
+		return 0;
+	}
+	unit->call.ended = true;
+	ob_error_set(err, ret, "%s: its thread cannot be started%s: %s", unit->spec,
+		     ret == -EPERM			? " with a real-time priority"
+		     : ret == -EINVAL && unit->cpu >= 0 ? " on that CPU"
+							: "",
+		     strerror(-ret));
+	if (ret == -EPERM)
+		ob_error_fix(err, "run as root, or raise the limit: ulimit -r %d", unit->priority);
+	return ret;
+}
+
+int instance_start(struct instance *ins, struct ob_error *err)
+{
+	for (unsigned int i = 0; i < ins->n; i++) {
+		int ret = start_thread(&ins->unit[i], err);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int instance_publish(struct instance *ins, struct ob_error *err)
+{
+	for (unsigned int i = 0; i < ins->n; i++) {
+		struct unit *unit = &ins->unit[i];
+
+		for (unsigned int k = 0; k < unit->nr_at; k++) {
+			int ret;
+
+			cli_progress("%s: publishing", unit_part_name(unit, k));
+			ret = ob_attach_publish(unit->at[k], err);
+			cli_progress_end();
+			if (ret)
+				return ret;
+			unit->published[k] = true;
+		}
+	}
+	return 0;
+}
+
+int instance_unpublish(struct instance *ins, bool force, struct ob_error *err)
+{
+	int first = 0;
+
+	for (unsigned int i = 0; i < ins->n; i++) {
+		struct unit *unit = &ins->unit[i];
+
+		for (unsigned int k = 0; k < unit->nr_at; k++) {
+			struct ob_error one = {0};
+			int ret;
+
+			if (!unit->published[k])
+				continue;
+			ret = ob_attach_unpublish(unit->at[k], force, &one);
+			if (!ret || force)
+				unit->published[k] = false;
+			if (ret && !first) {
+				first = ret;
+				*err = one;
+			}
+		}
+	}
+	return first;
+}
+
+void instance_stop(struct instance *ins)
+{
+	struct timespec now;
+
+	for (unsigned int i = 0; i < ins->n; i++) {
+		struct unit *unit = &ins->unit[i];
+
+		if (!unit->started)
+			continue;
+		ob_loop_stop(unit->loop);
+		pthread_join(unit->thread, NULL);
+		unit->started = false;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ins->served = (double)(now.tv_sec - ins->began.tv_sec) +
+		      (double)(now.tv_nsec - ins->began.tv_nsec) / 1e9;
+}
+
+void instance_close(struct instance *ins)
+{
+	for (unsigned int i = ins->n; i-- > 0;) {
+		struct unit *unit = &ins->unit[i];
+
+		for (unsigned int k = unit->nr_at; k-- > 0;)
+			ob_attach_close(unit->at[k]);
+		unit->nr_at = 0;
+		ob_driver_unbind(unit->binding);
+		unit->binding = NULL;
+		if (unit->loop) {
+			ob_loop_destroy(unit->loop);
+			if (unit->call.fd >= 0)
+				close(unit->call.fd);
+			pthread_cond_destroy(&unit->call.done);
+			pthread_mutex_destroy(&unit->call.lock);
+			unit->loop = NULL;
+		}
+		ob_device_close(unit->dev);
+		unit->dev = NULL;
+	}
+	close(ins->ended_fd);
+	ins->ended_fd = -1;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One `outboard run`: its devices, each with a driver, a loop in a thread of its own and attachments;
+ * and what it tells of itself.
+ */
+#ifndef CLI_INSTANCE_H
+#define CLI_INSTANCE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include <json-c/json.h>
+
+#include <outboard/attach.h>
+
+enum {
+	UNITS = 16,
+	NAME_SIZE = 64,
+};
+
+/*
+ * A function to be called in a loop's thread: questions to drivers and attachments belong there.
+ */
+struct loop_call {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	atomic_bool pending;
+	void (*fn)(void *arg);
+	void *arg;
+	int fd;
+	bool ended; /* the loop runs no more: call directly */
+};
+
+/**
+ * struct unit - one device and all that serves it
+ * @spec, @driver, @attach: as they were typed; driver and attach may be NULL
+ * @why: why this attachment and not another, for a person; may be empty
+ */
+struct unit {
+	const char *spec;
+	const char *driver_name;
+	const char *attach;
+	const struct ob_driver *driver;
+	struct ob_driver_config config;
+
+	struct ob_device *dev;
+	struct ob_binding *binding;
+	struct ob_loop *loop;
+	struct loop_call call;
+	pthread_t thread;
+	bool started;
+	int priority, cpu; /* of the thread: SCHED_FIFO or 0, CPU or -1 */
+	int ended_fd;	   /* the instance's; written when the loop ends by itself */
+	int loop_ret;
+	double cpu_seconds; /* of the thread, once it has ended */
+
+	struct ob_attach *at[OB_BINDING_BLOCKS];
+	bool published[OB_BINDING_BLOCKS];
+	char why[OB_BINDING_BLOCKS][256];
+	unsigned int nr_at;
+};
+
+struct instance {
+	char name[NAME_SIZE];
+	enum ob_mode mode;
+	struct unit unit[UNITS];
+	unsigned int n;
+	struct timespec began; /* monotonic */
+	double served;	       /* seconds, once it has ended */
+	char **command;	       /* or NULL */
+	int ended_fd;	       /* eventfd: a loop ended by itself */
+};
+
+/** instance_open() - open the devices, bind the drivers, make the attachments; undone on failure */
+int instance_open(struct instance *ins, struct ob_error *err);
+/** instance_start() - start the loops' threads */
+int instance_start(struct instance *ins, struct ob_error *err);
+/** instance_publish() - make the attachments visible; may wait for the loops */
+int instance_publish(struct instance *ins, struct ob_error *err);
+/** instance_unpublish() - -EBUSY while a client holds one, unless @force; then tell again later */
+int instance_unpublish(struct instance *ins, bool force, struct ob_error *err);
+/** instance_stop() - end the loops' threads */
+void instance_stop(struct instance *ins);
+void instance_close(struct instance *ins);
+
+/** unit_call() - have @fn(@arg) run where questions to @unit's driver belong, and wait for it */
+void unit_call(struct unit *unit, void (*fn)(void *arg), void *arg);
+
+/** instance_state() - all counters, as `show --json` prints them */
+struct json_object *instance_state(struct instance *ins);
+/** state_print_summary() - the table at the end of a run, from a state */
+void state_print_summary(struct json_object *state, FILE *f);
+/** state_print() - everything of a state that a person may want */
+void state_print(struct json_object *state, struct json_object *before, FILE *f);
+
+/** attach_device_name() - "nvme0n1", or "e1000e" for what has no name of its own */
+const char *unit_part_name(const struct unit *unit, unsigned int index);
+
+/* ---- control.c: the socket that others ask -------------------------------------------- */
+
+struct control;
+
+/**
+ * control_start() - listen and answer, in a thread
+ * @stop: called in that thread for a request to stop; fills @err when it cannot be
+ */
+int control_start(struct instance *ins, int (*stop)(void *arg, bool force, struct ob_error *err),
+		  void *arg, struct control **control, struct ob_error *err);
+void control_end(struct control *control);
+
+/* ---- minder.c: COMMAND ---------------------------------------------------------------- */
+
+/*
+ * COMMAND runs below a small process of ours that is forked before there is any thread, device or
+ * descriptor to inherit. It ends every process that COMMAND started when COMMAND ends, and when this
+ * process dies, however it dies.
+ */
+struct minder {
+	int pid;
+	int sock;
+	int status; /* of COMMAND, as wait() gives it */
+	bool running, ended;
+};
+
+struct minder_options {
+	char **command;
+	bool private_mounts;
+	bool output_to_stderr; /* standard output carries the JSON document */
+};
+
+int minder_fork(const struct minder_options *options, struct minder *m, struct ob_error *err);
+/** minder_go() - run COMMAND. @env: "NAME=VALUE" strings, each ended by a NUL; @netns: or -1 */
+int minder_go(struct minder *m, const char *env, size_t size, int netns, int *exit_code,
+	      struct ob_error *err);
+/** minder_signal() - to COMMAND and its process group */
+void minder_signal(struct minder *m, int signo);
+/** minder_read() - m->sock was readable: returns true when COMMAND has ended */
+bool minder_read(struct minder *m);
+/** minder_end() - end what is left of it, and wait */
+void minder_end(struct minder *m);
+
+#endif

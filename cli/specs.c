@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* outboard specs: what device specifications there are. The backends' own words. */
+#include <errno.h>
+#include <string.h>
+
+#include <outboard/attach.h>
+
+#include "cli/cli.h"
+
+static const struct cli_option options[] = {
+	{0, NULL, NULL, NULL},
+};
+
+static const struct cli_usage usage = {
+	.command = "specs",
+	.synopsis = "[BACKEND]",
+	.about =
+		"Explains device specifications: wrappers, backends with their devices and options, and\n"
+		"attachments with theirs.",
+	.options = options,
+};
+
+static const char *help_of(const struct ob_access_ops *backend)
+{
+	return backend->help ? backend->help() : "";
+}
+
+static void print_json(void)
+{
+	struct json_object *doc = json_object_new_object(), *list, *o;
+
+	list = cli_put_array(doc, "backends");
+	for (const struct ob_access_ops *const *b = ob_backends(); *b; b++) {
+		o = json_object_new_object();
+		cli_put_str(o, "name", (*b)->name);
+		cli_put_str(o, "summary", (*b)->summary);
+		cli_put_str(o, "help", help_of(*b));
+		json_object_array_add(list, o);
+	}
+	list = cli_put_array(doc, "wrappers");
+	for (const struct ob_wrapper_ops *const *w = ob_wrappers(); *w; w++) {
+		o = json_object_new_object();
+		cli_put_str(o, "name", (*w)->name);
+		cli_put_str(o, "summary", (*w)->summary);
+		json_object_array_add(list, o);
+	}
+	list = cli_put_array(doc, "attachments");
+	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++) {
+		o = json_object_new_object();
+		cli_put_str(o, "name", (*a)->name);
+		cli_put_str(o, "summary", (*a)->summary);
+		cli_put_str(o, "options", (*a)->options);
+		json_object_array_add(list, o);
+	}
+	cli_print_json(doc);
+}
+
+static void print_help(const char *text)
+{
+	size_t n = strlen(text);
+
+	printf("%s%s\n", text, n && text[n - 1] == '\n' ? "" : "\n");
+}
+
+static void print_all(void)
+{
+	const char *b0 = cli_bold(stdout), *b1 = cli_plain(stdout);
+
+	printf("A device specification is\n\n"
+	       "  [WRAPPER[KEY=VALUE,...]:]...BACKEND:DEVICE[,KEY=VALUE]...\n\n"
+	       "A comma in a value is written as two. Numbers take K, M and G.\n\n");
+	for (const struct ob_access_ops *const *b = ob_backends(); *b; b++) {
+		printf("%sBackend %s%s: %s\n\n", b0, (*b)->name, b1, (*b)->summary);
+		print_help(help_of(*b));
+	}
+	printf("%sWrappers%s, around any backend:\n\n", b0, b1);
+	for (const struct ob_wrapper_ops *const *w = ob_wrappers(); *w; w++)
+		printf("  %-8s %s\n", (*w)->name, (*w)->summary);
+	printf("\n%sAttachments%s, for 'outboard run --attach NAME[,OPTION=VALUE]...':\n\n", b0,
+	       b1);
+	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++)
+		printf("  %-8s %s\n%s%s%s", (*a)->name, (*a)->summary,
+		       *(*a)->options ? "           options: " : "", (*a)->options,
+		       *(*a)->options ? "\n" : "");
+	printf("\nMore: man outboard-spec\n");
+}
+
+int cmd_specs(int argc, char **argv)
+{
+	const struct ob_access_ops *only = NULL;
+	struct cli_args args;
+	int opt;
+
+	cli_args_init(&args, &usage, argc, argv);
+	while ((opt = cli_next(&args)) != CLI_END) {
+		if (opt != CLI_WORD)
+			return args.exit_code;
+		only = NULL;
+		for (const struct ob_access_ops *const *b = ob_backends(); *b; b++)
+			if (!strcmp((*b)->name, args.value))
+				only = *b;
+		if (!only)
+			return cli_bad(&usage, "there is no backend '%s'", args.value);
+	}
+	if (cli_json())
+		print_json();
+	else if (only)
+		print_help(help_of(only));
+	else
+		print_all();
+	return CLI_OK;
+}

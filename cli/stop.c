@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* outboard stop: asks a running instance to end, and waits until it has. */
+#include <errno.h>
+
+#include "cli/cli.h"
+#include "cli/peer.h"
+
+enum {
+	OPT_TIMEOUT = CLI_LONG,
+};
+
+static const struct cli_option options[] = {
+	{'f', "force", NULL, "end it even while what it attached is in use"},
+	{OPT_TIMEOUT, "timeout", "SECONDS", "wait that long for it to end (default 30)"},
+	{0, NULL, NULL, NULL},
+};
+
+static const struct cli_usage usage = {
+	.command = "stop",
+	.synopsis = "NAME|PID [--force]",
+	.about =
+		"Asks a running instance to end, and waits for it. One whose disk is mounted refuses, and\n"
+		"says by whom (exit code 4).",
+	.options = options,
+};
+
+int cmd_stop(int argc, char **argv)
+{
+	struct json_object *answer = NULL;
+	struct ob_error err = {0};
+	const char *who = NULL;
+	struct cli_args args;
+	struct peer peer;
+	bool force = false;
+	long seconds = 30;
+	int opt, ret;
+
+	cli_args_init(&args, &usage, argc, argv);
+	while ((opt = cli_next(&args)) != CLI_END) {
+		switch (opt) {
+		case CLI_WORD:
+			if (who)
+				return cli_bad(&usage, "one instance at a time, not '%s', too",
+					       args.value);
+			who = args.value;
+			break;
+		case 'f':
+			force = true;
+			break;
+		case OPT_TIMEOUT:
+			if (!cli_number(&args, "--timeout", 0, 86400, &seconds))
+				return args.exit_code;
+			break;
+		default:
+			return args.exit_code;
+		}
+	}
+	if (!who)
+		return cli_bad(&usage, "which instance? 'outboard show' lists them");
+	ret = peer_find(who, &peer, &err);
+	if (!ret) {
+		cli_progress("stopping %s", who);
+		ret = peer_ask(&peer, force ? "stop force" : "stop", (int)seconds * 1000, &answer,
+			       &err);
+		json_object_put(answer);
+	}
+	if (!ret && !peer_wait_end(&peer, (int)seconds * 1000)) {
+		ret = ob_error_set(&err, -ETIMEDOUT, "instance '%s' did not end within %ld s", who,
+				   seconds);
+		ob_error_fix(&err, "kill -9 %d; everything it holds goes with it", peer.pid);
+	}
+	cli_progress_end();
+	if (ret)
+		return cli_error("stop", &err);
+	if (cli_json()) {
+		struct json_object *doc = json_object_new_object();
+
+		cli_put_str(doc, "stopped", who);
+		cli_put_u64(doc, "pid", (uint64_t)peer.pid);
+		cli_print_json(doc);
+	} else {
+		printf("%s has ended\n", who);
+	}
+	return CLI_OK;
+}
