@@ -20,7 +20,7 @@ enum {
 	E1000_RING_MIN = 64,
 	E1000_RING_MAX =
 		4096, /* RDLEN and TDLEN have bits 19:7 (13.4.27); 64 Ki descriptors would fit */
-	E1000_REPORT_EVERY = 32, /* frames between two descriptors that report status */
+	E1000_REPORT_EVERY = 64, /* frames between two descriptors that report status */
 	E1000_ETH_HDR = 14,
 	E1000_MIN_FRAME = 60, /* without FCS */
 };

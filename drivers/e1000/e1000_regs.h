@@ -267,8 +267,13 @@ static_assert(sizeof(struct e1000_rx_desc) == 16, "SDM 3.2.3");
  */
 struct e1000_tx_desc {
 	uint64_t addr;
-	uint32_t cmd;
-	uint32_t status;
+	union {
+		struct {
+			uint32_t cmd;
+			uint32_t status;
+		};
+		uint64_t cmd_and_status;
+	};
 };
 static_assert(sizeof(struct e1000_tx_desc) == 16, "SDM 3.3.3");
 

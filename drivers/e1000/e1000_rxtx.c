@@ -11,10 +11,15 @@
 
 #define always_inline inline __attribute__((always_inline))
 
-/* The device writes descriptors while we look: each look is one load. */
+/* The device looks at descriptors and writes them while we do: each access is one instruction. */
 static always_inline uint64_t load64(const uint64_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static always_inline void store64(uint64_t *p, uint64_t val)
+{
+	__atomic_store_n(p, val, __ATOMIC_RELAXED);
 }
 
 static always_inline uint32_t load32(const uint32_t *p)
@@ -65,7 +70,7 @@ int e1000_rings_alloc(struct e1000 *e, unsigned int depth, struct ob_error *err)
 	}
 	rx->mask = size - 1;
 	tx->mask = size - 1;
-	rx->batch = size / 8;
+	rx->batch = size / 4;
 	rx->pool = e->pool;
 	rx->iova_delta =
 		ob_dma_iova(dma, e->pool->memory).addr - (uint64_t)(uintptr_t)e->pool->memory;
@@ -132,6 +137,7 @@ struct rx_format {
 	uint64_t dd, eop, ixsm, tcpcs;
 	uint64_t frame_errors; /* the frame is damaged */
 	uint64_t csum_errors;  /* a checksum in it is wrong */
+	bool ixsm_is_rare; /* frames with IXSM need not be fast: in the 82574 only what is not IP */
 };
 
 static const struct rx_format legacy_format = {
@@ -154,12 +160,13 @@ static const struct rx_format extended_format = {
 	.frame_errors = RXD_EXTENDED_CE | RXD_EXTENDED_SE | RXD_EXTENDED_SEQ | RXD_EXTENDED_CXE |
 			RXD_EXTENDED_RXE,
 	.csum_errors = RXD_EXTENDED_TCPE | RXD_EXTENDED_IPE,
+	.ixsm_is_rare = true,
 };
 
 /*
  * Tell the device of fresh buffers (RDT, 13.4.29). Not for every one: a register write is the dearest
- * thing here. It may wait while the device has plenty, so one in eight of the ring at a time is
- * given, but at once when the device is about to run dry.
+ * thing here. It may wait while the device has plenty, so a quarter of the ring at a time is given,
+ * but at once when the device is about to run dry.
  */
 static always_inline void doorbell(struct e1000 *e, struct e1000_rx_ring *r)
 {
@@ -179,27 +186,33 @@ static always_inline void refill(struct e1000 *e, struct e1000_rx_ring *r)
 {
 	unsigned int room = (r->next - r->fill - 1) & r->mask;
 	struct ob_pool *pool = r->pool;
-	unsigned int n = pool->n, fill = r->fill, mask = r->mask;
-	unsigned int take = room < n ? room : n;
 	uint64_t delta = r->iova_delta;
-	struct ob_pkt **stack = pool->free + n;
-	struct ob_pkt **end = stack - take;
 
-	while (stack != end) {
-		struct ob_pkt *pkt = *--stack;
-		struct e1000_rx_desc *d = &r->desc[fill];
-		uint8_t *data = pkt->buf + E1000_RX_HEADROOM;
-		uint64_t iova = (uint64_t)(uintptr_t)data + delta;
+	if (room > pool->n)
+		room = pool->n;
+	/* In runs up to the end of the ring, so that no step has to look for it. */
+	while (room) {
+		unsigned int run = r->mask + 1 - r->fill;
+		struct e1000_rx_desc *d = &r->desc[r->fill];
+		struct ob_pkt **slot = &r->pkt[r->fill], **end, **stack = pool->free + pool->n;
 
-		r->pkt[fill] = pkt;
-		pkt->data = data;
-		pkt->iova.addr = iova;
-		d->addr = iova;
-		d->status = 0; /* DD off */
-		fill = (fill + 1) & mask;
+		if (run > room)
+			run = room;
+		for (end = slot + run; slot != end; slot++, d++) {
+			struct ob_pkt *pkt = *--stack;
+			uint8_t *data = pkt->buf + E1000_RX_HEADROOM;
+			uint64_t iova = (uint64_t)(uintptr_t)data + delta;
+
+			*slot = pkt;
+			pkt->data = data;
+			pkt->iova.addr = iova;
+			d->addr = iova;
+			d->status = 0; /* DD off */
+		}
+		pool->n -= run;
+		room -= run;
+		r->fill = (r->fill + run) & r->mask;
 	}
-	pool->n = n - take;
-	r->fill = fill;
 	doorbell(e, r);
 }
 
@@ -280,54 +293,84 @@ static __attribute__((noinline)) struct ob_pkt *rx_piece(struct e1000 *e, struct
 	return head;
 }
 
-/* Made once for each format, so that no packet pays for the choice. */
+/*
+ * Sound frames in one buffer each, in a run that does not cross the end of the ring: at most @n from
+ * @next on. Stops at whatever else. Made once for each format, so that no packet pays for the choice.
+ */
+static always_inline unsigned int rx_run(struct e1000 *e, struct e1000_rx_ring *r,
+					 unsigned int next, unsigned int n, struct ob_pkt **pkts,
+					 const struct rx_format *f)
+{
+	const struct e1000_rx_desc *d = &r->desc[next], *first = d, *end = d + n;
+	struct ob_pkt **slot = &r->pkt[next];
+	uint64_t bytes = 0;
+	uint32_t good = 0;
+
+	for (; d != end; d++) {
+		uint64_t status = load64(&d->status);
+		uint32_t len = (status >> f->len_shift) & 0xffff;
+		uint32_t ok = f->ixsm_is_rare ? (uint32_t)(status >> __builtin_ctzll(f->tcpcs)) & 1
+					      : (status & (f->ixsm | f->tcpcs)) == f->tcpcs;
+		struct ob_pkt *pkt;
+
+		if ((status & (f->dd | f->eop | f->frame_errors | f->csum_errors |
+			       (f->ixsm_is_rare ? f->ixsm : 0))) != (f->dd | f->eop) ||
+		    len - E1000_ETH_HDR > E1000_RX_BUFFER - E1000_ETH_HDR)
+			break;
+		ob_rmb(); /* the frame after the descriptor that announces it */
+		pkt = *slot++;
+		__builtin_prefetch(pkt->data);
+		pkt->next = NULL;
+		pkt->len = len;
+		pkt->flags = (uint16_t)ok; /* OB_PKT_CSUM_OK is bit 0 */
+		pkt->gso_type = OB_GSO_NONE;
+		good += ok;
+		bytes += len;
+		*pkts++ = pkt;
+	}
+	e->csum_good += good;
+	e->sw.rx_bytes += bytes;
+	return (unsigned int)(d - first);
+}
+
 static always_inline unsigned int rx_burst(struct e1000 *e, struct ob_pkt **pkts, unsigned int n,
 					   const struct rx_format *f)
 {
 	struct e1000_rx_ring *r = &e->rx;
-	unsigned int next = r->next, rdt = r->rdt, mask = r->mask, got = 0;
-	uint64_t bytes = 0, good = 0;
+	unsigned int got = 0;
 
 	if (ob_unlikely(!e->running))
 		return 0;
 	/* Not past RDT: a descriptor that the device was not given has no frame, whatever it says. */
-	while (got < n && next != rdt) {
-		uint64_t status = load64(&r->desc[next].status);
+	while (got < n && r->next != r->rdt) {
+		unsigned int run = (r->rdt > r->next ? r->rdt : r->mask + 1) - r->next;
 		struct ob_pkt *pkt;
-		uint32_t len;
+		uint64_t status;
 
+		if (ob_likely(!r->segments && !r->discard)) {
+			if (run > n - got)
+				run = n - got;
+			run = rx_run(e, r, r->next, run, pkts + got, f);
+			got += run;
+			r->next = (r->next + run) & r->mask;
+			if (got == n || r->next == r->rdt)
+				break;
+		}
+		/* It stopped at the end of the ring, at nothing, or at something unusual. */
+		status = load64(&r->desc[r->next].status);
 		if (!(status & f->dd))
 			break;
-		ob_rmb(); /* the frame after the descriptor that announces it */
-		pkt = r->pkt[next];
-		next = (next + 1) & mask;
-		len = (status >> f->len_shift) & 0xffff;
-		if (ob_likely((status & (f->eop | f->frame_errors | f->csum_errors)) == f->eop &&
-			      len - E1000_ETH_HDR <= E1000_RX_BUFFER - E1000_ETH_HDR &&
-			      !r->segments && !r->discard)) {
-			unsigned int ok = (status & (f->ixsm | f->tcpcs)) == f->tcpcs;
-
-			__builtin_prefetch(pkt->data);
-			pkt->next = NULL;
-			pkt->len = len;
-			pkt->flags = (uint16_t)ok; /* OB_PKT_CSUM_OK is bit 0 */
-			pkt->gso_type = OB_GSO_NONE;
-			good += ok;
-			bytes += len;
-		} else {
-			pkt = rx_piece(e, r, pkt, status, f);
-			if (!pkt)
-				continue;
-			bytes += ob_pkt_frame_len(pkt);
+		ob_rmb();
+		pkt = rx_piece(e, r, r->pkt[r->next], status, f);
+		r->next = (r->next + 1) & r->mask;
+		if (pkt) {
+			e->sw.rx_bytes += ob_pkt_frame_len(pkt);
+			pkts[got++] = pkt;
 		}
-		pkts[got++] = pkt;
 	}
-	r->next = next;
 	e->sw.rx_packets += got;
-	e->sw.rx_bytes += bytes;
 	e->sw.rx_polls++;
 	e->sw.rx_empty_polls += !got;
-	e->csum_good += good;
 	refill(e, r);
 	return got;
 }
@@ -380,6 +423,7 @@ bool e1000_rx_skipped(const struct e1000 *e)
 static always_inline void reclaim(struct e1000 *e, struct e1000_tx_ring *r)
 {
 	unsigned int clean = r->clean, mask = r->mask;
+	struct ob_pool *own = e->pool;
 
 	while (r->report_head != r->report_tail) {
 		unsigned int end = (r->report[r->report_head & mask] + 1u) & mask;
@@ -392,11 +436,23 @@ static always_inline void reclaim(struct e1000 *e, struct e1000_tx_ring *r)
 			e->sw.tx_bad_descriptors++;
 		ob_rmb(); /* the buffer goes to somebody else only now */
 		while (clean != end) {
-			struct ob_pkt *pkt = r->pkt[clean];
+			unsigned int stop = end > clean ? end : mask + 1;
+			struct ob_pkt **slot = &r->pkt[clean], **slot_end = &r->pkt[stop];
+			struct ob_pkt **top = own->free + own->n;
 
-			clean = (clean + 1) & mask;
-			if (ob_likely(pkt != NULL))
-				ob_pkt_free_segment(pkt);
+			/* As ob_pkt_free_segment(), but most are the driver's own: received before. */
+			for (; slot != slot_end; slot++) {
+				struct ob_pkt *pkt = *slot;
+
+				if (ob_unlikely(!pkt))
+					continue;
+				if (ob_likely(pkt->pool == own))
+					*top++ = pkt;
+				else
+					ob_pkt_free_segment(pkt);
+			}
+			own->n = (unsigned int)(top - own->free);
+			clean = stop & mask;
 		}
 		r->report_head++;
 	}
@@ -679,13 +735,40 @@ static __attribute__((noinline)) int tx_frame(struct e1000 *e, struct e1000_tx_r
 	return (int)((tail - start) & r->mask);
 }
 
+/*
+ * Plain frames in one short buffer each, in a run that does not cross the end of the ring: at most @n
+ * into descriptors from @tail on. Stops at whatever else.
+ */
+static always_inline unsigned int tx_run(struct e1000 *e, struct e1000_tx_ring *r,
+					 unsigned int tail, unsigned int n, struct ob_pkt **pkts)
+{
+	struct e1000_tx_desc *d = &r->desc[tail];
+	struct ob_pkt **slot = &r->pkt[tail], **first = slot, **end = slot + n;
+	uint64_t bytes = 0;
+
+	for (; slot != end; slot++, d++) {
+		struct ob_pkt *pkt = *pkts++;
+		uint32_t len = pkt->len;
+
+		if ((pkt->flags & OB_PKT_CSUM_PARTIAL) || pkt->gso_type || pkt->next ||
+		    len - E1000_MIN_FRAME > 1514 - E1000_MIN_FRAME)
+			break;
+		/* legacy descriptor (3.3.3) */
+		store64(&d->addr, pkt->iova.addr);
+		store64(&d->cmd_and_status, TXD_EOP | TXD_IFCS | len);
+		*slot = pkt;
+		bytes += len;
+	}
+	e->sw.tx_bytes += bytes;
+	return (unsigned int)(slot - first);
+}
+
 unsigned int e1000_tx_burst(struct ob_net *net, unsigned int queue, struct ob_pkt **pkts,
 			    unsigned int n)
 {
 	struct e1000 *e = e1000_of(net);
 	struct e1000_tx_ring *r = &e->tx;
 	unsigned int mask = r->mask, tail = r->tail, room, taken = 0, dropped = 0;
-	uint64_t bytes = 0;
 
 	reclaim(e, r);
 	if (ob_unlikely(!n || !e->running))
@@ -697,40 +780,35 @@ unsigned int e1000_tx_burst(struct ob_net *net, unsigned int queue, struct ob_pk
 
 		if (end > n)
 			end = n;
-		for (; taken < end; taken++) {
-			struct ob_pkt *pkt = pkts[taken];
-			uint32_t len = pkt->len;
+		while (taken < end) {
+			unsigned int run = end - taken;
+			uint32_t frame;
+			int used;
 
-			if (ob_likely(!((pkt->flags & OB_PKT_CSUM_PARTIAL) | pkt->gso_type) &&
-				      !pkt->next &&
-				      len - E1000_MIN_FRAME <= 1514 - E1000_MIN_FRAME)) {
-				struct e1000_tx_desc *d = &r->desc[tail];
-
-				if (ob_unlikely(!room))
-					break;
-				/* legacy descriptor (3.3.3) */
-				d->addr = pkt->iova.addr;
-				d->cmd = TXD_EOP | TXD_IFCS | len;
-				d->status = 0;
-				r->pkt[tail] = pkt;
-				tail = (tail + 1) & mask;
-				room--;
-				bytes += len;
+			if (run > room)
+				run = room;
+			if (run > mask + 1 - tail)
+				run = mask + 1 - tail;
+			run = tx_run(e, r, tail, run, pkts + taken);
+			tail = (tail + run) & mask;
+			room -= run;
+			taken += run;
+			if (taken == end || run)
+				continue;
+			/* It stopped for want of room, or at something unusual. */
+			frame = ob_pkt_frame_len(pkts[taken]);
+			used = room ? tx_frame(e, r, pkts[taken], tail, room) : TX_NO_ROOM;
+			if (used == TX_NO_ROOM)
+				break;
+			if (used == TX_DROPPED) {
+				ob_pkt_free(pkts[taken]);
+				dropped++;
 			} else {
-				uint32_t frame = ob_pkt_frame_len(pkt);
-				int used = tx_frame(e, r, pkt, tail, room);
-
-				if (used == TX_NO_ROOM)
-					break;
-				if (used == TX_DROPPED) {
-					ob_pkt_free(pkt);
-					dropped++;
-					continue;
-				}
 				tail = (tail + (unsigned int)used) & mask;
 				room -= (unsigned int)used;
-				bytes += frame;
+				e->sw.tx_bytes += frame;
 			}
+			taken++;
 		}
 		if (tail != group) {
 			unsigned int last = (tail - 1) & mask;
@@ -750,7 +828,6 @@ unsigned int e1000_tx_burst(struct ob_net *net, unsigned int queue, struct ob_pk
 		e->sw.doorbells++;
 	}
 	e->sw.tx_packets += taken - dropped;
-	e->sw.tx_bytes += bytes;
 	e->sw.tx_dropped += dropped;
 	return taken;
 }

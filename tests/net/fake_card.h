@@ -78,7 +78,7 @@ static inline struct fake_card *fake_card_make(bool is_82574, unsigned int size,
 	e->rx.pool = e->pool;
 	e->rx.iova_delta = FAKE_IOVA;
 	e->rx.mask = e->tx.mask = size - 1;
-	e->rx.batch = size / 8;
+	e->rx.batch = size / 4;
 	e->rx.desc = calloc(size, sizeof(*e->rx.desc));
 	e->tx.desc = calloc(size, sizeof(*e->tx.desc));
 	e->rx.pkt = calloc(size, sizeof(*e->rx.pkt));
