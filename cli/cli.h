@@ -38,7 +38,6 @@ const struct cli_command *cli_commands(void);
 
 int cmd_run(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
-int cmd_probe(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
 int cmd_ethtool(int argc, char **argv);
@@ -158,7 +157,8 @@ size_t cli_array_length(struct json_object *o);
 
 struct cli_table;
 
-/** cli_table_create() - columns by their heads; a head that begins with '>' is right-aligned */
+/** cli_table_create() - columns by their heads; '>' in front: right-aligned. No line of heads
+ * when the first is empty */
 struct cli_table *cli_table_create(const char *const *heads, unsigned int n);
 /** cli_cell() - the next cell, from left to right, row by row */
 void cli_cell(struct cli_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -145,7 +145,7 @@ static void serve_client(struct control *c, int fd)
 	json_object_put(doc);
 }
 
-static void *serve(void *arg)
+static void *answer_clients(void *arg)
 {
 	struct control *c = arg;
 	struct pollfd p[2] = {{.fd = c->sock, .events = POLLIN},
@@ -217,7 +217,7 @@ int control_start(struct instance *ins, int (*stop)(void *arg, bool force, struc
 		ret = -errno;
 		goto close_sock;
 	}
-	ret = -pthread_create(&c->thread, NULL, serve, c);
+	ret = -pthread_create(&c->thread, NULL, answer_clients, c);
 	if (ret)
 		goto close_end;
 	*control = c;

@@ -99,10 +99,13 @@ static enum ob_class class_of(const struct ob_binding *b)
 	return b->net ? OB_CLASS_NET : b->nr_blocks ? OB_CLASS_BLOCK : OB_CLASS_CHAR;
 }
 
-static bool attaches(const char *name, size_t len, enum ob_class class_)
+/* Is this text's attachment one for devices of a class? */
+static bool attaches(const char *text, enum ob_class class_)
 {
+	size_t len = strcspn(text, ",");
+
 	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++)
-		if (strlen((*a)->name) == len && !strncmp((*a)->name, name, len))
+		if (strlen((*a)->name) == len && !strncmp((*a)->name, text, len))
 			return (*a)->class_ == class_;
 	return true; /* unknown: ob_attach_open() says so, with the list */
 }
@@ -163,14 +166,6 @@ static int attach_unit(struct unit *unit, struct ob_error *err)
 	return 0;
 }
 
-/* One --attach for several devices holds for those of its class. */
-static void choose_attachment(struct unit *unit, bool shared)
-{
-	if (unit->attach && shared &&
-	    !attaches(unit->attach, strcspn(unit->attach, ","), class_of(unit->binding)))
-		unit->attach = NULL;
-}
-
 static int open_unit(struct instance *ins, struct unit *unit, struct ob_error *err)
 {
 	int ret;
@@ -187,14 +182,25 @@ static int open_unit(struct instance *ins, struct unit *unit, struct ob_error *e
 	ret = call_open(unit, err);
 	if (ret)
 		return ret;
-	choose_attachment(unit, ins->n > 1 && unit->attach == ins->unit[0].attach);
+	/* One --attach for several devices holds for those of its class. */
+	if (ins->attach_shared && !attaches(unit->attach, class_of(unit->binding)))
+		unit->attach = NULL;
 	cli_progress("%s: attaching", unit_part_name(unit, 0));
 	return attach_unit(unit, err);
 }
 
+static int check_shared(const struct instance *ins, const char *text, struct ob_error *err)
+{
+	for (unsigned int i = 0; i < ins->n; i++)
+		if (ins->unit[i].attach)
+			return 0;
+	return ob_error_set(err, -EINVAL, "option '--attach %s' fits none of the %u devices", text,
+			    ins->n);
+}
+
 int instance_open(struct instance *ins, struct ob_error *err)
 {
-	const char *specs[UNITS];
+	const char *shared = ins->unit[0].attach, *specs[UNITS];
 	struct ob_device *devs[UNITS];
 	int ret;
 
@@ -216,6 +222,8 @@ int instance_open(struct instance *ins, struct ob_error *err)
 	for (unsigned int i = 0; i < ins->n && !ret; i++)
 		ret = open_unit(ins, &ins->unit[i], err);
 	cli_progress_end();
+	if (!ret && ins->attach_shared)
+		ret = check_shared(ins, shared, err);
 	if (ret) {
 		instance_close(ins);
 		return ret;
@@ -299,6 +307,21 @@ int instance_start(struct instance *ins, struct ob_error *err)
 	return 0;
 }
 
+/* In the loop's thread. Remembered, because nothing has a name any more once it is taken back. */
+static void remember_info(void *arg)
+{
+	struct unit *unit = arg;
+
+	for (unsigned int i = 0; i < unit->nr_at; i++)
+		if (unit->published[i])
+			unit->at[i]->ops->info(unit->at[i], &unit->info[i]);
+}
+
+void unit_refresh_info(struct unit *unit)
+{
+	unit_call(unit, remember_info, unit);
+}
+
 int instance_publish(struct instance *ins, struct ob_error *err)
 {
 	for (unsigned int i = 0; i < ins->n; i++) {
@@ -314,6 +337,7 @@ int instance_publish(struct instance *ins, struct ob_error *err)
 				return ret;
 			unit->published[k] = true;
 		}
+		unit_refresh_info(unit);
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #define CLI_INSTANCE_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -35,6 +36,7 @@ struct loop_call {
 /**
  * struct unit - one device and all that serves it
  * @spec, @driver, @attach: as they were typed; driver and attach may be NULL
+ * @info: of each attachment, as it was when last published
  * @why: why this attachment and not another, for a person; may be empty
  */
 struct unit {
@@ -57,6 +59,7 @@ struct unit {
 
 	struct ob_attach *at[OB_BINDING_BLOCKS];
 	bool published[OB_BINDING_BLOCKS];
+	struct ob_attach_info info[OB_BINDING_BLOCKS];
 	char why[OB_BINDING_BLOCKS][256];
 	unsigned int nr_at;
 };
@@ -68,6 +71,7 @@ struct instance {
 	unsigned int n;
 	struct timespec began; /* monotonic */
 	double served;	       /* seconds, once it has ended */
+	bool attach_shared;    /* one --attach for all devices of its class */
 	char **command;	       /* or NULL */
 	int ended_fd;	       /* eventfd: a loop ended by itself */
 };
@@ -87,6 +91,9 @@ void instance_close(struct instance *ins);
 /** unit_call() - have @fn(@arg) run where questions to @unit's driver belong, and wait for it */
 void unit_call(struct unit *unit, void (*fn)(void *arg), void *arg);
 
+/** unit_refresh_info() - fill @unit->info; an interface may have been renamed meanwhile */
+void unit_refresh_info(struct unit *unit);
+
 /** instance_state() - all counters, as `show --json` prints them */
 struct json_object *instance_state(struct instance *ins);
 /** state_print_summary() - the table at the end of a run, from a state */
@@ -94,8 +101,60 @@ void state_print_summary(struct json_object *state, FILE *f);
 /** state_print() - everything of a state that a person may want */
 void state_print(struct json_object *state, struct json_object *before, FILE *f);
 
-/** attach_device_name() - "nvme0n1", or "e1000e" for what has no name of its own */
+/** unit_part_name() - "nvme0n1", or the device's name for what has none of its own */
 const char *unit_part_name(const struct unit *unit, unsigned int index);
+
+/* ---- serve.c --------------------------------------------------------------------------- */
+
+enum ended_by {
+	ENDED_NOT,
+	ENDED_SIGNAL,
+	ENDED_COMMAND,
+	ENDED_STOP,   /* outboard stop */
+	ENDED_GONE,   /* a device, or the QEMU behind it, died */
+	ENDED_FAILED, /* a loop failed */
+};
+extern const char *const ended_names[];
+
+struct minder;
+
+/**
+ * struct serving - what the main thread watches while the loops work
+ * @signals: how many signals came that ask for an end; @signo is the last
+ * @forced: it was ended although something was in use
+ */
+struct serving {
+	struct instance *ins;
+	struct minder *minder; /* NULL without COMMAND */
+	bool quiet;
+	sigset_t set;
+	pthread_t signal_thread;
+	int wake_fd;
+	atomic_int signals, signo;
+	enum ended_by ended;
+	struct ob_error err; /* for ENDED_GONE and ENDED_FAILED */
+	bool forced;
+
+	/* a request to stop, from the control thread */
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	enum {
+		STOP_NONE,
+		STOP_ASKED,
+		STOP_ANSWERED
+	} stop;
+	bool stop_force;
+	struct ob_error stop_err;
+};
+
+/** serving_init() - from now on signals are counted and do not end the process */
+int serving_init(struct serving *s, struct instance *ins, bool quiet, struct ob_error *err);
+/** serving_stop() - for control_start(): a request to stop */
+int serving_stop(void *serving, bool force, struct ob_error *err);
+/** serve() - until something ends it; then COMMAND has ended and nothing is published any more */
+void serve(struct serving *s);
+/** serving_end() - no more requests to stop are taken; signals still are */
+void serving_end(struct serving *s);
 
 /* ---- control.c: the socket that others ask -------------------------------------------- */
 

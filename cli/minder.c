@@ -185,9 +185,12 @@ static int private_mounts(bool netns)
 {
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return -errno;
-	/* /sys/class/net is that of the namespace that sysfs was mounted in; a fresh one fits. */
-	if (netns && mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
-		return 0;
+	/*
+	 * /sys/class/net is that of the namespace that sysfs was mounted in; a fresh one fits. Where it
+	 * cannot be had (a container's masks), ioctls and netlink still tell the truth.
+	 */
+	if (netns)
+		mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 	return 0;
 }
 
@@ -440,7 +443,7 @@ int minder_go(struct minder *m, const char *env, size_t size, int netns, int *ex
 	ssize_t n;
 
 	*exit_code = CLI_FAILED;
-	if (!o || size > ENV_MAX) {
+	if (!o || size >= ENV_MAX) {
 		free(o);
 		return ob_error_set(err, -E2BIG, "the command cannot be started: too many devices");
 	}

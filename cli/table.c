@@ -116,7 +116,7 @@ void cli_table_print(struct cli_table *t, FILE *f)
 	for (unsigned int i = 0; i < t->columns; i++)
 		if (widths[i] && width(t->head[i]) > widths[i])
 			widths[i] = width(t->head[i]);
-	if (rows) {
+	if (rows && *t->head[0]) {
 		fputs(cli_bold(f), f);
 		print_row(t, t->head, widths, f);
 		fputs(cli_plain(f), f);

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* outboard run: drives devices, attaches them, and serves until it is ended or COMMAND is. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attach/tap.h"
+#include "cli/cli.h"
+#include "cli/instance.h"
+#include "cli/open_one.h"
+
+enum {
+	OPT_MODE = CLI_LONG,
+	OPT_QUEUES,
+	OPT_DEPTH,
+	OPT_IRQ,
+	OPT_NAME,
+	OPT_PRIORITY,
+	OPT_CPU,
+	OPT_PRIVATE,
+	OPT_JSON,
+};
+
+static const struct cli_option options[] = {
+	{'d', "driver", "NAME",
+	 "use this driver: a name, or the path of a shared object;\n"
+	 "one for all devices, or as many as there are devices"},
+	{'a', "attach", "HOW",
+	 "how to attach it: tap, loop, nbd, fuse, with options\n"
+	 "(NAME,OPTION=VALUE,...), or auto (default); one for all\n"
+	 "devices that it fits, or as many as there are devices"},
+	{OPT_MODE, "mode", "MODE", "adaptive (default), poll or interrupt"},
+	{OPT_QUEUES, "queues", "N", "queues per device (default: the driver's choice)"},
+	{OPT_DEPTH, "depth", "N", "entries per queue or ring (default: the driver's choice)"},
+	{OPT_IRQ, "irq", "KIND", "intx, msi or msix (default: the best there is)"},
+	{OPT_NAME, "name", "NAME", "of this instance, for 'show' and 'stop'"},
+	{OPT_PRIORITY, "rt-priority", "N", "real-time priority of the loops (SCHED_FIFO, 1 to 99)"},
+	{OPT_CPU, "cpu", "N[,N...]", "CPU of each device's loop"},
+	{OPT_PRIVATE, "private-mounts", NULL, "COMMAND's mounts are its own, and end with it"},
+	{OPT_JSON, "json", "[=FILE]", "print one JSON document at the end (to FILE), errors too"},
+	{'q', "quiet", NULL, "say nothing but errors"},
+	{0, NULL, NULL, NULL},
+};
+
+static const struct cli_usage usage = {
+	.command = "run",
+	.synopsis = "SPEC... [OPTIONS] [-- COMMAND [ARG...]]",
+	.about =
+		"Drives devices in this process and attaches them to the system: a network card as a network\n"
+		"interface, a disk as a block device. Serves until Ctrl-C, or while COMMAND runs, which finds\n"
+		"what was attached in OUTBOARD_IF, OUTBOARD_DEV and OUTBOARD_URI (and _0, _1, ... where there\n"
+		"are several). Nothing is left behind. 'outboard specs' explains SPEC.",
+	.options = options,
+	.rest = true,
+};
+
+struct run {
+	struct instance ins;
+	struct serving serving;
+	struct minder minder;
+	struct control *control;
+	const char *json_file, *name;
+	const char *drivers[UNITS], *attaches[UNITS];
+	unsigned int nr_drivers, nr_attaches;
+	struct ob_driver_config config;
+	int cpus[UNITS];
+	unsigned int nr_cpus;
+	int priority;
+	int name_fd;
+	bool json, quiet, private_mounts;
+	FILE *say; /* where people read */
+	struct json_object *state;
+	struct ob_error err;
+};
+
+/* ---- the command line ---------------------------------------------------------------------- */
+
+static bool parse_cpus(struct run *r, struct cli_args *args)
+{
+	const char *p = args->value;
+	char *end;
+
+	for (r->nr_cpus = 0;; p = end + 1) {
+		long cpu = strtol(p, &end, 10);
+
+		if (end == p || cpu < 0 || cpu >= 1024 || (*end && *end != ',') ||
+		    r->nr_cpus == UNITS)
+			break;
+		r->cpus[r->nr_cpus++] = (int)cpu;
+		if (!*end)
+			return true;
+	}
+	args->exit_code = cli_bad(&usage, "option '--cpu': '%s' is not a list of CPUs, like 0,1",
+				  args->value);
+	return false;
+}
+
+static bool parse_irq(struct run *r, struct cli_args *args)
+{
+	static const struct {
+		const char *name;
+		enum ob_irq_kind kind;
+	} kinds[] = {{"intx", OB_IRQ_INTX}, {"msi", OB_IRQ_MSI}, {"msix", OB_IRQ_MSIX}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (!strcmp(args->value, kinds[i].name)) {
+			r->config.irq_kind = kinds[i].kind;
+			return true;
+		}
+	}
+	args->exit_code =
+		cli_bad(&usage, "option '--irq': '%s' is none of intx, msi, msix", args->value);
+	return false;
+}
+
+static bool add_text(struct cli_args *args, const char *option, const char **list, unsigned int *n)
+{
+	if (*n == UNITS) {
+		args->exit_code = cli_bad(&usage, "%s '%s': at most %d can be given", option,
+					  args->value, UNITS);
+		return false;
+	}
+	list[(*n)++] = args->value;
+	return true;
+}
+
+static bool parse_number(struct cli_args *args, const char *option, long max, unsigned int *val)
+{
+	long n;
+
+	if (!cli_number(args, option, 1, max, &n))
+		return false;
+	*val = (unsigned int)n;
+	return true;
+}
+
+static bool parse_option(struct run *r, struct cli_args *args, int opt)
+{
+	struct ob_error err = {0};
+
+	switch (opt) {
+	case CLI_WORD:
+		if (r->ins.n == UNITS) {
+			args->exit_code =
+				cli_bad(&usage, "'%s': at most %d devices in one instance",
+					args->value, UNITS);
+			return false;
+		}
+		r->ins.unit[r->ins.n++].spec = args->value;
+		return true;
+	case 'd':
+		return add_text(args, "--driver", r->drivers, &r->nr_drivers);
+	case 'a':
+		return add_text(args, "--attach", r->attaches, &r->nr_attaches);
+	case OPT_MODE:
+		if (!ob_mode_parse(args->value, &r->config.mode, &err))
+			return true;
+		args->exit_code = cli_error("run", &err);
+		return false;
+	case OPT_QUEUES:
+		return parse_number(args, "--queues", 64, &r->config.queues);
+	case OPT_DEPTH:
+		return parse_number(args, "--depth", 65536, &r->config.depth);
+	case OPT_IRQ:
+		return parse_irq(r, args);
+	case OPT_NAME:
+		if (strlen(args->value) >= NAME_SIZE || !*args->value) {
+			args->exit_code =
+				cli_bad(&usage,
+					"option '--name': '%s' is empty or longer than %d "
+					"characters",
+					args->value, NAME_SIZE - 1);
+			return false;
+		}
+		r->name = args->value;
+		return true;
+	case OPT_PRIORITY:
+		return parse_number(args, "--rt-priority", 99, (unsigned int *)&r->priority);
+	case OPT_CPU:
+		return parse_cpus(r, args);
+	case OPT_PRIVATE:
+		r->private_mounts = true;
+		return true;
+	case OPT_JSON:
+		r->json = true;
+		r->json_file = args->value;
+		return true;
+	case 'q':
+		r->quiet = true;
+		return true;
+	}
+	return false;
+}
+
+static int check_counts(struct run *r, unsigned int n, const char *option)
+{
+	if (n <= 1 || n == r->ins.n)
+		return CLI_OK;
+	return cli_bad(&usage,
+		       "option '%s' was given %u times for %u devices; give it once, or once for "
+		       "each",
+		       option, n, r->ins.n);
+}
+
+/* Everything that can be said of the command line without touching a device. */
+static int check_command_line(struct run *r, struct cli_args *args)
+{
+	static struct ob_spec spec; /* some kilobytes */
+	int ret;
+
+	if (args->rest && !*args->rest)
+		return cli_bad(&usage, "a command is missing after '--'");
+	if (!r->ins.n)
+		return cli_bad(&usage, "which device? A SPEC is missing, e.g. qemu:nvme,null=1G");
+	if (r->private_mounts && !args->rest)
+		return cli_bad(&usage, "option '--private-mounts' is for a COMMAND, after '--'");
+	ret = check_counts(r, r->nr_drivers, "--driver");
+	if (!ret)
+		ret = check_counts(r, r->nr_attaches, "--attach");
+	if (!ret && r->nr_cpus > 1)
+		ret = check_counts(r, r->nr_cpus, "--cpu");
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < r->ins.n; i++) {
+		struct unit *unit = &r->ins.unit[i];
+		size_t n = strlen(r->ins.name);
+
+		if (ob_spec_parse(unit->spec, &spec, &r->err))
+			return cli_error("run", &r->err);
+		snprintf(r->ins.name + n, sizeof(r->ins.name) - n, "%s%s", i ? "+" : "",
+			 spec.device.name);
+		unit->config = r->config;
+		unit->priority = r->priority;
+		unit->cpu = r->nr_cpus ? r->cpus[r->nr_cpus > 1 ? i : 0] : -1;
+		if (r->nr_attaches)
+			unit->attach = r->attaches[r->nr_attaches > 1 ? i : 0];
+		unit->driver_name = r->nr_drivers ? r->drivers[r->nr_drivers > 1 ? i : 0] : NULL;
+		if (unit->driver_name && cli_driver(unit->driver_name, &unit->driver, &r->err))
+			return cli_error("run", &r->err);
+	}
+	r->ins.attach_shared = r->nr_attaches == 1 && r->ins.n > 1;
+	r->ins.mode = r->config.mode;
+	r->ins.command = args->rest;
+	if (r->name)
+		snprintf(r->ins.name, sizeof(r->ins.name), "%s", r->name);
+	return CLI_OK;
+}
+
+/* ---- saying what it is ----------------------------------------------------------------------- */
+
+static void describe(const struct unit *unit, unsigned int i, char *text, size_t size)
+{
+	const struct ob_binding *b = unit->binding;
+	struct ob_net *net = b->net;
+	char bytes[16];
+
+	if (!net) {
+		snprintf(text, size, "%s (%s, %s)", b->block[i]->name,
+			 cli_size(bytes, b->block[i]->limits.size), b->block[i]->model);
+		return;
+	}
+	snprintf(text, size, "%s (%02x:%02x:%02x:%02x:%02x:%02x, driver %s)",
+		 ob_device_info(unit->dev)->name, net->mac[0], net->mac[1], net->mac[2],
+		 net->mac[3], net->mac[4], net->mac[5], b->driver->name);
+}
+
+static void announce(struct run *r)
+{
+	char what[160];
+
+	if (r->quiet)
+		return;
+	for (unsigned int i = 0; i < r->ins.n; i++) {
+		struct unit *unit = &r->ins.unit[i];
+
+		for (unsigned int k = 0; k < unit->nr_at; k++) {
+			const struct ob_attach_info *info = &unit->info[k];
+
+			describe(unit, k, what, sizeof(what));
+			fprintf(r->say, "%s as %s%s%s through %s%s%s%s%s%s\n", cli_clean(what),
+				cli_bold(r->say), info->name, cli_plain(r->say), info->kind,
+				*info->detail ? " (" : "", info->detail, *info->detail ? ")" : "",
+				*unit->why[k] ? ": " : "", unit->why[k]);
+		}
+	}
+	fflush(r->say);
+}
+
+/* ---- COMMAND ----------------------------------------------------------------------------------- */
+
+struct environment {
+	char text[12288];
+	size_t n;
+	unsigned int ifs, devs, uris;
+	int netns; /* of the first interface that has one of its own */
+};
+
+static void put_env(struct environment *e, const char *name, unsigned int index, const char *value)
+{
+	size_t left = sizeof(e->text) - e->n;
+	int n;
+
+	if (!index) {
+		n = snprintf(e->text + e->n, left, "%s=%s", name, value);
+		if (n < 0 || (size_t)n + 32 >= left)
+			return;
+		e->n += (size_t)n + 1;
+		left -= (size_t)n + 1;
+	}
+	n = snprintf(e->text + e->n, left, "%s_%u=%s", name, index, value);
+	if (n > 0 && (size_t)n + 32 < left)
+		e->n += (size_t)n + 1;
+}
+
+static void fill_environment(struct run *r, struct environment *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->netns = -1;
+	for (unsigned int i = 0; i < r->ins.n; i++) {
+		struct unit *unit = &r->ins.unit[i];
+
+		for (unsigned int k = 0; k < unit->nr_at; k++) {
+			const char *name = unit->info[k].name;
+			int netns = ob_attach_tap_netns_fd(unit->at[k]);
+
+			if (unit->at[k]->ops->class_ == OB_CLASS_NET)
+				put_env(e, "OUTBOARD_IF", e->ifs++, name);
+			else
+				put_env(e, "OUTBOARD_DEV", e->devs++, name);
+			if (strstr(name, "://") || strstr(name, "+unix:"))
+				put_env(e, "OUTBOARD_URI", e->uris++, name);
+			if (e->netns < 0)
+				e->netns = netns;
+		}
+	}
+	e->n += (size_t)snprintf(e->text + e->n, sizeof(e->text) - e->n, "OUTBOARD_PID=%d",
+				 getpid()) +
+		1;
+}
+
+static int start_command(struct run *r, int *exit_code)
+{
+	struct environment e;
+	struct ob_error err = {0};
+	int ret;
+
+	if (!r->ins.command)
+		return 0;
+	fill_environment(r, &e);
+	ret = minder_go(&r->minder, e.text, e.n, e.netns, exit_code, &err);
+	if (ret) {
+		r->err = err;
+		if (*exit_code == CLI_NOCMD || *exit_code == CLI_NOEXEC)
+			ob_error_set(&r->err, ret, "the command '%s' cannot be run: %s",
+				     r->ins.command[0], strerror(-ret));
+		return ret;
+	}
+	r->serving.minder = &r->minder;
+	return 0;
+}
+
+static int command_code(const struct minder *m)
+{
+	if (WIFSIGNALED(m->status))
+		return CLI_SIGNAL + WTERMSIG(m->status);
+	return WEXITSTATUS(m->status);
+}
+
+/* ---- the run ------------------------------------------------------------------------------------- */
+
+static int exit_code_of(const struct run *r)
+{
+	if (r->serving.ended == ENDED_GONE)
+		return CLI_GONE;
+	if (r->serving.ended == ENDED_FAILED)
+		return CLI_FAILED;
+	if (r->ins.command && r->minder.ended && command_code(&r->minder))
+		return command_code(&r->minder);
+	return r->serving.forced ? CLI_BUSY : CLI_OK;
+}
+
+static void finish(struct run *r, int exit_code)
+{
+	struct json_object *doc = r->state ? r->state : json_object_new_object();
+	const char *text;
+	FILE *f = stdout;
+	char time[16];
+
+	if (r->state && !r->quiet) {
+		fprintf(r->say, "Served for %s.\n",
+			cli_seconds(time, cli_get_double(r->state, "seconds")));
+		state_print_summary(r->state, r->say);
+		fflush(r->say);
+	}
+	if (!r->json) {
+		json_object_put(doc);
+		return;
+	}
+	cli_put_u64(doc, "exit", (uint64_t)exit_code);
+	if (r->serving.ended)
+		cli_put_str(doc, "ended", ended_names[r->serving.ended]);
+	if (r->minder.ended)
+		cli_put_u64(doc, "command_exit", (uint64_t)command_code(&r->minder));
+	if (r->err.code)
+		json_object_object_add(doc, "error", cli_error_json(&r->err, exit_code));
+	if (r->json_file)
+		f = fopen(r->json_file, "we");
+	text = json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PRETTY |
+							   JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!f || fprintf(f, "%s\n", text) < 0)
+		fprintf(stderr, "outboard run: option '--json=%s': %s\n",
+			r->json_file ? r->json_file : "", strerror(errno));
+	if (f && f != stdout)
+		fclose(f);
+	json_object_put(doc);
+}
+
+/* What failed before it served: a device that died meanwhile is the better reason. */
+static int start_failed(struct run *r, bool opened)
+{
+	int exit_code = cli_exit_code(r->err.code);
+
+	for (unsigned int i = 0; opened && i < r->ins.n; i++)
+		if (ob_device_gone(r->ins.unit[i].dev))
+			exit_code = CLI_GONE;
+	return exit_code;
+}
+
+static int serve_devices(struct run *r)
+{
+	struct instance *ins = &r->ins;
+	int exit_code = CLI_OK, ret;
+
+	ret = instance_start(ins, &r->err);
+	if (!ret)
+		ret = control_start(ins, serving_stop, &r->serving, &r->control, &r->err);
+	if (!ret)
+		ret = instance_publish(ins, &r->err);
+	if (!ret) {
+		announce(r);
+		ret = start_command(r, &exit_code);
+	}
+	if (!ret) {
+		serve(&r->serving);
+		if (r->serving.err.code)
+			r->err = r->serving.err;
+		exit_code = exit_code_of(r);
+	} else {
+		struct ob_error ignored;
+
+		if (exit_code == CLI_OK)
+			exit_code = start_failed(r, true);
+		instance_unpublish(ins, true, &ignored);
+		cli_error_line("run", &r->err);
+	}
+	serving_end(&r->serving);
+	control_end(r->control);
+	instance_stop(ins);
+	if (!ret)
+		r->state = instance_state(ins);
+	return exit_code;
+}
+
+static int claim_name(struct run *r)
+{
+	char name[NAME_SIZE + 16];
+	int holder, ret;
+
+	if (!r->name)
+		return 0;
+	snprintf(name, sizeof(name), "instance:%s", r->name);
+	ret = ob_claim(name, &r->name_fd, &holder);
+	if (ret == -EBUSY) {
+		ob_error_set(&r->err, ret, "option '--name %s': an instance has this name already",
+			     r->name);
+		ob_error_why(&r->err, "it is PID %d", holder);
+		ob_error_fix(&r->err, "outboard stop %s; or choose another name", r->name);
+	} else if (ret) {
+		ob_error_set(&r->err, ret, "option '--name %s': %s", r->name, strerror(-ret));
+	}
+	return ret;
+}
+
+static int run(struct run *r)
+{
+	const struct minder_options minding = {
+		.command = r->ins.command,
+		.private_mounts = r->private_mounts,
+		.output_to_stderr = r->json && !r->json_file,
+	};
+	int exit_code, ret;
+
+	ret = claim_name(r);
+	/* Before anything that COMMAND is not to inherit. */
+	if (!ret && r->ins.command)
+		ret = minder_fork(&minding, &r->minder, &r->err);
+	if (!ret)
+		ret = serving_init(&r->serving, &r->ins, r->quiet, &r->err);
+	if (!ret)
+		ret = instance_open(&r->ins, &r->err);
+	if (!ret) {
+		exit_code = serve_devices(r);
+		instance_close(&r->ins);
+	} else {
+		exit_code = start_failed(r, false);
+		cli_error_line("run", &r->err);
+	}
+	minder_end(&r->minder);
+	finish(r, exit_code);
+	return exit_code;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct cli_args args;
+	struct run *r = calloc(1, sizeof(*r));
+	int opt, ret;
+
+	if (!r) {
+		fprintf(stderr, "outboard run: out of memory\n");
+		return CLI_FAILED;
+	}
+	r->minder.sock = -1;
+	r->name_fd = -1;
+	cli_args_init(&args, &usage, argc, argv);
+	while ((opt = cli_next(&args)) != CLI_END) {
+		if (opt == CLI_STOP || !parse_option(r, &args, opt)) {
+			ret = args.exit_code;
+			goto free_run;
+		}
+	}
+	ret = check_command_line(r, &args);
+	if (ret)
+		goto free_run;
+	/* Standard output belongs to COMMAND, or to the JSON document, where there is one. */
+	r->say = args.rest || r->json ? stderr : stdout;
+	ret = run(r);
+	/* The thread that takes signals lives as long as the process, and uses this. */
+	return ret;
+
+free_run:
+	free(r);
+	return ret;
+}
