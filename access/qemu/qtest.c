@@ -21,8 +21,10 @@
  * 208 KiB and neither side can block in send().
  */
 #define OUTSTANDING_MAX 64
-/* From here on what has arrived is taken along, so that the limit is rarely met. */
+/* After so many writes what has arrived is taken along, so that the limit is rarely met. */
 #define OUTSTANDING_COLLECT 32
+/* So many replies are worth a sleep. */
+#define MANY 16
 /* Tries without sleeping; an answer takes about 7 us when QEMU runs, a sleep costs up to 8 times that. */
 #define SPIN 200
 
@@ -143,8 +145,8 @@ static int next_reply(struct qtest *qt, struct qtest_line *line)
 	}
 }
 
-/* Receive more; 1 when something came, 0 when nothing is there (or -ENODEV). */
-static int receive(struct qtest *qt)
+/* Receive up to "want" bytes; 1 when something came, 0 when nothing did (or -ENODEV). */
+static int receive_some(struct qtest *qt, size_t want, int flags)
 {
 	ssize_t n;
 
@@ -155,8 +157,10 @@ static int receive(struct qtest *qt)
 	}
 	if (qt->rx_end == sizeof(qt->rx))
 		return died(qt, "QEMU sent a line without an end");
+	if (want > sizeof(qt->rx) - qt->rx_end)
+		want = sizeof(qt->rx) - qt->rx_end;
 	qt->syscalls++;
-	n = recv(qt->fd, qt->rx + qt->rx_end, sizeof(qt->rx) - qt->rx_end, MSG_DONTWAIT);
+	n = recv(qt->fd, qt->rx + qt->rx_end, want, flags);
 	if (n > 0) {
 		qt->rx_end += (size_t)n;
 		return 1;
@@ -164,6 +168,11 @@ static int receive(struct qtest *qt)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	return died(qt, "QEMU closed its qtest socket");
+}
+
+static int receive(struct qtest *qt)
+{
+	return receive_some(qt, sizeof(qt->rx), MSG_DONTWAIT);
 }
 
 static uint64_t now_ms(void)
@@ -224,13 +233,25 @@ static int collect(struct qtest *qt)
 	return 0;
 }
 
+/*
+ * One sleep for many replies: each is 3 bytes at least, of which two may be here already. The socket's
+ * time-out ends it early, so that a QEMU that stands still is noticed by receive_wait().
+ */
+static int receive_replies(struct qtest *qt, unsigned int n)
+{
+	return receive_some(qt, 3 * (size_t)n - 2, MSG_WAITALL);
+}
+
 /* Wait until at most "left" posted requests are without a reply. */
 static int drain_to(struct qtest *qt, unsigned int left)
 {
 	int ret = collect(qt);
 
 	while (!ret && qt->outstanding > left) {
-		ret = receive_wait(qt);
+		ret = qt->outstanding - left >= MANY ? receive_replies(qt, qt->outstanding - left)
+						     : 0;
+		if (!ret)
+			ret = receive_wait(qt);
 		if (ret > 0)
 			ret = collect(qt);
 	}
@@ -311,12 +332,18 @@ static int locked_post(struct qtest *qt, const char *text, size_t len)
 
 	if (is_dead(qt))
 		return -ENODEV;
-	if (qt->outstanding >= OUTSTANDING_COLLECT) {
-		ret = receive(qt);
+	if (qt->outstanding >= qt->collect_at) {
+		/* Not when the limit is met: then the wait below takes everything. */
+		if (qt->outstanding < OUTSTANDING_MAX)
+			ret = receive(qt);
 		if (ret > 0)
 			ret = collect(qt);
+		/* QEMU is the slower one: one wait for half of them, so that it has work meanwhile. */
 		if (ret >= 0 && qt->outstanding >= OUTSTANDING_MAX)
-			ret = drain_to(qt, OUTSTANDING_COLLECT);
+			ret = drain_to(qt, OUTSTANDING_MAX / 2);
+		qt->collect_at = qt->outstanding + OUTSTANDING_COLLECT < OUTSTANDING_MAX
+					 ? qt->outstanding + OUTSTANDING_COLLECT
+					 : OUTSTANDING_MAX;
 	}
 	if (ret >= 0)
 		ret = send_all(qt, text, len);
@@ -470,10 +497,14 @@ void qtest_kill(struct qtest *qt)
 
 void qtest_open(struct qtest *qt, int fd, unsigned int answer_ms)
 {
+	const struct timeval slice = {.tv_usec = 100000};
+
 	memset(qt, 0, sizeof(*qt));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof(slice));
 	pthread_mutex_init(&qt->lock, NULL);
 	qt->fd = fd;
 	qt->watch_fd = -1;
+	qt->collect_at = OUTSTANDING_COLLECT;
 	qt->answer_ms = answer_ms;
 }
 

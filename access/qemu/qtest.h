@@ -41,6 +41,7 @@ enum {
  * struct qtest - one connection
  * @lock: whoever holds it owns the socket, both directions
  * @outstanding: posted requests without a reply yet
+ * @collect_at: when there are so many, replies are looked for
  * @irq: called with @lock held for each line that rises or falls
  * @watch_fd: epoll instance in which somebody sleeps on the socket, or -1
  * @watched: the socket is armed there now
@@ -53,7 +54,7 @@ struct qtest {
 	pthread_mutex_t lock;
 	char rx[QTEST_RX];
 	size_t rx_start, rx_end;
-	unsigned int outstanding;
+	unsigned int outstanding, collect_at;
 	void (*irq)(void *arg, unsigned int line, bool level);
 	void *irq_arg;
 	int watch_fd;
