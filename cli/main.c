@@ -12,6 +12,7 @@
 static const struct cli_command commands[] = {
 	{"run", "drive devices and attach them to the system", cmd_run},
 	{"devices", "list PCI devices, who drives them, and the embedded models", cmd_devices},
+	{"probe", "show one device in detail", cmd_probe},
 	{"show", "show running instances and their counters", cmd_show},
 	{"selftest", "let a driver test its device", cmd_selftest},
 	{"ethtool", "ask a network device what ethtool asks", cmd_ethtool},

@@ -139,7 +139,7 @@ static void describe_msix(pci_config_fn read, void *arg, struct pci_cap *cap)
 	uint32_t table = read(arg, cap->offset + 4u, 4), pba = read(arg, cap->offset + 8u, 4);
 
 	snprintf(cap->detail, sizeof(cap->detail),
-		 "%u vectors, table in BAR %u at %#x, pending bits in BAR %u at %#x",
+		 "vectors: %u, table in BAR %u at %#x, pending bits in BAR %u at %#x",
 		 pci_msi_vectors(read, arg, cap), table & 7, table & ~7u, pba & 7, pba & ~7u);
 }
 
@@ -154,9 +154,9 @@ static void describe_standard(pci_config_fn read, void *arg, struct pci_cap *cap
 			 word & 0x400 ? ", D2" : "");
 		break;
 	case PCI_CAP_MSI:
-		snprintf(cap->detail, sizeof(cap->detail), "%u vectors, %s-bit address%s",
+		snprintf(cap->detail, sizeof(cap->detail), "vectors: %u, %s-bit address%s",
 			 pci_msi_vectors(read, arg, cap), word & 0x80 ? "64" : "32",
-			 word & 0x100 ? ", masks" : "");
+			 word & 0x100 ? ", can be masked" : "");
 		break;
 	case 0x09:
 		snprintf(cap->detail, sizeof(cap->detail), "%u bytes", word & 0xff);
