@@ -5,11 +5,9 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "attach/disk.h"
 
@@ -217,15 +215,23 @@ static void end_part(struct disk *d, struct ob_block_req *part)
 	settle(d, rq);
 }
 
-static unsigned int disk_poll(void *arg, unsigned int budget)
+/* Up to @max parts that have ended at the device. */
+static unsigned int collect(struct disk *d, unsigned int max)
 {
 	struct ob_block_req *got[DISK_BURST];
-	struct disk *d = arg;
 	unsigned int n;
 
-	n = ob_block_complete(d->blk, d->queue, got, budget < DISK_BURST ? budget : DISK_BURST);
+	n = ob_block_complete(d->blk, d->queue, got, max < DISK_BURST ? max : DISK_BURST);
 	for (unsigned int i = 0; i < n; i++)
 		end_part(d, got[i]);
+	return n;
+}
+
+static unsigned int disk_poll(void *arg, unsigned int budget)
+{
+	struct disk *d = arg;
+	unsigned int n = collect(d, budget);
+
 	if (n) {
 		d->ops->batch_end(d->front);
 		disk_submit(d);
@@ -281,7 +287,6 @@ int disk_open(struct disk *d, struct ob_block *blk, struct ob_spec_part *part, s
 	const struct ob_block_limits *l = &blk->limits;
 	uint32_t whole = ~(l->block_size - 1);
 	uint64_t memory = MEMORY_DEFAULT, depth = 0;
-	struct ob_error start = {0};
 	bool asked;
 	int rc;
 
@@ -304,13 +309,17 @@ int disk_open(struct disk *d, struct ob_block *blk, struct ob_spec_part *part, s
 		   : max_depth < DEPTH_DEFAULT ? max_depth
 					       : DEPTH_DEFAULT;
 
-	rc = ob_block_start(blk, &start);
-	if (rc && rc != -EBUSY) {
-		if (err)
-			*err = start;
-		return rc;
+	/*
+	 * Only who starts a disk may attach it: its completions come to one place, so a second attachment
+	 * would get those of the first.
+	 */
+	rc = ob_block_start(blk, err);
+	if (rc == -EBUSY) {
+		ob_error_set(err, rc, "%s is in use in this process already", blk->name);
+		ob_error_fix(err, "attach each disk once");
 	}
-	d->started = !rc; /* else the application did, and stops it, too */
+	if (rc)
+		return rc;
 
 	d->fua = ob_block_can_fua(blk);
 	d->flush = ob_block_can_flush(blk);
@@ -341,43 +350,17 @@ int disk_open(struct disk *d, struct ob_block *blk, struct ob_spec_part *part, s
 close_payload:
 	payload_close(&d->payload);
 stop:
-	if (d->started)
-		ob_block_stop(blk);
+	ob_block_stop(blk);
 	return rc;
-}
-
-/* Collect what has ended at the device. */
-static unsigned int collect(struct disk *d)
-{
-	struct ob_block_req *got[DISK_BURST];
-	unsigned int n = ob_block_complete(d->blk, d->queue, got, DISK_BURST);
-
-	for (unsigned int i = 0; i < n; i++)
-		end_part(d, got[i]);
-	return n;
 }
 
 void disk_close(struct disk *d)
 {
-	struct timespec ts;
-
 	ob_loop_remove(d->loop, d);
-	if (d->started) {
-		/* Afterwards every part that was at the device, or comes now, ends with -ECANCELED. */
-		ob_block_stop(d->blk);
-		do
-			disk_submit(d);
-		while (collect(d));
-	} else {
-		/* The disk goes on for others: wait for what is ours; the driver's time-outs end it. */
-		do {
-			disk_submit(d);
-			if (collect(d) || !d->inflight)
-				continue;
-			clock_gettime(CLOCK_MONOTONIC, &ts);
-			disk_tick(d, (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec);
-			sched_yield();
-		} while (d->inflight || d->nr_burst || d->first);
-	}
+	/* Afterwards every part that was at the device, or comes now, ends with -ECANCELED. */
+	ob_block_stop(d->blk);
+	do
+		disk_submit(d);
+	while (collect(d, DISK_BURST));
 	payload_close(&d->payload);
 }

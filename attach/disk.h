@@ -59,7 +59,6 @@ struct disk {
 	void *front;
 	struct ob_loop *loop;
 	unsigned int queue;
-	bool started; /* by us */
 
 	/* what the disk can do, asked once */
 	bool fua, flush, discard, zeroes;

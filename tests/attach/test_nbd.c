@@ -108,7 +108,7 @@ static void exports_are_listed_and_an_unknown_name_is_refused(void **state)
 {
 	struct server *s = server_new();
 	struct nbd_handle *h = nbd_create();
-	char names[256] = "";
+	char names[256] = "", *description;
 
 	server_start(s, "nbd,export=disk one", OB_MODE_ADAPTIVE);
 	assert_non_null(strstr(s->uri, "/disk%20one"));
@@ -127,7 +127,9 @@ static void exports_are_listed_and_an_unknown_name_is_refused(void **state)
 	nbd_set_full_info(h, true);
 	assert_int_equal(nbd_opt_info(h), 0);
 	assert_int_equal(nbd_get_size(h), SERVER_SIZE);
-	assert_string_equal(nbd_get_export_description(h), "disk of memory R1");
+	description = nbd_get_export_description(h);
+	assert_string_equal(description, "disk of memory R1");
+	free(description);
 	assert_int_equal(nbd_opt_go(h), 0);
 	leave(h);
 
