@@ -10,7 +10,7 @@ enum {
 	BEEP_MAX_HZ = 20000, /* nobody hears more */
 };
 
-/* Errors: -ERANGE, -EIO (nothing moves), -ENODEV (gone), -ENOTTY (no such command). */
+/* Errors: -ERANGE, -EIO (nothing moves), -EAGAIN (too busy to tell), -ENODEV (gone), -ENOTTY (no such command). */
 enum beep_ioctl {
 	BEEP_START,   /* in: frequency in Hz; out: the one that the divisor gives, rounded */
 	BEEP_STOP,    /* silence; in and out: nothing */

@@ -7,8 +7,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 enum {
@@ -449,69 +447,6 @@ static void only_the_request_with_the_bad_sector_fails(void **state)
 	unlink(debug);
 }
 
-/* In a mount namespace of its own, so that a full file system is nobody else's problem. */
-static bool enter_small_filesystem(const char *where)
-{
-	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
-		return false;
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		return false;
-	return !mount("tmpfs", where, "tmpfs", 0, "size=2m");
-}
-
-static void a_full_disk_is_told_and_loses_nothing_acknowledged(void **state)
-{
-	char dir[64], path[80], spec[128];
-	static uint8_t block[65536], back[65536];
-	unsigned int good = 0;
-	struct ob_block *blk;
-	struct bound d;
-	int fd, rc = 0;
-
-	snprintf(dir, sizeof(dir), "%.40s/outboard-XXXXXX",
-		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	assert_non_null(mkdtemp(dir));
-	if (!enter_small_filesystem(dir)) {
-		rmdir(dir);
-		print_message("# no mount namespace for this user\n");
-		skip();
-	}
-	snprintf(path, sizeof(path), "%s/image", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, 8 * MIB), 0);
-	snprintf(spec, sizeof(spec), "qemu:piix3-ide,file=%s", path);
-	d = bind_spec(spec, NULL);
-	blk = d.b->block[0];
-	assert_int_equal(ob_block_start(blk, NULL), 0);
-	while (!rc && good < 128) {
-		memset(block, (int)('A' + good % 26), sizeof(block));
-		rc = ob_block_rw(blk, 0, OB_BLOCK_WRITE, 0, good * sizeof(block), block,
-				 sizeof(block));
-		if (!rc)
-			good++;
-	}
-	assert_true(rc == -EIO || rc == -ENOSPC);
-	assert_true(good >= 16 && good < 33);
-	/* The disk goes on: all that was acknowledged is there, and can be flushed. */
-	assert_int_equal(ob_block_rw(blk, 0, OB_BLOCK_FLUSH, 0, 0, NULL, 0), 0);
-	for (unsigned int i = 0; i < good; i++) {
-		memset(block, (int)('A' + i % 26), sizeof(block));
-		assert_int_equal(ob_block_rw(blk, 0, OB_BLOCK_READ, 0, i * sizeof(block), back,
-					     sizeof(back)),
-				 0);
-		assert_memory_equal(back, block, sizeof(block));
-		assert_int_equal(pread(fd, back, sizeof(back), (off_t)(i * sizeof(back))),
-				 sizeof(back));
-		assert_memory_equal(back, block, sizeof(block));
-	}
-	ob_block_stop(blk);
-	release(&d);
-	close(fd);
-	umount(dir);
-	rmdir(dir);
-}
-
 static void a_killed_qemu_ends_every_request(enum ob_mode mode, const char *more)
 {
 	const struct ob_driver_config config = {.mode = mode};
@@ -757,8 +692,6 @@ int main(void)
 		cmocka_unit_test(every_request_ends_when_the_prd_table_is_overwritten),
 		cmocka_unit_test(the_selftest_passes_and_writes_nothing),
 		cmocka_unit_test(it_can_be_bound_again_and_again),
-		/* Last: it changes the process's view of the file systems. */
-		cmocka_unit_test(a_full_disk_is_told_and_loses_nothing_acknowledged),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
