@@ -110,6 +110,11 @@ static bool attaches(const char *text, enum ob_class class_)
 	return true; /* unknown: ob_attach_open() says so, with the list */
 }
 
+static bool is_auto(const char *text)
+{
+	return !strncmp(text, "auto", 4) && (!text[4] || text[4] == ',');
+}
+
 /*
  * For the line that is printed: what would have been better than what was taken, and why it was not
  * possible.
@@ -120,14 +125,14 @@ static void explain(const struct unit *unit, const struct ob_attach *at, char *w
 	size_t n = 0;
 
 	why[0] = '\0';
+	if (unit->attach && !is_auto(unit->attach))
+		return; /* no choice of ours */
 	if (at->ops->class_ == OB_CLASS_BLOCK) {
 		if (access("/dev/ublk-control", F_OK))
 			n += (size_t)snprintf(why, size, "ublk is not in this kernel");
 		else
 			n += (size_t)snprintf(why, size, "this release has no ublk attachment");
 	}
-	if (strncmp(unit->attach ? unit->attach : "auto", "auto", 4) != 0)
-		return;
 	for (const struct ob_attach_ops *const *a = ob_attachments(); *a && *a != at->ops; a++) {
 		if ((*a)->class_ != at->ops->class_)
 			continue;
@@ -137,7 +142,7 @@ static void explain(const struct unit *unit, const struct ob_attach *at, char *w
 	}
 }
 
-static int attach_unit(struct unit *unit, struct ob_error *err)
+static int attach_unit(struct unit *unit, bool may_isolate, struct ob_error *err)
 {
 	struct ob_binding *b = unit->binding;
 	unsigned int n = b->net ? 1 : b->nr_blocks;
@@ -158,10 +163,17 @@ static int attach_unit(struct unit *unit, struct ob_error *err)
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		ret = ob_attach_open(b, i, text, unit->loop, &unit->at[i], err);
+		if (ret == -EPERM && b->net && may_isolate && is_auto(text)) {
+			/* Where an interface may not be made, COMMAND can have a network of its own. */
+			ret = ob_attach_open(b, i, "tap,netns=new", unit->loop, &unit->at[i], err);
+			snprintf(unit->why[i], sizeof(unit->why[i]),
+				 "this user may make interfaces only in a namespace of its own");
+		}
 		if (ret)
 			return ret;
 		unit->nr_at = i + 1;
-		explain(unit, unit->at[i], unit->why[i], sizeof(unit->why[i]));
+		if (!*unit->why[i])
+			explain(unit, unit->at[i], unit->why[i], sizeof(unit->why[i]));
 	}
 	return 0;
 }
@@ -186,7 +198,7 @@ static int open_unit(struct instance *ins, struct unit *unit, struct ob_error *e
 	if (ins->attach_shared && !attaches(unit->attach, class_of(unit->binding)))
 		unit->attach = NULL;
 	cli_progress("%s: attaching", unit_part_name(unit, 0));
-	return attach_unit(unit, err);
+	return attach_unit(unit, ins->command, err);
 }
 
 static int check_shared(const struct instance *ins, const char *text, struct ob_error *err)
