@@ -13,10 +13,10 @@ static const struct cli_option options[] = {
 
 static const struct cli_usage usage = {
 	.command = "specs",
-	.synopsis = "[BACKEND]",
+	.synopsis = "[NAME]",
 	.about =
 		"Explains device specifications: wrappers, backends with their devices and options, and\n"
-		"attachments with theirs.",
+		"attachments with theirs; or the one called NAME.",
 	.options = options,
 };
 
@@ -42,6 +42,7 @@ static void print_json(void)
 		o = json_object_new_object();
 		cli_put_str(o, "name", (*w)->name);
 		cli_put_str(o, "summary", (*w)->summary);
+		cli_put_str(o, "help", (*w)->help ? (*w)->help() : "");
 		json_object_array_add(list, o);
 	}
 	list = cli_put_array(doc, "attachments");
@@ -62,6 +63,39 @@ static void print_help(const char *text)
 	printf("%s%s\n", text, n && text[n - 1] == '\n' ? "" : "\n");
 }
 
+static void print_attachment(const struct ob_attach_ops *a)
+{
+	printf("  %-8s %s\n", a->name, a->summary);
+	if (*a->options)
+		printf("           options: %s\n", a->options);
+}
+
+static bool print_one(const char *name)
+{
+	bool found = false;
+
+	for (const struct ob_access_ops *const *b = ob_backends(); *b; b++) {
+		if (!strcmp((*b)->name, name)) {
+			print_help(help_of(*b));
+			found = true;
+		}
+	}
+	for (const struct ob_wrapper_ops *const *w = ob_wrappers(); *w; w++) {
+		if (!strcmp((*w)->name, name)) {
+			printf("%s[OPTION=VALUE,...]:SPEC\n%s\n\n", name, (*w)->summary);
+			print_help((*w)->help ? (*w)->help() : "");
+			found = true;
+		}
+	}
+	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++) {
+		if (!strcmp((*a)->name, name)) {
+			print_attachment(*a);
+			found = true;
+		}
+	}
+	return found;
+}
+
 static void print_all(void)
 {
 	const char *b0 = cli_bold(stdout), *b1 = cli_plain(stdout);
@@ -73,21 +107,20 @@ static void print_all(void)
 		printf("%sBackend %s%s: %s\n\n", b0, (*b)->name, b1, (*b)->summary);
 		print_help(help_of(*b));
 	}
-	printf("%sWrappers%s, around any backend:\n\n", b0, b1);
+	printf("%sWrappers%s, around any backend ('outboard specs NAME' lists their options):\n\n",
+	       b0, b1);
 	for (const struct ob_wrapper_ops *const *w = ob_wrappers(); *w; w++)
 		printf("  %-8s %s\n", (*w)->name, (*w)->summary);
 	printf("\n%sAttachments%s, for 'outboard run --attach NAME[,OPTION=VALUE]...':\n\n", b0,
 	       b1);
 	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++)
-		printf("  %-8s %s\n%s%s%s", (*a)->name, (*a)->summary,
-		       *(*a)->options ? "           options: " : "", (*a)->options,
-		       *(*a)->options ? "\n" : "");
+		print_attachment(*a);
 	printf("\nMore: man outboard-spec\n");
 }
 
 int cmd_specs(int argc, char **argv)
 {
-	const struct ob_access_ops *only = NULL;
+	const char *only = NULL;
 	struct cli_args args;
 	int opt;
 
@@ -95,18 +128,15 @@ int cmd_specs(int argc, char **argv)
 	while ((opt = cli_next(&args)) != CLI_END) {
 		if (opt != CLI_WORD)
 			return args.exit_code;
-		only = NULL;
-		for (const struct ob_access_ops *const *b = ob_backends(); *b; b++)
-			if (!strcmp((*b)->name, args.value))
-				only = *b;
-		if (!only)
-			return cli_bad(&usage, "there is no backend '%s'", args.value);
+		if (only)
+			return cli_bad(&usage, "one name at a time, not '%s', too", args.value);
+		only = args.value;
 	}
 	if (cli_json())
 		print_json();
-	else if (only)
-		print_help(help_of(only));
-	else
+	else if (!only)
 		print_all();
+	else if (!print_one(only))
+		return cli_bad(&usage, "there is no backend, wrapper or attachment '%s'", only);
 	return CLI_OK;
 }
