@@ -526,9 +526,9 @@ static unsigned int step_payload(struct nbd_conn *c)
 	struct nbd_tag *t = c->filling;
 	unsigned int have = c->in_have - c->in_pos;
 
+	if (have > t->len - c->filled)
+		have = t->len - c->filled; /* what is behind it is the next header */
 	if (have) {
-		if (have > t->len - c->filled)
-			have = t->len - c->filled;
 		memcpy(t->rq.buf + c->filled, c->in + c->in_pos, have);
 		disk_count(&c->srv->disk.stats.own_copies, 1);
 		c->in_pos += have;
