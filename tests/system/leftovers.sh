@@ -21,15 +21,10 @@ if [ "${3:-}" != --inside ]; then
 		bash "$0" "$root" "$outboard" --inside
 fi
 
-# Empty places for temporary files, but not where the program itself lies.
-CENSUS_FILES=all
-for place in /tmp /var/tmp /dev/shm /run; do
-	case $root/:$outboard in
-	"$place"/* | *:"$place"/*) CENSUS_FILES= ;;
-	*) mount -t tmpfs tmpfs "$place" 2>/dev/null || CENSUS_FILES= ;;
-	esac
-done
-export CENSUS_FILES
+# shellcheck source=scripts/private-places
+. "$root/scripts/private-places"
+private_places "$root" "$(dirname "$outboard")"
+export CENSUS_FILES=$places
 busybox ip link set lo up
 
 dir=$(mktemp -d)
