@@ -7,12 +7,7 @@
 #include "drivers/drivers.h"
 
 static const struct ob_driver *const drivers[] = {
-	&ob_driver_edu,
-	&ob_driver_beep,
-	&ob_driver_e1000,
-	&ob_driver_ide,
-	&ob_driver_nvme,
-	NULL,
+	&ob_driver_edu, &ob_driver_beep, &ob_driver_e1000, &ob_driver_ide, &ob_driver_nvme, NULL,
 };
 
 const struct ob_driver *const *ob_drivers(void)
