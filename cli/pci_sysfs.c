@@ -137,18 +137,21 @@ struct scan {
 static void add_use(struct scan *s, struct pci_function *fn, const char *kind, const char *name,
 		    const char *fmt, const char *a, const char *b)
 {
-	struct pci_use *more = realloc(fn->use, (fn->uses + 1) * sizeof(*more));
+	struct pci_use use = {.kind = kind}, *more;
 
+	snprintf(use.name, sizeof(use.name), "%s", name);
+	snprintf(use.text, sizeof(use.text), fmt, a, b);
+	/* What lies above two partitions is met twice. */
+	for (size_t i = 0; i < fn->uses; i++)
+		if (!strcmp(fn->use[i].text, use.text))
+			return;
+	more = realloc(fn->use, (fn->uses + 1) * sizeof(*more));
 	if (!more) {
 		s->ret = -ENOMEM;
 		return;
 	}
 	fn->use = more;
-	more += fn->uses++;
-	memset(more, 0, sizeof(*more));
-	more->kind = kind;
-	snprintf(more->name, sizeof(more->name), "%s", name);
-	snprintf(more->text, sizeof(more->text), fmt, a, b);
+	more[fn->uses++] = use;
 }
 
 /* The function that a device hangs on: the last address in its path; those in front are bridges. */
