@@ -13,13 +13,13 @@
 
 #include "drivers/ide/ide.h"
 
-/* A device may take 31 s to come back from SRST, spinning up its disks [ATA 9.2]. */
+/* A device may take 31 s to come back from SRST, spinning up its disks [ATA, software reset protocol]. */
 #define RESET_TIMEOUT_NS 31000000000ull
 
-/* FLUSH CACHE may take longer than 30 s [ATA 8.12]; other commands do not. */
+/* FLUSH CACHE may take longer than 30 s [ATA, FLUSH CACHE]; other commands do not. */
 #define FLUSH_FACTOR 4
 
-/* Up to here an address or a count fits 28 bits [ATA 6.2]. */
+/* Up to here an address or a count fits 28 bits [ATA, sector addressing]. */
 #define LBA28_END	0x0fffffffull
 #define LBA28_COUNT_MAX 256
 
@@ -149,7 +149,7 @@ void ide_settle(struct ide_channel *ch)
 	spin_ns(400);
 }
 
-/* Turn the cable to the other device [ATA 9.7, device selection]. */
+/* Turn the cable to the other device [ATA, bus idle protocol: device selection]. */
 static int select_device(struct ide_channel *ch, unsigned int unit)
 {
 	uint64_t deadline = now_ns() + SELECT_TIMEOUT_NS;
@@ -264,12 +264,12 @@ static void issue(struct ide_channel *ch)
 		ch->prd[ch->nr_prd - 1].count |= htole32(PRD_LAST);
 		ob_wmb(); /* table and payload before the register that lets the device look */
 		ob_write32(ch->bm.bar, ch->bm.off + BM_TABLE, ob_iova_lo(ch->prd_iova));
-		/* The direction is set before the start bit [BMIDE 2.1]; mostly it is set already. */
+		/* The direction is set before the start bit [BMIDE, command register]; mostly it is set already. */
 		if (direction != ch->direction)
 			ide_out(&ch->bm, BM_COMMAND, direction);
 		ch->direction = direction;
 		if (ext) {
-			/* Each register holds two bytes, the older one is the higher [ATA 6.2]. */
+			/* Each register holds two bytes, the older one is the higher [ATA, 48-bit addresses]. */
 			ide_out(&ch->cmd, ATA_COUNT, (uint8_t)(sectors >> 8));
 			ide_out(&ch->cmd, ATA_LBA_LOW, (uint8_t)(lba >> 24));
 			ide_out(&ch->cmd, ATA_LBA_MID, (uint8_t)(lba >> 32));
@@ -320,7 +320,7 @@ void ide_srst(struct ide_channel *ch, uint8_t control)
 {
 	ide_out(&ch->ctl, 0, control | ATA_SRST);
 	ob_device_flush(ch->ide->dev);
-	spin_ns(5000); /* at least 5 us asserted [ATA 9.2] */
+	spin_ns(5000); /* at least 5 us asserted [ATA, software reset protocol] */
 	ide_out(&ch->ctl, 0, control);
 	ob_device_flush(ch->ide->dev);
 	usleep(2000); /* status is not looked at for 2 ms */
@@ -382,7 +382,7 @@ static int decode_error(uint8_t error, bool *again)
 {
 	*again = false;
 	if (error & ATA_ICRC) {
-		*again = true; /* damaged on the cable [ATA 6.2, ICRC] */
+		*again = true; /* damaged on the cable [ATA, error register] */
 		return -EIO;
 	}
 	if (error & ATA_UNC)
@@ -415,7 +415,7 @@ static __attribute__((noinline)) void command_failed(struct ide_channel *ch, uin
 
 	/*
 	 * Data that nobody fetches, or a bus master that waits for more of it, means that device and
-	 * driver disagree on where they are: start over [ATA 9.7].
+	 * driver disagree on where they are: start over [ATA, DMA command protocol].
 	 */
 	ch->status = code;
 	if (status & ATA_DRQ || bm & BM_ACTIVE) {
@@ -455,7 +455,7 @@ bool ide_poll(struct ide_channel *ch)
 	bm = ide_in(&ch->bm, BM_STATUS);
 	if (!(bm & BM_INTERRUPT))
 		return false;
-	/* The interrupt bit is latched by an edge, so the line goes down before it is cleared [PIIX]. */
+	/* The interrupt bit is latched by an edge, so the line goes down before it is cleared [PIIX, BMISTA]. */
 	status = ide_in(&ch->cmd, ATA_STATUS);
 	if (ob_unlikely(status & ATA_BSY)) {
 		/* Not at its end. All ones come from a device that is gone, or from nowhere. */

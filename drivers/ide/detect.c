@@ -12,14 +12,14 @@
 #include "drivers/drivers.h"
 #include "drivers/ide/ide.h"
 
-/* A device that is there answers within this after a reset [ATA 9.2]. */
+/* A device that is there answers within this after a reset [ATA, software reset protocol]. */
 #define DETECT_TIMEOUT_MS 31000
 
 /* Longest transfer: what 48-bit commands take in a table of half its entries, or 256 sectors. */
 #define TRANSFER_MAX	(1u << 20)
 #define TRANSFER_MAX_28 256u
 
-/* Legacy ports, when the programming interface says so [BMIDE 5]. */
+/* Legacy ports, when the programming interface says so [PCIIDE]. */
 static const uint16_t legacy_command[IDE_CHANNELS] = {0x1f0, 0x170};
 static const uint16_t legacy_control[IDE_CHANNELS] = {0x3f6, 0x376};
 
@@ -48,7 +48,7 @@ static int place_native(struct ide_channel *ch, struct ob_error *err)
 		return ob_error_set(err, -ENODEV, "%s: channel %u has no BARs of its own",
 				    ob_device_info(dev)->name, ch->index);
 	ch->cmd = (struct ide_ports){cmd, 0};
-	ch->ctl = (struct ide_ports){ctl, 2}; /* third of four ports [BMIDE 5.2] */
+	ch->ctl = (struct ide_ports){ctl, 2}; /* third of four ports [PCIIDE] */
 	return 0;
 }
 
@@ -84,7 +84,7 @@ int ide_place_registers(struct ide_channel *ch, struct ob_error *err)
 	if (reg)
 		ob_config_write(dev, reg, 1,
 				ob_config_read(dev, reg, 1) | chip->enable_bit[ch->index]);
-	/* Programming interface, bit 0 and bit 2: native mode of each channel [BMIDE 5.1]. */
+	/* Programming interface, bit 0 and bit 2: native mode of each channel [PCIIDE]. */
 	if (chip->native || info->class_code & (1u << 2 * ch->index))
 		return place_native(ch, err);
 	return place_legacy(ch, err);
@@ -103,7 +103,7 @@ static int wait_status(struct ide_channel *ch, uint8_t want, unsigned int timeou
 		*status = ide_in(&ch->ctl, 0);
 		if (ob_device_gone(ch->ide->dev))
 			return -ENODEV;
-		/* Nobody drives the bus: pulled up, or up but for bit 7 [ATA 9.16, note]. */
+		/* Nobody drives the bus: pulled up, or up but for bit 7 [ATA, single device configurations]. */
 		if (*status == 0xff || *status == 0x7f)
 			return -ENXIO;
 		if (!(*status & ATA_BSY)) {
@@ -126,7 +126,7 @@ enum device_kind {
 	DEVICE_ATAPI,
 };
 
-/* What the registers hold after a reset [ATA 9.12, signature and persistence]. */
+/* What the registers hold after a reset [ATA, signature and persistence]. */
 static enum device_kind read_signature(struct ide_channel *ch, unsigned int unit)
 {
 	uint8_t status, mid, high;
@@ -141,7 +141,7 @@ static enum device_kind read_signature(struct ide_channel *ch, unsigned int unit
 	high = ide_in(&ch->cmd, ATA_LBA_HIGH);
 	if (mid == 0x14 && high == 0xeb)
 		return DEVICE_ATAPI;
-	/* Device 0 answers with status 0 for a device 1 that is not there [ATA 9.16]. */
+	/* Device 0 answers with status 0 for a device 1 that is not there [ATA, single device configurations]. */
 	if (!mid && !high && status)
 		return DEVICE_ATA;
 	return DEVICE_NONE;
@@ -206,7 +206,7 @@ static int add_disk(struct ide_channel *ch, unsigned int unit, const struct ide_
 	l->block_size = id->block_size;
 	l->physical_block_size = id->physical_block_size;
 	l->max_transfer = id->lba48 || most > TRANSFER_MAX ? TRANSFER_MAX : most;
-	l->dma_align = 4; /* 2 by [BMIDE 1.2]; chips that move double words want 4 */
+	l->dma_align = 4; /* 2 by [BMIDE]; chips that move double words want 4 */
 	l->queues = 1;
 	l->depth = (uint16_t)depth;
 	l->volatile_cache = id->write_cache;

@@ -4,8 +4,8 @@
  * detect.c finds the disks, channel.c runs their commands, vector.c has the interrupts; [ATA], [BMIDE] and
  * [PIIX] are named in ide.h.
  *
- * Tested with QEMU's PIIX3 and PIIX4. The entries for CMD64x and SiI680 are from their datasheets and were
- * never run: no device model of them was at hand.
+ * Tested with QEMU's PIIX3. PIIX and PIIX4 have the same registers; the entries for CMD64x and SiI680 follow what is
+ * published of their registers and were never run: no device model of them was at hand.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -225,7 +225,7 @@ static int probe_channel(struct ide_channel *ch, unsigned int depth, struct ob_e
 	return 0;
 }
 
-/* One data path for both channels [BMIDE 2.2, bit 7]: two commands at once would corrupt data. */
+/* One data path for both channels [BMIDE, status register, bit 7]: two commands at once would corrupt data. */
 static bool is_simplex(struct ide_controller *ide)
 {
 	struct ide_ports *bm = &ide->channel[0].bm;
@@ -262,7 +262,7 @@ static int ide_probe(struct ob_binding *b, struct ob_error *err)
 		ob_error_set(err, rc, "%s is no IDE controller that this driver knows", info->name);
 		goto free;
 	}
-	/* Table address and region addresses are 32 bits wide [BMIDE 1.2, 2.3]. */
+	/* Table address and region addresses are 32 bits wide [BMIDE]. */
 	rc = ob_dma_set_mask(ide->dma, 32, err);
 	if (rc)
 		goto free;

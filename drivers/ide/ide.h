@@ -2,9 +2,10 @@
 /*
  * What the files of the IDE driver share: registers, and the controller, its channels and its disks.
  *
- * [ATA]   ATA/ATAPI-6 (T13/1410D) and ATA/ATAPI-7 volumes 1 and 2 (T13/1532D); names are theirs
+ * [ATA] ATA/ATAPI-6 (T13/1410D) and ATA/ATAPI-7 volumes 1 and 2 (T13/1532D); names are theirs
  * [BMIDE] Programming Interface for Bus Master IDE Controller, revision 1.0
- * [PIIX]  Intel 82371FB (PIIX) and 82371SB (PIIX3), 290550
+ * [PCIIDE] PCI IDE Controller Specification, revision 1.0
+ * [PIIX] Intel 82371FB (PIIX) and 82371SB (PIIX3), 290550
  */
 #ifndef DRIVERS_IDE_IDE_H
 #define DRIVERS_IDE_IDE_H
@@ -15,7 +16,7 @@
 
 /* ---- registers ----------------------------------------------------------------------- */
 
-/* Command block registers [ATA 7]. */
+/* Command block registers [ATA, interface register definitions]. */
 enum {
 	ATA_DATA = 0,
 	ATA_ERROR = 1,	  /* read */
@@ -72,7 +73,7 @@ enum {
 	ATA_IDENTIFY_PACKET = 0xa1,
 };
 
-/* Bus master registers of one channel, and their bits [BMIDE 2]. */
+/* Bus master registers of one channel, and their bits [BMIDE]. */
 enum {
 	BM_COMMAND = 0,
 	BM_STATUS = 2,
@@ -89,7 +90,7 @@ enum {
 	BM_SIMPLEX = 0x80,
 };
 
-/* Physical region descriptor [BMIDE 1.2]; both words little-endian. */
+/* Physical region descriptor [BMIDE]; both words little-endian. */
 struct ide_prd {
 	uint32_t address;
 	uint32_t count; /* low 16 bits, 0 means 64 KiB; the last entry has bit 31 */
@@ -246,7 +247,7 @@ static inline struct ide_disk *ide_disk_of(struct ob_block *blk)
 /* ---- identify.c ---- */
 
 /**
- * ide_identify_parse() - check and take apart what IDENTIFY DEVICE returned [ATA 8.15]
+ * ide_identify_parse() - check and take apart what IDENTIFY DEVICE returned [ATA, IDENTIFY DEVICE]
  * @id: 256 words in the host's byte order
  * @out: filled on success
  * @why: set to the reason on failure
@@ -293,7 +294,7 @@ void ide_fail_all(struct ide_channel *ch, int status);
 
 /** ide_srst() - software reset; the devices are busy afterwards. @control: kept bits (nIEN) */
 void ide_srst(struct ide_channel *ch, uint8_t control);
-/** ide_settle() - wait the 400 ns after which status is valid [ATA 9.2] */
+/** ide_settle() - wait the 400 ns after which status is valid [ATA, bus idle protocol] */
 void ide_settle(struct ide_channel *ch);
 
 #endif

@@ -202,7 +202,7 @@ static void fake_write(const struct ob_bar *bar, uint64_t off, unsigned int size
 
 	switch ((uintptr_t)bar->priv) {
 	case GROUP_COMMAND:
-		/* Registers of a busy device are not to be written [ATA 9.7], but for selection. */
+		/* Registers of a busy device are not to be written [ATA, bus idle protocol], but for selection. */
 		if (off == ATA_COMMAND) {
 			if (f->status & (ATA_BSY | ATA_DRQ) && selected(f)->present)
 				f->bad++;
