@@ -150,8 +150,8 @@ static void help_option(const struct cli_option *o)
 static int print_help(const struct cli_usage *usage)
 {
 	/* Help for people, whatever --json says: it is no result. */
-	printf("Usage: outboard %s %s\n\n%s\n\nOptions:\n", usage->command, usage->synopsis,
-	       usage->about);
+	printf("Usage: outboard %s%s%s\n\n%s\n\nOptions:\n", usage->command,
+	       *usage->synopsis ? " " : "", usage->synopsis, usage->about);
 	for (const struct cli_option *o = usage->options; o->name; o++)
 		help_option(o);
 	for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]); i++)
@@ -159,7 +159,10 @@ static int print_help(const struct cli_usage *usage)
 		    find_long(usage, everywhere[i].name, strlen(everywhere[i].name)) ==
 			    &everywhere[i])
 			help_option(&everywhere[i]);
-	printf("\nMore: man outboard-%s\n", usage->command);
+	if (usage->page)
+		printf("\nMore: man %s\n", usage->page);
+	else
+		printf("\nMore: man outboard-%s\n", usage->command);
 	return CLI_OK;
 }
 

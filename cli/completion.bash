@@ -1,56 +1,78 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Completion of outboard(1) for bash. Commands and options come from the program's own help.
+# bash completion of outboard(1): commands and options from its own help, models, drivers and instances
+# from its own lists, so that this file never lags behind.
 
-_outboard_options()
+_outboard_options() # COMMAND
 {
-	outboard "$1" --help 2>/dev/null |
-		awk '/^Options:/ { on = 1; next }
-		     on && /^  +-/ { for (i = 1; i <= NF && $i ~ /^-/; i++) { sub(/[,=[].*/, "", $i); print $i } }'
+	outboard "$1" --help 2>/dev/null | command sed -n '/^Options:/,$s/^ .*\(--[a-z-]*\).*/\1/p; s/^ *\(-[A-Za-z]\)[, ].*/\1/p'
 }
 
-_outboard_instances()
+# Names under a key of a JSON document, without jq: one member a line, as outboard prints them.
+_outboard_names() # KEY COMMAND...
 {
-	outboard show 2>/dev/null | awk 'NR > 1 && /^[^ -]/ { print $1; print $2 }'
+	local key=$1
+	shift
+	outboard "$@" --json 2>/dev/null | command sed -n "s/^ *\"$key\":\"\([^\"]*\)\".*/\1/p"
 }
 
 _outboard()
 {
-	local cur=${COMP_WORDS[COMP_CWORD]} line=${COMP_LINE:0:COMP_POINT} command=${COMP_WORDS[1]} words prefix
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words= i
+	local command=${COMP_WORDS[1]}
+
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words=$(outboard help 2>/dev/null | awk '/^  [a-z]/ { print $1 }')
-		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		words="$(_outboard_names name help) --help --version"
+		COMPREPLY=($(compgen -W "$words" -- "$cur"))
 		return
 	fi
-	# What follows "--" is another command.
-	if [[ " ${COMP_WORDS[*]:0:COMP_CWORD} " = *" -- "* ]]; then
-		mapfile -t COMPREPLY < <(compgen -c -f -- "$cur")
+	# Behind "--" of run is a command of its own.
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		[ "${COMP_WORDS[i]}" = -- ] && {
+			COMPREPLY=($(compgen -c -f -- "$cur"))
+			return
+		}
+	done
+	# The shell splits words at ':' and '='; put a specification or --option=value together again.
+	if [ "$cur" = : ] || [ "$prev" = : ]; then
+		[ "$cur" = : ] && cur=
+		[ "$prev" = : ] && prev=${COMP_WORDS[COMP_CWORD - 2]}
+		words=$(_outboard_names spec devices | command sed -n "s/^$prev://p" | command grep -v '^NAME$')
+		COMPREPLY=($(compgen -W "$words" -- "$cur"))
 		return
 	fi
-	# bash breaks words at ':' and '=', specifications do not.
-	cur=${line##*[[:space:]]}
-	case $cur in
-	-*) words=$(_outboard_options "$command") ;;
+	[ "$prev" = = ] && prev=${COMP_WORDS[COMP_CWORD - 2]}
+	case $prev in
+	--driver | -d) words=$(outboard version --json 2>/dev/null | command sed -n '/"drivers"/,/\]/s/^ *"name":"\(.*\)",/\1/p') ;;
+	--attach | -a) words="auto $(outboard version --json 2>/dev/null | command sed -n '/"attachments"/,$s/^ *"name":"\(.*\)",/\1/p')" ;;
+	--mode) words="adaptive poll interrupt" ;;
+	--irq) words="intx msi msix" ;;
+	--name | --queues | --depth | --rt-priority | --cpu | --timeout | --count) return ;;
 	*)
-		case $command in
-		run | probe | selftest) words=$(outboard specs qemu | awk '/^  [a-z0-9-]+  / && !/=/ { print "qemu:" $1 }') ;;
-		show | stop) words=$(_outboard_instances) ;;
-		ethtool) words="$(_outboard_instances) qemu:e1000e qemu:e1000-82540em qemu:e1000-82545em" ;;
-		help) words=$(outboard help 2>/dev/null | awk '/^  [a-z]/ { print $1 }') ;;
-		*) words= ;;
-		esac
-		case ${COMP_WORDS[COMP_CWORD - 1]} in
-		--mode) words='adaptive poll interrupt' ;;
-		--irq) words='intx msi msix' ;;
-		-a | --attach) words='auto tap loop nbd fuse' ;;
-		-d | --driver) words=$(outboard version 2>/dev/null | awk '/^DRIVER/ { on = 1; next } !NF { on = 0 } on { print $1 }') ;;
+		case $cur in
+		-*) words=$(_outboard_options "$command") ;;
+		*)
+			case $command in
+			run | selftest) words=$(_outboard_names spec devices) ;;
+			probe) words=$(_outboard_names spec devices; _outboard_names address devices --all) ;;
+			ethtool) words=$(_outboard_names spec devices; _outboard_instances) ;;
+			show | stop) words=$(_outboard_instances) ;;
+			help) words=$(_outboard_names name help) ;;
+			specs) words=$(_outboard_names name specs) ;;
+			esac
+			;;
 		esac
 		;;
 	esac
-	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
-	# Only what stands behind the last ':' is the word that bash replaces.
-	prefix=
-	[[ $cur = *:* && $COMP_WORDBREAKS = *:* ]] && prefix=${cur%:*}:
-	COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
+	COMPREPLY=($(compgen -W "$words" -- "$cur"))
+	# A specification goes on after its model.
+	[[ ${COMPREPLY[0]-} == *:* || $command == run ]] && compopt -o nospace 2>/dev/null
 }
+
+# Names of instances: the member "name" of the documents in "instances", not those of their devices.
+_outboard_instances()
+{
+	outboard show --json 2>/dev/null | command sed -n 's/^      "name":"\(.*\)",/\1/p'
+}
+
 complete -F _outboard outboard
