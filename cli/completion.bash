@@ -33,15 +33,20 @@ _outboard()
 			return
 		}
 	done
-	# The shell splits words at ':' and '='; put a specification or --option=value together again.
-	if [ "$cur" = : ] || [ "$prev" = : ]; then
-		[ "$cur" = : ] && cur=
-		[ "$prev" = : ] && prev=${COMP_WORDS[COMP_CWORD - 2]}
-		words=$(_outboard_names spec devices | command sed -n "s/^$prev://p" | command grep -v '^NAME$')
-		COMPREPLY=($(compgen -W "$words" -- "$cur"))
-		return
+	# The shell splits words at ':', which belong together in specifications and addresses.
+	for ((i = COMP_CWORD; i > 2; i--)); do
+		[[ ${COMP_WORDS[i]} == : || ${COMP_WORDS[i - 1]} == : ]] || break
+		cur=${COMP_WORDS[i - 1]}$cur
+		prev=${COMP_WORDS[i - 2]}
+	done
+	# And at '=': the value of --option=, or of a specification's option, where a path is likely.
+	if [[ $cur == = || $prev == = ]]; then
+		[ "$cur" = = ] && cur= || prev=${COMP_WORDS[COMP_CWORD - 2]}
+		if [[ $prev != -* || $prev == --json ]]; then
+			COMPREPLY=($(compgen -f -- "$cur"))
+			return
+		fi
 	fi
-	[ "$prev" = = ] && prev=${COMP_WORDS[COMP_CWORD - 2]}
 	case $prev in
 	--driver | -d) words=$(outboard version --json 2>/dev/null | command sed -n '/"drivers"/,/\]/s/^ *"name":"\(.*\)",/\1/p') ;;
 	--attach | -a) words="auto $(outboard version --json 2>/dev/null | command sed -n '/"attachments"/,$s/^ *"name":"\(.*\)",/\1/p')" ;;
@@ -64,9 +69,12 @@ _outboard()
 		esac
 		;;
 	esac
-	COMPREPLY=($(compgen -W "$words" -- "$cur"))
+	# And only what follows the last of them is replaced.
+	COMPREPLY=($(compgen -W "$words" -- "$cur" | command grep -v ':NAME$'))
+	COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
 	# A specification goes on after its model.
-	[[ ${COMPREPLY[0]-} == *:* || $command == run ]] && compopt -o nospace 2>/dev/null
+	[[ $cur${COMPREPLY[0]-} == *:* ]] && compopt -o nospace 2>/dev/null
+	return 0
 }
 
 # Names of instances: the member "name" of the documents in "instances", not those of their devices.
