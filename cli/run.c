@@ -514,33 +514,22 @@ static int run(struct run *r)
 
 int cmd_run(int argc, char **argv)
 {
+	/* As long-lived as the process: the thread that takes signals uses it to the end. */
+	static struct run the_run;
+	struct run *r = &the_run;
 	struct cli_args args;
-	struct run *r = calloc(1, sizeof(*r));
 	int opt, ret;
 
-	if (!r) {
-		fprintf(stderr, "outboard run: out of memory\n");
-		return CLI_FAILED;
-	}
 	r->minder.sock = -1;
 	r->name_fd = -1;
 	cli_args_init(&args, &usage, argc, argv);
-	while ((opt = cli_next(&args)) != CLI_END) {
-		if (opt == CLI_STOP || !parse_option(r, &args, opt)) {
-			ret = args.exit_code;
-			goto free_run;
-		}
-	}
+	while ((opt = cli_next(&args)) != CLI_END)
+		if (opt == CLI_STOP || !parse_option(r, &args, opt))
+			return args.exit_code;
 	ret = check_command_line(r, &args);
 	if (ret)
-		goto free_run;
+		return ret;
 	/* Standard output belongs to COMMAND, or to the JSON document, where there is one. */
 	r->say = args.rest || r->json ? stderr : stdout;
-	ret = run(r);
-	/* The thread that takes signals lives as long as the process, and uses this. */
-	return ret;
-
-free_run:
-	free(r);
-	return ret;
+	return run(r);
 }
