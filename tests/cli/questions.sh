@@ -295,26 +295,24 @@ fi
 
 # ---- completion
 
-completes() # WANTED WORD... (as bash splits them)
+completes() # WANTED LINE WORD... (the words as bash splits the line)
 {
-	local wanted=$1
-	shift
-	PATH=$work/bin:$PATH bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _outboard
+	local wanted=$1 line=$2
+	shift 2
+	PATH=$work/bin:$PATH LINE=$line bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+		COMP_LINE=$LINE COMP_POINT=${#LINE}; _outboard
 		echo "${COMPREPLY[*]}"' "$source/cli/completion.bash" "$@" >"$work/out"
 	echo "wanted '$wanted', got '$(cat "$work/out")'"
 	[ "$(cat "$work/out")" = "$wanted" ]
 }
 mkdir "$work/bin"
 ln -s "$(realpath "$outboard")" "$work/bin/outboard"
-check "bash completes commands" completes selftest outboard se
-check "bash completes models behind the colon" completes "nvme" outboard run qemu : nv
-check "bash completes models from their beginning" completes "qemu:edu qemu:e1000e \
-qemu:e1000-82540em qemu:e1000-82545em qemu:nvme qemu:piix3-ide qemu:ports" outboard selftest qe
-check "bash completes options" completes --rt-priority outboard run --rt
-check "bash completes modes" completes poll outboard run --mode = po
-check "bash completes drivers" completes e1000 outboard run -d e1
-check "bash completes image files" completes "$work/disk.img" \
-	outboard run qemu : nvme,file = "$work/di"
+check "bash completes commands" completes selftest "outboard se" outboard se
+check "bash completes models behind the colon" completes nvme "outboard run qemu:nv" \
+	outboard run qemu : nv
+check "bash completes options" completes --rt-priority "outboard run --rt" outboard run --rt
+check "bash completes modes" completes poll "outboard run --mode po" outboard run --mode po
+check "bash completes drivers" completes e1000 "outboard run -d e1" outboard run -d e1
 
 # ---- the manual
 
