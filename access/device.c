@@ -408,7 +408,19 @@ int ob_ports_claim(struct ob_device *dev, uint16_t base, uint16_t count, struct 
 		ob_error_why(err, "the backend '%s' has no port access", dev->ops->name);
 		return -EOPNOTSUPP;
 	}
-	/* The wrapper's range refers to the lower one, which must live as long as the device. */
+	/*
+	 * The wrapper's range refers to the lower one, which must live as long as the device; a driver
+	 * that is bound again claims the same ranges again.
+	 */
+	for (unsigned int i = 0; i < dev->nr_ports; i++) {
+		if (dev->ports[i].base != base || dev->ports[i].size != count)
+			continue;
+		*bar = dev->ports[i];
+		bar->map = NULL;
+		bar->dev = dev;
+		bar->priv = &dev->ports[i];
+		return 0;
+	}
 	if (dev->nr_ports == OB_PORT_RANGES)
 		return ob_error_set(err, -ENOSPC, "%s: more than %d ranges of ports",
 				    dev->info.name, OB_PORT_RANGES);

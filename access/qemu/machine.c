@@ -165,7 +165,7 @@ static void reap(struct qemu_machine *m)
 	keep_stderr(m);
 	pthread_mutex_lock(&m->lock);
 	m->exit_status = status;
-	m->ended = true;
+	__atomic_store_n(&m->ended, true, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&m->lock);
 	qtest_kill(&m->qt);
 	/* Whoever starts it or closes it tells the reason himself. */
@@ -382,7 +382,7 @@ static int first_answer(struct qemu_machine *m, const char *name, const char *bi
 	m->qt.answer_ms = 60000; /* a loaded machine under a checker starts slowly */
 	if (!qtest_command(&m->qt, "endianness"))
 		return 0;
-	if (!m->ended) {
+	if (!__atomic_load_n(&m->ended, __ATOMIC_ACQUIRE)) {
 		struct pollfd pfd = {.fd = m->pidfd, .events = POLLIN};
 
 		poll(&pfd, 1, 2000);
@@ -473,7 +473,7 @@ void qemu_machine_stop(struct qemu_machine *m)
 	if (m->thread_runs) {
 		struct pollfd pfd = {.fd = m->pidfd, .events = POLLIN};
 
-		if (!m->ended && m->pidfd >= 0) {
+		if (!__atomic_load_n(&m->ended, __ATOMIC_ACQUIRE) && m->pidfd >= 0) {
 			kill(m->pid, SIGTERM);
 			/* It flushes and closes its images; 5 s are for a slow disk. */
 			if (poll(&pfd, 1, 5000) <= 0)

@@ -92,17 +92,17 @@ void qtest_parse_line(const char *line, size_t len, struct qtest_line *out)
 
 /* ---- receiving ---------------------------------------------------------------------- */
 
-static int died(struct qtest *qt, const char *why)
-{
-	if (!qt->dead && why)
-		snprintf(qt->fail, sizeof(qt->fail), "%s", why);
-	__atomic_store_n(&qt->dead, true, __ATOMIC_RELEASE);
-	return -ENODEV;
-}
-
 static bool is_dead(const struct qtest *qt)
 {
 	return __atomic_load_n(&qt->dead, __ATOMIC_ACQUIRE);
+}
+
+static int died(struct qtest *qt, const char *why)
+{
+	if (why && !is_dead(qt))
+		snprintf(qt->fail, sizeof(qt->fail), "%s", why);
+	__atomic_store_n(&qt->dead, true, __ATOMIC_RELEASE);
+	return -ENODEV;
 }
 
 /*
@@ -276,7 +276,7 @@ static void arm(struct qtest *qt)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = qt};
 
-	if (qt->watched || !qt->watch_wanted || qt->dead)
+	if (qt->watched || !qt->watch_wanted || is_dead(qt))
 		return;
 	qt->syscalls++;
 	epoll_ctl(qt->watch_fd, EPOLL_CTL_MOD, qt->fd, &ev);

@@ -82,7 +82,7 @@ static void deliver(struct qemu_device *qd, unsigned int i)
 	struct qemu_machine *m = qd->machine;
 
 	if (qd->kind != OB_IRQ_INTX || i >= qd->taken || qd->intx_masked[i] ||
-	    !m->level[qd->gsi[i]])
+	    !__atomic_load_n(&m->level[qd->gsi[i]], __ATOMIC_RELAXED))
 		return;
 	qd->intx_masked[i] = true; /* as VFIO: masked until the driver has served the device */
 	ring(qd->intx_fd[i]);
@@ -97,7 +97,7 @@ void qemu_line(void *arg, unsigned int gsi, bool level)
 	if (!gsi || gsi >= QEMU_GSIS)
 		return;
 	pthread_mutex_lock(&m->intx_lock);
-	m->level[gsi] = level;
+	__atomic_store_n(&m->level[gsi], level, __ATOMIC_RELAXED);
 	for (unsigned int d = 0; level && d < m->nr_devices; d++)
 		for (unsigned int i = 0; m->devices[d] && i < m->devices[d]->nr_intx; i++)
 			if (m->devices[d]->gsi[i] == gsi)
@@ -147,7 +147,7 @@ static int intx_mask(struct qemu_device *qd, unsigned int vec, bool mask)
 	}
 	pthread_mutex_lock(&m->intx_lock);
 	qd->intx_masked[vec] = mask;
-	high = !mask && m->level[qd->gsi[vec]];
+	high = !mask && __atomic_load_n(&m->level[qd->gsi[vec]], __ATOMIC_RELAXED);
 	if (high)
 		deliver(qd, vec);
 	pthread_mutex_unlock(&m->intx_lock);
