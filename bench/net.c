@@ -442,8 +442,8 @@ static void usage(FILE *f)
 		"                          [--model MODEL] [--burst N] [--two-cpus]\n"
 		"       outboard-bench-net --instructions BURSTS [--burst N] [--model MODEL]\n"
 		"  --json FILE       also write the figures as JSON (-: instead of the table)\n"
-		"  --rounds N        rounds per burst size and side (default 9)\n"
-		"  --ms N            length of a round (default 150)\n"
+		"  --rounds N        rounds per burst size and side (default 15)\n"
+		"  --ms N            length of a round (default 100)\n"
 		"  --model MODEL     e1000e or e1000-82545em (default both)\n"
 		"  --burst N         this burst size alone (default 1, 16 and 64; 32 for --instructions)\n"
 		"  --two-cpus        do not keep driver and device model on one processor\n"
@@ -475,7 +475,7 @@ int main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct options o = {.qemu = "qemu-system-x86_64", .rounds = 9, .ms = 150};
+	struct options o = {.qemu = "qemu-system-x86_64", .rounds = 15, .ms = 100};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {

