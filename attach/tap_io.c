@@ -208,7 +208,9 @@ static bool device_segments(const struct tap_queue *q, const struct ob_pkt *pkt)
 		l3 += VLAN_TAG;
 	if (pkt->gso_type == OB_GSO_TCPV4)
 		return p[l3] >> 4 == 4 && pkt->csum_start == l3 + (p[l3] & 0xfu) * 4;
-	return p[l3] >> 4 == 6 && p[l3 + 6] == 6 && pkt->csum_start == l3 + 40;
+	/* A driver whose device knows only IPv4 takes IPv6 apart itself, into buffers of the usual size. */
+	return p[l3] >> 4 == 6 && p[l3 + 6] == 6 && pkt->csum_start == l3 + 40 &&
+	       (uint32_t)pkt->hdr_len + pkt->gso_size <= SMALL_DATA;
 }
 
 /* Make a frame in a small and a large buffer one piece in the large one. */
@@ -283,11 +285,20 @@ static bool accept_frame(struct tap_queue *q, struct ob_pkt *pkt)
 {
 	if (ob_unlikely(pkt->gso_type != OB_GSO_NONE && !device_segments(q, pkt)))
 		return segment(q, pkt);
+	/* For the same reason: ob_net_segment() wants one piece. Moves 2 KiB of up to 64. */
+	if (pkt->gso_type == OB_GSO_TCPV6 && pkt->next) {
+		pkt = in_one_piece(q, pkt);
+		q->stats.own_copies++;
+	}
 	if (pkt->gso_type == OB_GSO_NONE) {
-		/* The MTU of the interface was just lowered, or the kernel is not what it says it is. */
+		/*
+		 * The interface got another MTU, which the device follows within a tick, as a network does:
+		 * too long means lost.
+		 */
 		if (ob_unlikely(pkt->next || pkt->len > 1518) &&
 		    ob_pkt_frame_len(pkt) > q->net->mtu + ETH_HDR + 2 * VLAN_TAG) {
-			drop(q, pkt);
+			ob_pkt_free(pkt);
+			q->stats.dropped++;
 			return true;
 		}
 		/*
