@@ -167,7 +167,6 @@ static void start_interrupts(struct e1000 *e)
 
 	if (!e->irq)
 		return;
-	e->armed = false;
 	e1000_write(e, E1000_ITR, interval);
 	if (e->irq_kind != OB_IRQ_MSIX)
 		return;
@@ -387,6 +386,20 @@ static void give_vectors_back(struct e1000 *e)
 /* At 1 Gb/s a 32-bit counter of frames overflows after 48 min, so this is only for fresh numbers. */
 #define STATS_NS 2000000000ull
 
+/*
+ * The card was started again under somebody who sleeps: what he waits for may never come now, so he is
+ * woken, looks, and arms anew.
+ */
+void e1000_wake(struct e1000 *e)
+{
+	uint32_t cause = e->irq_kind == OB_IRQ_MSIX ? INT_RXQ0 : INT_RXT0;
+
+	if (!e->irq || !e->armed)
+		return;
+	e1000_write(e, E1000_IMS, cause);
+	e1000_write(e, E1000_ICS, cause);
+}
+
 /* Out of step with the device: from nothing again. Frames in the rings are lost. */
 static void restart(struct e1000 *e)
 {
@@ -398,7 +411,9 @@ static void restart(struct e1000 *e)
 		e1000_rings_drain(e);
 		e->running = false;
 		ob_device_log(e->dev, OB_LOG_ERROR, "%s", err.what);
+		return;
 	}
+	e1000_wake(e);
 }
 
 static void check_transmitter(struct e1000 *e, uint64_t now_ns)
@@ -568,6 +583,7 @@ void e1000_stop(struct ob_net *net)
 	if (!e->running)
 		return;
 	e->running = false;
+	e->armed = false;
 	e1000_hw_stop(e);
 	e1000_rings_drain(e);
 	e->link = (struct ob_net_link){0};

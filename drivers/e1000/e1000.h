@@ -142,6 +142,7 @@ int e1000_hw_start(struct e1000 *e, uint32_t rctl_extra, struct ob_error *err);
 void e1000_hw_stop(struct e1000 *e);
 bool e1000_irq_arm(struct ob_net *net, unsigned int queue, bool on);
 void e1000_tick(struct ob_net *net, uint64_t now_ns);
+void e1000_wake(struct e1000 *e);
 void e1000_link(struct ob_net *net, struct ob_net_link *link);
 int e1000_set_mac(struct ob_net *net, const uint8_t mac[6]);
 int e1000_set_promisc(struct ob_net *net, bool on);

@@ -287,7 +287,7 @@ int e1000_self_test(struct ob_net *net, struct ob_net_test *t, unsigned int n)
 	};
 	struct e1000 *e = e1000_of(net);
 	struct counts kept = counts_save(e);
-	bool was_running = e->running;
+	bool was_running = e->running, was_armed = e->armed;
 	unsigned int i;
 	int ret;
 
@@ -306,6 +306,8 @@ int e1000_self_test(struct ob_net *net, struct ob_net_test *t, unsigned int n)
 		ret = e1000_start(net, NULL);
 		if (ret)
 			return ret;
+		e->armed = was_armed;
+		e1000_wake(e);
 	}
 	return (int)i;
 }

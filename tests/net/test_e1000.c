@@ -676,17 +676,24 @@ static void eeprom_and_phy_can_be_read(void **state)
 	assert_int_equal(w->net->ops->phy_write(w->net, 2, 0), -EIO); /* read-only */
 }
 
-static void self_test_passes_and_traffic_goes_on(void **state)
+/* The other tests poll. */
+static void bind_with_interrupts(struct wire *w)
 {
-	struct wire *w = *state;
 	struct ob_driver_config config = {.mode = OB_MODE_ADAPTIVE};
-	struct ob_net_test t[8];
-	struct ob_pkt *pkt;
 
-	ob_driver_unbind(w->b); /* with interrupts, to test them as well */
+	ob_driver_unbind(w->b);
 	assert_int_equal(ob_driver_bind(w->dev, NULL, &config, &w->b, NULL), 0);
 	w->net = w->b->net;
 	assert_int_equal(ob_net_start(w->net, NULL), 0);
+}
+
+static void self_test_passes_and_traffic_goes_on(void **state)
+{
+	struct wire *w = *state;
+	struct ob_net_test t[8];
+	struct ob_pkt *pkt;
+
+	bind_with_interrupts(w);
 	assert_int_equal(w->net->ops->self_test(w->net, t, 8), 5);
 	for (int i = 0; i < 5; i++) {
 		print_message("# %s: %s (%d)\n", t[i].name, t[i].detail, t[i].result);
@@ -696,6 +703,31 @@ static void self_test_passes_and_traffic_goes_on(void **state)
 		ob_pkt_free(pkt);
 	assert_receives(w, w->net->mac, 100, 2);
 	assert_sends(w, 100, 3);
+}
+
+static void a_sleeper_is_woken_when_the_card_starts_again(void **state)
+{
+	struct wire *w = *state;
+	struct pollfd pfd = {.events = POLLIN};
+	struct ob_net_test t[8];
+	struct ob_pkt *pkt;
+	uint64_t count;
+
+	bind_with_interrupts(w);
+	pfd.fd = w->net->irq_fd[0];
+	/* Nobody sends; sleep. */
+	while (w->net->ops->irq_arm(w->net, 0, true) || poll(&pfd, 1, 200) == 1) {
+		if (poll(&pfd, 1, 0) == 1)
+			assert_int_equal(read(pfd.fd, &count, 8), 8);
+		w->net->ops->irq_arm(w->net, 0, false);
+		while (ob_net_rx_burst(w->net, 0, &pkt, 1))
+			ob_pkt_free(pkt);
+	}
+	assert_int_equal(w->net->ops->self_test(w->net, t, 5), 5);
+	assert_int_equal(poll(&pfd, 1, 10000), 1);
+	assert_int_equal(read(pfd.fd, &count, 8), 8);
+	w->net->ops->irq_arm(w->net, 0, false);
+	assert_receives(w, w->net->mac, 100, 2);
 }
 
 /* ---- death ---- */
@@ -772,6 +804,7 @@ int main(int argc, char **argv)
 	tests[n++] = ON_WIRE(registers_have_names);
 	tests[n++] = ON_WIRE(eeprom_and_phy_can_be_read);
 	tests[n++] = ON_WIRE(self_test_passes_and_traffic_goes_on);
+	tests[n++] = ON_WIRE(a_sleeper_is_woken_when_the_card_starts_again);
 	tests[n++] = ON_WIRE(a_device_that_dies_in_the_middle_ends_everything_at_once);
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
