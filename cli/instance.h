@@ -121,6 +121,7 @@ struct minder;
 /**
  * struct serving - what the main thread watches while the loops work
  * @signals: how many signals came that ask for an end; @signo is the last
+ * @begun: devices are open, so that an end takes some order
  * @forced: it was ended although something was in use
  */
 struct serving {
@@ -131,6 +132,7 @@ struct serving {
 	pthread_t signal_thread;
 	int wake_fd;
 	atomic_int signals, signo;
+	atomic_bool begun;
 	enum ended_by ended;
 	struct ob_error err; /* for ENDED_GONE and ENDED_FAILED */
 	bool forced;

@@ -30,7 +30,9 @@
 
 enum {
 	ENV_MAX = 16384,
-	GRACE_MS = 2000, /* between SIGTERM and SIGKILL for what COMMAND leaves running */
+	GRACE_MS = 2000,    /* between SIGTERM and SIGKILL for what COMMAND leaves running */
+	GIVE_UP_MS = 10000, /* after SIGKILL, for what the kernel does not let go */
+	PAUSE_MS = 10,
 };
 
 /* From the instance: go (with ENV and a namespace), or a signal for COMMAND. */
@@ -118,13 +120,25 @@ static bool descends(int pid)
 	return false;
 }
 
-static void signal_descendants(int signo)
+/* In a PID namespace /proc may still be that of another: its numbers mean other processes. */
+static bool proc_is_ours(void)
 {
-	DIR *dir = opendir("/proc");
+	char self[16] = "";
+
+	return readlink("/proc/self", self, sizeof(self) - 1) > 0 && atoi(self) == getpid();
+}
+
+static void signal_descendants(const struct mind *m, int signo)
+{
+	DIR *dir = proc_is_ours() ? opendir("/proc") : NULL;
 	struct dirent *e;
 
-	if (!dir)
+	if (!dir) {
+		/* What left COMMAND's process group is not found then. */
+		if (m->command > 0)
+			kill(-m->command, signo);
 		return;
+	}
 	while ((e = readdir(dir))) {
 		int pid = atoi(e->d_name);
 
@@ -145,21 +159,21 @@ static bool reap(void)
 	return pid == 0;
 }
 
-static void end_descendants(int signo, int patience_ms)
+static void end_descendants(const struct mind *m, int signo, int patience_ms)
 {
-	const struct timespec pause = {.tv_nsec = 10000000};
+	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};
 
 	if (!reap())
 		return;
-	signal_descendants(signo);
-	for (int ms = 0; ms < patience_ms; ms += 10) {
+	signal_descendants(m, signo);
+	for (int ms = 0; ms < patience_ms; ms += PAUSE_MS) {
 		if (!reap())
 			return;
 		nanosleep(&pause, NULL);
 	}
 	/* Again and again: what is killed may have forked a moment before. */
-	while (reap()) {
-		signal_descendants(SIGKILL);
+	for (int ms = 0; ms < GIVE_UP_MS && reap(); ms += PAUSE_MS) {
+		signal_descendants(m, SIGKILL);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -325,7 +339,7 @@ static void take_children(struct mind *m)
 			continue;
 		}
 		take_terminal_back(m);
-		end_descendants(SIGTERM, GRACE_MS);
+		end_descendants(m, SIGTERM, GRACE_MS);
 		m->command = -1;
 		report(m, ENDED, STAGE_NONE, status);
 	}
@@ -344,7 +358,7 @@ static void mind_command(struct mind *m)
 		if (p[0].revents && !take_order(m))
 			break;
 	}
-	end_descendants(SIGKILL, 0);
+	end_descendants(m, SIGKILL, 0);
 }
 
 static void minder_main(const struct minder_options *options, int sock, const sigset_t *old_mask)

@@ -192,6 +192,13 @@ struct list {
 	size_t n;
 };
 
+/* In a PID namespace of its own it knows itself by another number. */
+static void put_pid(struct json_object *state, const struct ucred *cred)
+{
+	if (cred->pid && json_object_is_type(state, json_type_object))
+		cli_put_u64(state, "pid", (uint64_t)cred->pid);
+}
+
 static bool add_peer(void *arg, const char *id)
 {
 	struct list *list = arg;
@@ -215,6 +222,7 @@ static bool add_peer(void *arg, const char *id)
 	p->trusted = believe(&cred);
 	if (p->trusted && ask_on(fd, list->request, ASK_MS, &p->state))
 		p->state = NULL;
+	put_pid(p->state, &cred);
 	close(fd);
 	return true;
 }
@@ -315,6 +323,7 @@ int peer_ask(const struct peer *peer, const char *request, int timeout_ms,
 		ob_error_why(err, "%s", strerror(-ret));
 		return ret;
 	}
+	put_pid(*answer, &cred);
 	bad = cli_get(*answer, "error");
 	if (!bad)
 		return 0;

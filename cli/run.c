@@ -378,6 +378,8 @@ static int exit_code_of(const struct run *r)
 		return CLI_FAILED;
 	if (r->ins.command && r->minder.ended && command_code(&r->minder))
 		return command_code(&r->minder);
+	if (r->ins.command && !r->minder.ended)
+		return CLI_SIGNAL + atomic_load(&r->serving.signo);
 	return r->serving.forced ? CLI_BUSY : CLI_OK;
 }
 
@@ -433,6 +435,7 @@ static int serve_devices(struct run *r)
 	struct instance *ins = &r->ins;
 	int exit_code = CLI_OK, ret;
 
+	atomic_store(&r->serving.begun, true);
 	ret = instance_start(ins, &r->err);
 	if (!ret)
 		ret = control_start(ins, serving_stop, &r->serving, &r->control, &r->err);
@@ -440,7 +443,9 @@ static int serve_devices(struct run *r)
 		ret = instance_publish(ins, &r->err);
 	if (!ret) {
 		announce(r);
-		ret = start_command(r, &exit_code);
+		/* One that was interrupted meanwhile does not begin. */
+		if (!atomic_load(&r->serving.signals))
+			ret = start_command(r, &exit_code);
 	}
 	if (!ret) {
 		serve(&r->serving);

@@ -53,7 +53,8 @@ static void *take_signals(void *arg)
 		if (sigwait(&s->set, &signo))
 			continue;
 		atomic_store(&s->signo, signo);
-		if (atomic_fetch_add(&s->signals, 1) + 1 >= LAST_SIGNAL) {
+		if (atomic_fetch_add(&s->signals, 1) + 1 >= LAST_SIGNAL ||
+		    !atomic_load(&s->begun)) {
 			/* The kernel, QEMU's and the minder's death watches release everything. */
 			fprintf(stderr, "outboard run: ended at once\n");
 			_exit(CLI_SIGNAL + signo);
@@ -225,8 +226,12 @@ static bool take_back(struct serving *s, bool *said)
 		force = true;
 	}
 	if (ret != -EBUSY || force) {
-		if (ret && s->ended < ENDED_GONE)
+		if (ret && s->ended < ENDED_GONE) {
 			cli_error_line("run", &err);
+			s->err = err;
+			if (ret != -EBUSY)
+				s->ended = ENDED_FAILED;
+		}
 		return true;
 	}
 	if (!*said) {

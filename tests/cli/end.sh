@@ -51,6 +51,23 @@ for signal in INT TERM HUP; do
 done
 check "the socket of the export is gone" test ! -e "$dir/sock"
 
+cat >"$dir/slow" <<'END'
+#!/bin/sh
+echo here >"$0.runs"
+exec sleep 300
+END
+chmod +x "$dir/slow"
+"$outboard" run "$disk,qemu=$dir/slow,answer=300000" >"$dir/log" 2>&1 </dev/null &
+pid=$!
+started+=("$pid")
+wait_for 30 test -e "$dir/slow.runs"
+processes=$(children "$pid")
+kill -INT "$pid"
+ended 20
+check "Ctrl-C while the device is being opened ends it at once" test "$status" -eq 130
+# shellcheck disable=SC2086
+nothing_left "and nothing is left" $processes
+
 serve log run $disk --attach "$nbd" -- sh -c 'trap "echo asked; exit 9" INT TERM; while :; do sleep 0.1; done'
 sleep 0.3
 kill -TERM "$pid"

@@ -126,6 +126,29 @@ for pid in $a $b; do
 	check "instance $((pid == a ? 1 : 2)) ends well" test "$status" -eq 0
 done
 
+# ---- in PID namespaces ---------------------------------------------------------------------------
+
+pidns=(unshare --pid --fork --mount-proc --kill-child)
+"${pidns[@]}" true 2>/dev/null || pidns=(unshare --map-root-user --pid --fork --mount-proc --kill-child)
+if "${pidns[@]}" true 2>/dev/null; then
+	for i in 1 2; do
+		: >"$dir/ns$i"
+		"${pidns[@]}" "$outboard" run $disk --attach "nbd,socket=$dir/n$i" --name "$name-ns$i" \
+			>"$dir/ns$i" 2>&1 </dev/null &
+		started+=("$!")
+		wait_for 60 serving "$dir/ns$i"
+	done
+	ob show --json
+	check "two instances that have the same PID in their namespaces are both seen" test \
+		"$(jq "[.instances[] | select(.name | startswith(\"$name-ns\")) | .pid] | unique | length" "$dir/out")" = 2
+	for i in 1 2; do
+		ob stop "$name-ns$i"
+		expect_out "and found, and stopped ($i)" 0 "has ended"
+	done
+else
+	skip "two instances that have the same PID are both seen" "no PID namespace of one's own"
+fi
+
 # ---- ethtool ------------------------------------------------------------------------------------
 
 for letter in -i -S -g -d -e -k; do
