@@ -209,6 +209,7 @@ pid_t rig_qemu_pid(void)
 			found = atoi(e->d_name);
 	}
 	closedir(proc);
+	assert_true(found > 1);
 	return found;
 }
 
