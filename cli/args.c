@@ -159,10 +159,7 @@ static int print_help(const struct cli_usage *usage)
 		    find_long(usage, everywhere[i].name, strlen(everywhere[i].name)) ==
 			    &everywhere[i])
 			help_option(&everywhere[i]);
-	if (usage->page)
-		printf("\nMore: man %s\n", usage->page);
-	else
-		printf("\nMore: man outboard-%s\n", usage->command);
+	printf("\nMore: man outboard-%s\n", usage->command);
 	return CLI_OK;
 }
 

@@ -74,7 +74,6 @@ enum {
  * @synopsis: what follows the command's name
  * @about: paragraphs
  * @options: ended by an entry without a name; --json and --help are understood everywhere
- * @page: the manual page, where it is not outboard-COMMAND
  * @rest: "--" ends the options and what follows it is a command, not words
  */
 struct cli_usage {
@@ -82,7 +81,6 @@ struct cli_usage {
 	const char *synopsis;
 	const char *about;
 	const struct cli_option *options;
-	const char *page;
 	bool rest;
 };
 

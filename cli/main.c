@@ -69,7 +69,6 @@ static const struct cli_usage help_usage = {
 	.synopsis = "[COMMAND]",
 	.about = "Lists the commands, or explains one.",
 	.options = no_options,
-	.page = "outboard",
 };
 
 int cmd_help(int argc, char **argv)

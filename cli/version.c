@@ -19,7 +19,6 @@ static const struct cli_usage usage = {
 		"Shows the version, the drivers and backends of this build, and which attachments this\n"
 		"system allows, and why not the others.",
 	.options = options,
-	.page = "outboard",
 };
 
 static const char *class_name(enum ob_class class_)

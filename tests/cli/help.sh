@@ -28,7 +28,7 @@ check "help --json is JSON and lists as many" test \
 
 for command in $commands; do
 	ob "$command" --help
-	expect_out "$command --help explains it" 0 "Usage: outboard $command" "--json" "More: man outboard"
+	expect_out "$command --help explains it" 0 "Usage: outboard $command" "--json" "More: man outboard-$command"
 	cp "$dir/out" "$dir/help"
 	ob help "$command"
 	check "help $command says the same" cmp "$dir/out" "$dir/help"
