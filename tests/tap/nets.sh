@@ -130,7 +130,10 @@ wait_for() # SECONDS COMMAND...: until it succeeds
 
 done_testing()
 {
-	echo "1..$nr"
 	finish_all
+	# In a build with sanitizers they report at the end.
+	cat "$dir"/*.out 2>/dev/null | grep -A 20 'Sanitizer\|runtime error' >"$dir/reports"
+	ok "$([ ! -s "$dir/reports" ]; echo $?)" "no sanitizer has found anything" "$(cat "$dir/reports")"
+	echo "1..$nr"
 	[ $failed -eq 0 ]
 }
