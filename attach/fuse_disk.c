@@ -516,6 +516,8 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 	f->tags = calloc(f->disk.depth, sizeof(*f->tags));
 	f->session =
 		f->tags ? fuse_session_new(&args, &lowlevel_ops, sizeof(lowlevel_ops), f) : NULL;
+	fuse_opt_free_args(
+		&args); /* libfuse has made a copy of its own to strike out what it knows */
 	if (!f->session) {
 		ret = ob_error_set(err, -ENOMEM, "%s: no memory for a FUSE session", f->file);
 		free(f->tags);
