@@ -339,6 +339,7 @@ static int compare(const struct options *o)
 static int count_instructions(const struct options *o)
 {
 	struct ob_block_req *reqs[DEPTH_MAX];
+	struct ob_block_stats stats;
 	unsigned int done = 0, completes = 0;
 	struct disk d = {0};
 	char spec[256];
@@ -375,9 +376,12 @@ static int count_instructions(const struct options *o)
 			done += n;
 		}
 	}
-	if (!rc)
-		printf("requests %u depth %u submit_calls %u complete_calls %u\n", done, o->depth,
-		       o->instructions, completes);
+	if (!rc) {
+		ob_block_stats(d.blk, &stats);
+		printf("requests %u depth %u submit_calls %u complete_calls %u doorbells %llu\n",
+		       done, o->depth, o->instructions, completes,
+		       (unsigned long long)stats.doorbells);
+	}
 	disk_close(&d);
 	return rc;
 }

@@ -31,11 +31,13 @@ valgrind --tool=callgrind --collect-atstart=no --callgrind-out-file="$dir/out" -
 	"$bench" --instructions "$bursts" --depth "$depth" >"$dir/said"
 set -- $(cat "$dir/said")
 requests=$2
+bursts=$6
 calls=$8
+rings=${10}
 
 # "Ir" per function, exclusive: lines of callgrind_annotate look like "1,234 (12.3%)  file.c:function [object]".
 callgrind_annotate --show-percs=no --threshold=100 "$dir/out" |
-	awk -v requests="$requests" -v calls="$calls" -v depth="$depth" -v json="$json" '
+	awk -v requests="$requests" -v calls="$calls" -v bursts="$bursts" -v rings="$rings" -v depth="$depth" -v json="$json" '
 	function part(file) {
 		if (file ~ /class\//) return "class"
 		if (file ~ /drivers\//) return "driver"
@@ -53,7 +55,7 @@ callgrind_annotate --show-percs=no --threshold=100 "$dir/out" |
 		if (ir > most[fn]) { most[fn] = ir; where[fn] = part(file) }
 	}
 	END {
-		printf "%d requests in bursts of %d, %d calls of ob_block_complete\n", requests, depth, calls
+		printf "%d requests in bursts of %d, %.2f calls of ob_block_complete and %.2f doorbells for each\n", requests, depth, calls / bursts, rings / bursts
 		printf "%12s  %-8s %s\n", "instructions", "part", "function"
 		cmd = "sort -rn | head -20"
 		for (fn in n) if (n[fn] / requests >= 0.005) printf "%12.2f  %-8s %s\n", n[fn] / requests, where[fn], fn | cmd
@@ -61,8 +63,8 @@ callgrind_annotate --show-percs=no --threshold=100 "$dir/out" |
 		printf "%12.2f  all: class %.2f, driver %.2f, access %.2f, libc %.2f per request\n", total / requests, \
 			sum["class"] / requests, sum["driver"] / requests, sum["access"] / requests, sum["libc"] / requests
 		if (json != "") {
-			printf "{\"bench\":\"nvme_instructions\",\"requests\":%d,\"depth\":%d,\"instructions_per_request\":%.2f,", \
-				requests, depth, total / requests > json
+			printf "{\"bench\":\"nvme_instructions\",\"requests\":%d,\"depth\":%d,\"doorbells_per_burst\":%.3f,\"instructions_per_request\":%.2f,", \
+				requests, depth, rings / bursts, total / requests > json
 			printf "\"class\":%.2f,\"driver\":%.2f,\"access\":%.2f,\"libc\":%.2f,\"functions\":{", \
 				sum["class"] / requests, sum["driver"] / requests, sum["access"] / requests, sum["libc"] / requests > json
 			sep = ""

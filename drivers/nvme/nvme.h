@@ -500,8 +500,9 @@ enum {
 	 */
 	NVME_ADMIN_MIN_MS = 1000,
 	NVME_ADMIN_MAX_MS = 10000,
-	NVME_TRIES = 2,	      /* a request that ran out of time this often ends */
-	NVME_MAX_RESETS = 5,  /* a request that went through as many resets ends */
+	NVME_TRIES = 2,	     /* a request that ran out of time this often ends */
+	NVME_MAX_RESETS = 5, /* a request that went through as many resets ends */
+	NVME_RESET_TRIES = 3,
 	NVME_IDLE_RESETS = 5, /* a controller that did nothing between as many resets is given up */
 	NVME_BAD_LIMIT = 4,   /* refused completions on a queue before the controller is reset */
 };

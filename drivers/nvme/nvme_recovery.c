@@ -13,9 +13,9 @@
  *		  controller cannot touch its buffers any more. But a request that was too late
  *		  NVME_TRIES times ends with -ETIMEDOUT, and one that went through NVME_MAX_RESETS resets
  *		  with -EIO.
- *   given up     When a reset fails, or NVME_IDLE_RESETS in a row brought no completion, bus mastering
- *		  goes off, so that there is no DMA, and everything ends with -EIO (-ENODEV when the
- *		  device is gone), now and later.
+ *   given up     When a reset fails NVME_RESET_TRIES times, or NVME_IDLE_RESETS in a row brought no
+ *		  completion, bus mastering goes off, so that there is no DMA, and everything ends with
+ *		  -EIO (-ENODEV when the device is gone), now and later.
  *
  * What was completed before stays true: a controller reset does not touch the volatile write cache.
  */
@@ -63,7 +63,7 @@ static void give_up(struct nvme_ctrl *ctrl, int status)
 		strerror(-status));
 }
 
-static int bring_back(struct nvme_ctrl *ctrl, struct ob_error *err)
+static int bring_back_once(struct nvme_ctrl *ctrl, struct ob_error *err)
 {
 	int rc = nvme_disable(ctrl, err);
 
@@ -93,6 +93,15 @@ static int bring_back(struct nvme_ctrl *ctrl, struct ob_error *err)
 			return rc;
 	}
 	return 0;
+}
+
+static int bring_back(struct nvme_ctrl *ctrl, struct ob_error *err)
+{
+	int rc = -EIO;
+
+	for (unsigned int i = 0; i < NVME_RESET_TRIES && rc && rc != -ENODEV; i++)
+		rc = bring_back_once(ctrl, err);
+	return rc;
 }
 
 static void reissue_or_end(struct nvme_queue *q)
