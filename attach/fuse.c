@@ -3,13 +3,11 @@
  * Attachment "fuse": the disk as one file in a directory. No root is needed (fusermount3, or a user
  * namespace of one's own), and mkfs, fsck and debugfs take a file as they take a disk.
  */
-#define FUSE_USE_VERSION 312
-
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fuse_lowlevel.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,19 +15,22 @@
 #include <unistd.h>
 
 #include "attach/attach.h"
-#include "attach/fuse.h"
+#include "attach/fuse_keeper.h"
+#include "attach/fuse_mount.h"
 #include "attach/holders.h"
 
 struct fuse_attach {
 	struct ob_attach at; /* first */
 	struct fuse_disk f;
 	char mountpoint[512];
-	bool mounted;
+	int root; /* before publish, -1 when fusermount3 has mounted it already */
+	bool published;
+	struct fuse_keeper keeper; /* who unmounts it then */
 };
 
 static int fuse_probe(struct ob_error *err)
 {
-	return fuse_device_probe(err);
+	return fuse_mount_probe(false, err);
 }
 
 static int check_mountpoint(const char *path, struct ob_error *err)
@@ -48,13 +49,23 @@ static int check_mountpoint(const char *path, struct ob_error *err)
 	return 0;
 }
 
+/* A mount that the keeper does not have yet. */
+static void drop_mount(struct fuse_attach *fa)
+{
+	if (fa->root >= 0)
+		close(fa->root);
+	else
+		fuse_unmount_now(fa->mountpoint);
+	fa->root = -1;
+}
+
 static int fuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
 		     struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
 {
 	const char *path = ob_spec_get(part, "mountpoint");
 	char absolute[PATH_MAX];
 	struct fuse_attach *fa;
-	int ret = check_mountpoint(path, err);
+	int ret = check_mountpoint(path, err), fuse;
 
 	if (ret)
 		return ret;
@@ -72,64 +83,114 @@ static int fuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 		free(fa);
 		return ret;
 	}
-	/* The file is seen from here on; whoever opens it waits for the loop to run. */
-	ret = fuse_disk_mount(&fa->f, fa->mountpoint, err);
+	ret = fuse_mount_prepare(fa->f.file, fa->mountpoint, &fuse, &fa->root, err);
+	if (!ret) {
+		ret = fuse_disk_connect(&fa->f, fuse, err);
+		if (ret)
+			drop_mount(fa);
+	}
 	if (ret) {
 		fuse_disk_close(&fa->f);
 		free(fa);
 		return ret;
 	}
-	fa->mounted = true;
 	*at = &fa->at;
 	return 0;
 }
 
+/* In the keeper. */
+static int place(void *arg, int root, int result[KEEPER_RESULTS])
+{
+	const struct fuse_attach *fa = arg;
+
+	return fuse_mount_place(fa->root < 0 ? -1 : root, fa->mountpoint);
+}
+
+static void unmount(void *arg, int root)
+{
+	const struct fuse_attach *fa = arg;
+
+	fuse_unmount(root, fa->mountpoint);
+}
+
 static int fuse_publish(struct ob_attach *at, struct ob_error *err)
 {
+	struct fuse_attach *fa = (struct fuse_attach *)at;
+	struct fuse_keeper_job job = {
+		.root = fa->root,
+		.path = fa->mountpoint,
+		.setup = place,
+		.at_end = unmount,
+		.arg = fa,
+	};
+	int result[KEEPER_RESULTS];
+	int ret = fuse_keeper_start(&fa->f, &job, &fa->keeper, result, err);
+
+	if (ret == -ETIMEDOUT)
+		return ret;
+	if (ret) {
+		ob_error_set(err, ret, "%s cannot be mounted on '%s': %s", fa->f.file,
+			     fa->mountpoint, strerror(-ret));
+		return ret;
+	}
+	if (fa->root >= 0)
+		close(fa->root);
+	fa->root = -1;
+	fa->published = true;
 	return 0;
 }
 
-/* A process that has something of our file system open, or 0. */
-static pid_t find_user(const char *mountpoint)
+static bool is_below(int dir_fd, const char *link, const char *mountpoint)
+{
+	size_t len = strlen(mountpoint);
+	char to[PATH_MAX];
+	ssize_t n = readlinkat(dir_fd, link, to, sizeof(to) - 1);
+
+	if (n < (ssize_t)len || memcmp(to, mountpoint, len) != 0)
+		return false;
+	to[n] = '\0';
+	return to[len] == '/' || !to[len];
+}
+
+/*
+ * A process that has something of our file system open, or 0. By the paths that /proc shows: a stat() of
+ * whatever file may wait for its server.
+ */
+static pid_t find_user(const char *mountpoint, pid_t except)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *e, *f;
-	struct stat root, st;
 	pid_t found = 0;
 
-	if (!proc || stat(mountpoint, &root)) {
-		if (proc)
-			closedir(proc);
-		return 0;
-	}
-	while (!found && (e = readdir(proc))) {
+	while (proc && !found && (e = readdir(proc))) {
 		char path[300];
 		DIR *fds;
 
-		if (!isdigit((unsigned char)e->d_name[0]))
+		if (!isdigit((unsigned char)e->d_name[0]) || atoi(e->d_name) == except)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/cwd", e->d_name);
-		if (!stat(path, &st) && st.st_dev == root.st_dev)
+		if (is_below(AT_FDCWD, path, mountpoint))
 			found = atoi(e->d_name);
 		snprintf(path, sizeof(path), "/proc/%s/fd", e->d_name);
 		fds = opendir(path);
 		while (fds && !found && (f = readdir(fds)))
-			if (!fstatat(dirfd(fds), f->d_name, &st, 0) && st.st_dev == root.st_dev)
+			if (is_below(dirfd(fds), f->d_name, mountpoint))
 				found = atoi(e->d_name);
 		if (fds)
 			closedir(fds);
 	}
-	closedir(proc);
+	if (proc)
+		closedir(proc);
 	return found;
 }
 
 static int fuse_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 {
 	struct fuse_attach *fa = (struct fuse_attach *)at;
-	pid_t user = force || fa->f.broken ? 0 : find_user(fa->mountpoint);
+	pid_t user = force || fa->f.broken ? 0 : find_user(fa->mountpoint, fa->keeper.pid);
 	char name[64];
 
-	if (!fa->mounted)
+	if (!fa->keeper.pid)
 		return 0;
 	if (user) {
 		holder_name(user, name, sizeof(name));
@@ -139,8 +200,7 @@ static int fuse_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 		return -EBUSY;
 	}
 	/* The kernel writes back what it still has, so the loop is serving meanwhile. */
-	fuse_session_unmount(fa->f.session);
-	fa->mounted = false;
+	fuse_keeper_stop(&fa->f, &fa->keeper);
 	return 0;
 }
 
@@ -148,11 +208,11 @@ static void fuse_close(struct ob_attach *at)
 {
 	struct fuse_attach *fa = (struct fuse_attach *)at;
 
-	if (fa->mounted) {
-		/* Nobody serves any more: end the connection first, or unmounting would wait for us. */
-		fuse_disk_abort(&fa->f);
-		fuse_session_unmount(fa->f.session);
-	}
+	/* First the connection: nobody serves any more. */
+	fuse_disk_abort(&fa->f);
+	if (!fa->published)
+		drop_mount(fa);
+	fuse_keeper_stop(&fa->f, &fa->keeper);
 	fuse_disk_close(&fa->f);
 	free(fa);
 }

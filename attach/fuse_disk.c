@@ -131,8 +131,12 @@ static void attributes(const struct fuse_disk *f, fuse_ino_t ino, struct stat *s
 		st->st_nlink = 2;
 		return;
 	}
-	st->st_mode = S_IFREG | (f->disk.blk->limits.read_only ? 0400 : 0600);
 	st->st_nlink = 1;
+	if (ino == FUSE_KEEPER_INO) {
+		st->st_mode = S_IFREG | 0400;
+		return;
+	}
+	st->st_mode = S_IFREG | (f->disk.blk->limits.read_only ? 0400 : 0600);
 	st->st_size = (off_t)f->disk.blk->limits.size;
 	st->st_blocks = st->st_size / 512;
 	st->st_blksize = PAYLOAD_PAGE;
@@ -159,12 +163,14 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fuse_entry_param e = {.ino = FUSE_FILE_INO, .generation = 1};
 	struct fuse_disk *f = disk_of(req);
 
-	if (parent != FUSE_ROOT_ID || strcmp(name, f->file)) {
+	if (parent == FUSE_ROOT_ID && !strcmp(name, FUSE_KEEPER_FILE)) {
+		e.ino = FUSE_KEEPER_INO;
+	} else if (parent != FUSE_ROOT_ID || strcmp(name, f->file)) {
 		reply_error(f, req, ENOENT);
 		return;
 	}
 	e.attr_timeout = e.entry_timeout = FOR_EVER;
-	attributes(f, FUSE_FILE_INO, &e.attr);
+	attributes(f, e.ino, &e.attr);
 	count_reply(f);
 	fuse_reply_entry(req, &e);
 }
@@ -198,6 +204,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fuse_disk *f = disk_of(req);
 
+	if (ino == FUSE_KEEPER_INO) {
+		fi->direct_io = 1; /* so that every read comes here */
+		count_reply(f);
+		fuse_reply_open(req, fi);
+		return;
+	}
 	if (ino != FUSE_FILE_INO) {
 		reply_error(f, req, EISDIR);
 		return;
@@ -238,6 +250,42 @@ static bool request_fits(struct fuse_disk *f, uint64_t offset, uint64_t len)
 	return disk_aligned(&f->disk, offset | len) && disk_in_range(&f->disk, offset, len);
 }
 
+/* ---- the keeper's read: answered by order, by its own end, or by the end of the connection ---- */
+
+static void answer_keeper(struct fuse_disk *f, int error)
+{
+	fuse_req_t req = atomic_exchange(&f->keeper_read, NULL);
+
+	if (!req)
+		return;
+	count_reply(f);
+	if (error)
+		fuse_reply_err(req, error);
+	else
+		fuse_reply_buf(req, "!", 1);
+}
+
+static void keeper_killed(fuse_req_t req, void *data)
+{
+	answer_keeper(data, EINTR);
+}
+
+static void hold_keeper(struct fuse_disk *f, fuse_req_t req)
+{
+	answer_keeper(f, EINTR); /* there is one: whoever reads it again takes its place */
+	atomic_store(&f->keeper_read, req);
+	fuse_req_interrupt_func(req, keeper_killed, f);
+	if (atomic_load(&f->keeper_may_go))
+		answer_keeper(f, 0);
+}
+
+void fuse_disk_release_keeper(struct fuse_disk *f)
+{
+	/* In this order: a read that comes in between sees it. */
+	atomic_store(&f->keeper_may_go, true);
+	answer_keeper(f, 0);
+}
+
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
@@ -245,6 +293,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	uint64_t end = f->disk.blk->limits.size, len = size;
 	struct fuse_tag *t;
 
+	if (ino == FUSE_KEEPER_INO) {
+		hold_keeper(f, req);
+		return;
+	}
 	if (ino != FUSE_FILE_INO || off < 0) {
 		reply_error(f, req, EINVAL);
 		return;
@@ -473,22 +525,6 @@ int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err)
 	return serve(f, fd, err);
 }
 
-int fuse_disk_mount(struct fuse_disk *f, const char *path, struct ob_error *err)
-{
-	int ret;
-
-	if (fuse_session_mount(f->session, path)) {
-		ob_error_set(err, -EPERM, "%s: cannot mount on '%s'", f->disk.blk->name, path);
-		ob_error_fix(err, "run it as root, install fuse3 (for fusermount3), or use a user "
-				  "namespace: unshare -Urm");
-		return -EPERM;
-	}
-	ret = serve(f, fuse_session_fd(f->session), err);
-	if (ret)
-		fuse_session_unmount(f->session);
-	return ret;
-}
-
 /* ---- open and close ---------------------------------------------------------------------------- */
 
 int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index,
@@ -553,27 +589,10 @@ void fuse_disk_close(struct fuse_disk *f)
 	if (f->fd >= 0)
 		ob_loop_remove(f->disk.loop, f);
 	fuse_disk_abort(f);
+	answer_keeper(f, ENOTCONN); /* also into the void: it frees the request */
 	/* Requests at the device end in here, with answers into the void. */
 	disk_close(&f->disk);
 	fuse_session_destroy(f->session); /* closes the descriptor */
 	f->fd = -1;
 	free(f->tags);
-}
-
-int fuse_device_probe(struct ob_error *err)
-{
-	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	int ret = fd < 0 ? -errno : 0;
-
-	if (fd >= 0)
-		close(fd);
-	if (!ret)
-		return 0;
-	ob_error_set(err, ret, "/dev/fuse cannot be opened: %s", strerror(-ret));
-	if (ret == -ENOENT || ret == -ENODEV || ret == -ENXIO)
-		ob_error_fix(err, "modprobe fuse");
-	else
-		ob_error_fix(err,
-			     "run it as root, or chmod 666 /dev/fuse, which is the usual mode");
-	return ret;
 }

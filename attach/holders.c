@@ -168,6 +168,7 @@ int holder_of_socket(int fd, struct holder_socket *peer)
 /* ---- block devices --------------------------------------------------------------- */
 
 struct block_search {
+	const char *disk;
 	dev_t dev[64];
 	unsigned int nr_devs;
 	pid_t except, last;
@@ -211,10 +212,18 @@ static bool is_ours(const struct block_search *s, dev_t dev)
 static bool is_open(void *arg, pid_t pid, int dir_fd, const char *name)
 {
 	struct block_search *s = arg;
+	char who[96], link[64];
 	struct stat st;
-	char who[96];
+	ssize_t n;
 
 	if (pid == s->except || pid == s->last)
+		return false;
+	/* By its path first: stat() of whatever file may wait for its server, which may be dead, or us. */
+	n = readlinkat(dir_fd, name, link, sizeof(link) - 1);
+	if (n <= 0)
+		return false;
+	link[n] = '\0';
+	if (!strrchr(link, '/') || strncmp(strrchr(link, '/') + 1, s->disk, strlen(s->disk)) != 0)
 		return false;
 	if (fstatat(dir_fd, name, &st, 0) || !S_ISBLK(st.st_mode) || !is_ours(s, st.st_rdev))
 		return false;
@@ -272,7 +281,7 @@ static void find_stacked(struct block_search *s, const char *sysfs_dir)
 
 unsigned int holders_of_block(const char *disk, pid_t except, char *text, size_t size)
 {
-	struct block_search s = {.except = except, .text = text, .size = size};
+	struct block_search s = {.disk = disk, .except = except, .text = text, .size = size};
 	char dir[64], part[340];
 	struct dirent *e;
 	DIR *d;

@@ -5,29 +5,22 @@
  * left over; the loop device clears itself with its last user (LO_FLAGS_AUTOCLEAR).
  * Linux, drivers/block/loop.c; loop(4).
  *
- * Somebody must hold the loop device open until a client does. It must not be this process: a dying process
- * that closed it while /dev/fuse was still open would wait for the write-back of dirty pages by a server
- * that does not run any more. So a child holds it, and lets go when its pipe from us ends.
+ * Somebody must hold the loop device open until a client does: the keeper (fuse_keeper.c), who also sets it
+ * up, so that no thread of ours ever waits for I/O that this process has to serve.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <linux/major.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "attach/attach.h"
-#include "attach/fuse.h"
+#include "attach/fuse_keeper.h"
+#include "attach/fuse_mount.h"
 #include "attach/holders.h"
 
 struct loop_attach {
@@ -36,15 +29,15 @@ struct loop_attach {
 	int mount_fd;
 	int number; /* of the loop device, -1 before publish */
 	bool direct, partscan;
-	pid_t keeper; /* the child that holds it */
-	int keeper_pipe;
+	char diskseq[24]; /* tells our use of the number from another's */
+	struct fuse_keeper keeper;
 };
 
 /* ---- what the system can do ------------------------------------------------------------- */
 
 static int loop_probe(struct ob_error *err)
 {
-	int ret = fuse_device_probe(err), fd;
+	int ret = fuse_mount_probe(true, err), fd;
 
 	if (ret)
 		return ret;
@@ -59,56 +52,7 @@ static int loop_probe(struct ob_error *err)
 		return ret;
 	}
 	close(fd);
-	fd = fsopen("fuse", FSOPEN_CLOEXEC);
-	if (fd < 0) {
-		ret = -errno;
-		ob_error_set(err, ret, "FUSE cannot be mounted: %s", strerror(-ret));
-		ob_error_fix(err, ret == -ENODEV ? "modprobe fuse" : "run it as root");
-		return ret;
-	}
-	close(fd);
 	return 0;
-}
-
-/* ---- a mount that is nowhere ---------------------------------------------------------------- */
-
-static int configure(int fs, int fuse)
-{
-	char number[16];
-
-	snprintf(number, sizeof(number), "%d", fuse);
-	if (fsconfig(fs, FSCONFIG_SET_STRING, "source", "outboard", 0) ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "fd", number, 0) ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "rootmode", "40000", 0) ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "user_id", "0", 0) ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "group_id", "0", 0) ||
-	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		return -errno;
-	return 0;
-}
-
-static int mount_nowhere(struct loop_attach *la, struct ob_error *err)
-{
-	int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	int fs = fsopen("fuse", FSOPEN_CLOEXEC);
-	int ret = fuse < 0 || fs < 0 ? -errno : 0;
-
-	if (!ret)
-		ret = configure(fs, fuse);
-	if (!ret) {
-		la->mount_fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-		if (la->mount_fd < 0)
-			ret = -errno;
-	}
-	if (fs >= 0)
-		close(fs);
-	if (ret) {
-		if (fuse >= 0)
-			close(fuse);
-		return ob_error_set(err, ret, "%s: FUSE cannot be mounted: %s", la->f.file,
-				    strerror(-ret));
-	}
-	return fuse_disk_connect(&la->f, fuse, err);
 }
 
 /* ---- open ------------------------------------------------------------------------------------- */
@@ -117,11 +61,11 @@ static int loop_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 		     struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
 {
 	struct loop_attach *la = calloc(1, sizeof(*la));
-	int ret;
+	int ret, fuse;
 
 	if (!la)
 		return ob_error_set(err, -ENOMEM, "out of memory");
-	la->mount_fd = la->keeper_pipe = -1;
+	la->mount_fd = -1;
 	la->number = -1;
 	la->direct = true;
 	ret = ob_spec_get_bool(part, "direct", &la->direct, err);
@@ -133,7 +77,9 @@ static int loop_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 		free(la);
 		return ret;
 	}
-	ret = mount_nowhere(la, err);
+	ret = fuse_mount_nowhere(la->f.file, &fuse, &la->mount_fd, err);
+	if (!ret)
+		ret = fuse_disk_connect(&la->f, fuse, err);
 	if (ret) {
 		if (la->mount_fd >= 0)
 			close(la->mount_fd);
@@ -145,78 +91,102 @@ static int loop_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	return 0;
 }
 
-/* ---- publish: the loop's thread serves meanwhile --------------------------------------------------- */
+/* ---- publish: in the keeper ------------------------------------------------------------------- */
 
-/*
- * The child, after fork in a threaded process: async-signal-safe calls only (fork(2)). It ends with its
- * pipe, whose other end is ours alone.
- */
-static void keep(int loop_fd, int pipe_fd)
+enum setup_result {
+	SETUP_NUMBER,
+	SETUP_DIRECT,
+	SETUP_STEP,
+};
+
+enum setup_step {
+	STEP_FILE,
+	STEP_CONTROL,
+	STEP_NODE,
+	STEP_CONFIGURE,
+};
+
+/* snprintf() is not async-signal-safe. */
+static void device_path(char path[32], unsigned int number)
 {
-	struct pollfd pfd = {.fd = 4, .events = POLLIN};
-	sigset_t all;
+	char digits[12];
+	unsigned int n = 0;
 
-	prctl(PR_SET_NAME, "outboard-loop");
-	sigfillset(&all); /* Ctrl-C on the terminal is for the parent, which ends us in order */
-	sigprocmask(SIG_BLOCK, &all, NULL);
-	loop_fd = fcntl(loop_fd, F_DUPFD, 16);
-	pipe_fd = fcntl(pipe_fd, F_DUPFD, 16);
-	dup2(loop_fd, 3);
-	dup2(pipe_fd, 4);
-	/* Above all not /dev/fuse, which must end with the parent. 0 to 2 may be a waiting pipe's. */
-	close(0);
-	close(1);
-	close(2);
-	syscall(SYS_close_range, 5, ~0u, 0);
-	while (poll(&pfd, 1, -1) < 0 || !(pfd.revents & (POLLHUP | POLLIN)))
-		continue;
-	_exit(0);
+	strcpy(path, "/dev/loop");
+	path += strlen(path);
+	do
+		digits[n++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (n)
+		*path++ = digits[--n];
+	*path = '\0';
 }
 
-static int start_keeper(struct loop_attach *la, int loop_fd, struct ob_error *err)
+static int configure_loop(const struct loop_attach *la, int fd, struct loop_config *config)
 {
-	int pipe_fd[2];
-	pid_t pid;
+	int ret = ioctl(fd, LOOP_CONFIGURE, config) ? -errno : 0;
 
-	if (pipe2(pipe_fd, O_CLOEXEC))
-		return ob_error_set(err, -errno, "%s: out of descriptors", la->f.file);
-	pid = fork();
-	if (!pid) {
-		close(pipe_fd[1]);
-		keep(loop_fd, pipe_fd[0]);
+	/* A file system that has no direct I/O here: through the page cache, then. */
+	if (ret == -EINVAL && config->info.lo_flags & LO_FLAGS_DIRECT_IO) {
+		config->info.lo_flags &= ~(uint32_t)LO_FLAGS_DIRECT_IO;
+		ret = ioctl(fd, LOOP_CONFIGURE, config) ? -errno : 0;
 	}
-	close(pipe_fd[0]);
-	if (pid < 0) {
-		close(pipe_fd[1]);
-		return ob_error_set(err, -errno, "%s: cannot start a process", la->f.file);
-	}
-	la->keeper = pid;
-	la->keeper_pipe = pipe_fd[1];
-	return 0;
-}
-
-/* Let go of the loop device and wait for the child, which writes dirty pages back by closing it. */
-static void stop_keeper(struct loop_attach *la)
-{
-	if (la->keeper_pipe < 0)
-		return;
-	close(la->keeper_pipe);
-	la->keeper_pipe = -1;
-	while (waitpid(la->keeper, NULL, 0) < 0 && errno == EINTR)
-		continue;
+	return ret;
 }
 
 /* Set a free loop device up; another process may take the one that we were told of. */
-static int take_device(struct loop_attach *la, int file, struct ob_error *err)
+static int take_device(const struct loop_attach *la, struct loop_config *config, int result[])
 {
+	int access = config->info.lo_flags & LO_FLAGS_READ_ONLY ? O_RDONLY : O_RDWR;
+	int control, ret = -EBUSY;
+
+	result[SETUP_STEP] = STEP_CONTROL;
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	if (control < 0)
+		return -errno;
+	for (unsigned int tries = 0; ret == -EBUSY && tries < 100; tries++) {
+		int number = ioctl(control, LOOP_CTL_GET_FREE), fd, held;
+		struct loop_info64 got;
+		char path[32];
+
+		if (number < 0) {
+			ret = -errno;
+			break;
+		}
+		result[SETUP_STEP] = STEP_NODE;
+		result[SETUP_NUMBER] = number;
+		device_path(path, (unsigned int)number);
+		fd = open(path, access | O_CLOEXEC);
+		if (fd < 0) {
+			ret = -errno;
+			break;
+		}
+		result[SETUP_STEP] = STEP_CONFIGURE;
+		ret = configure_loop(la, fd, config);
+		if (ret) {
+			close(fd);
+			continue;
+		}
+		result[SETUP_DIRECT] =
+			!ioctl(fd, LOOP_GET_STATUS64, &got) && got.lo_flags & LO_FLAGS_DIRECT_IO;
+		/* Held for reading: kernels can be told to mount nothing that is open for writing. */
+		held = open(path, O_RDONLY | O_CLOEXEC);
+		if (held >= 0)
+			close(fd);
+	}
+	close(control);
+	return ret;
+}
+
+static int setup_loop(void *arg, int root, int result[KEEPER_RESULTS])
+{
+	const struct loop_attach *la = arg;
 	const struct ob_block_limits *l = &la->f.disk.blk->limits;
 	struct loop_config config = {
-		.fd = (uint32_t)file,
 		.block_size = l->block_size,
 		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
 	};
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	int ret = control < 0 ? -errno : -EBUSY;
+	int file, ret;
 
 	if (la->direct)
 		config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
@@ -224,88 +194,98 @@ static int take_device(struct loop_attach *la, int file, struct ob_error *err)
 		config.info.lo_flags |= LO_FLAGS_PARTSCAN;
 	if (l->read_only)
 		config.info.lo_flags |= LO_FLAGS_READ_ONLY;
-	snprintf((char *)config.info.lo_file_name, sizeof(config.info.lo_file_name), "outboard:%s",
-		 la->f.file);
-	for (unsigned int tries = 0; ret == -EBUSY && tries < 100; tries++) {
-		int number = ioctl(control, LOOP_CTL_GET_FREE), fd;
-		char path[32];
+	memcpy(config.info.lo_file_name, "outboard:", 9);
+	strncpy((char *)config.info.lo_file_name + 9, la->f.file,
+		sizeof(config.info.lo_file_name) - 10);
+	result[SETUP_STEP] = STEP_FILE;
+	file = openat(root, la->f.file, (l->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (file < 0)
+		return -errno;
+	config.fd = (uint32_t)file;
+	ret = take_device(la, &config, result);
+	/* The loop device has its own hold on the file. */
+	close(file);
+	return ret;
+}
 
-		if (number < 0) {
-			ret = -errno;
-			break;
-		}
-		snprintf(path, sizeof(path), "/dev/loop%d", number);
-		fd = open(path, (l->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-		if (fd < 0) {
-			ret = -errno;
-			break;
-		}
-		ret = ioctl(fd, LOOP_CONFIGURE, &config) ? -errno : 0;
-		/* A file system that has no direct I/O here: through the page cache, then. */
-		if (ret == -EINVAL && config.info.lo_flags & LO_FLAGS_DIRECT_IO) {
-			config.info.lo_flags &= ~(uint32_t)LO_FLAGS_DIRECT_IO;
-			ret = ioctl(fd, LOOP_CONFIGURE, &config) ? -errno : 0;
-		}
-		if (!ret) {
-			struct loop_info64 got;
+/* ---- publish ---------------------------------------------------------------------------------- */
 
-			la->number = number;
-			la->direct = !ioctl(fd, LOOP_GET_STATUS64, &got) &&
-				     got.lo_flags & LO_FLAGS_DIRECT_IO;
-			ret = start_keeper(la, fd, err);
-			close(fd); /* without a keeper this clears it again */
-			close(control);
-			return ret;
-		}
-		close(fd);
+/* Changes with every use of a loop device's number (Linux 5.15); "" where the kernel has none. */
+static void read_diskseq(int number, char *seq, size_t size)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/loop%d/diskseq", number);
+	seq[0] = '\0';
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	if (!fgets(seq, (int)size, file))
+		seq[0] = '\0';
+	fclose(file);
+}
+
+static int explain(const struct loop_attach *la, int ret, const int result[], struct ob_error *err)
+{
+	const char *what = strerror(-ret);
+
+	switch (result[SETUP_STEP]) {
+	case STEP_FILE:
+		ob_error_set(err, ret, "%s: its FUSE file cannot be opened: %s", la->f.file, what);
+		break;
+	case STEP_CONTROL:
+		ob_error_set(err, ret, "%s: /dev/loop-control: %s", la->f.file, what);
+		break;
+	case STEP_NODE:
+		ob_error_set(err, ret, "%s: /dev/loop%d cannot be opened: %s", la->f.file,
+			     result[SETUP_NUMBER], what);
+		if (ret == -ENOENT)
+			ob_error_fix(err,
+				     "this system makes no /dev/loop nodes by itself: mknod "
+				     "/dev/loop%d b %d %d",
+				     result[SETUP_NUMBER], LOOP_MAJOR, result[SETUP_NUMBER]);
+		break;
+	default:
+		ob_error_set(err, ret, "%s: no loop device can be set up: %s", la->f.file, what);
+		break;
 	}
-	if (control >= 0)
-		close(control);
-	ob_error_set(err, ret, "%s: no loop device can be set up: %s", la->f.file, strerror(-ret));
-	if (ret == -ENOENT)
-		ob_error_fix(
-			err,
-			"this system makes no /dev/loop nodes by itself: mknod /dev/loop0 b %d 0",
-			LOOP_MAJOR);
 	return ret;
 }
 
 static int loop_publish(struct ob_attach *at, struct ob_error *err)
 {
 	struct loop_attach *la = (struct loop_attach *)at;
-	bool ro = la->f.disk.blk->limits.read_only;
-	int file, ret;
+	struct fuse_keeper_job job = {.root = la->mount_fd, .setup = setup_loop, .arg = la};
+	int result[KEEPER_RESULTS] = {0};
+	int ret = fuse_keeper_start(&la->f, &job, &la->keeper, result, err);
 
-	file = openat(la->mount_fd, la->f.file, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (file < 0)
-		return ob_error_set(err, -errno, "%s: its FUSE file cannot be opened: %s",
-				    la->f.file, strerror(errno));
-	ret = take_device(la, file, err);
-	/* The loop device has its own hold on the file, and the file on the mount. */
-	close(file);
+	/* The keeper and the loop device have their own hold on the mount. */
 	close(la->mount_fd);
 	la->mount_fd = -1;
-	return ret;
+	if (ret)
+		return ret == -ETIMEDOUT ? ret : explain(la, ret, result, err);
+	la->number = result[SETUP_NUMBER];
+	la->direct = result[SETUP_DIRECT];
+	read_diskseq(la->number, la->diskseq, sizeof(la->diskseq));
+	return 0;
 }
 
 /* ---- unpublish and close ---------------------------------------------------------------------------- */
 
-/* Is the device still ours? Once it is cleared its number may belong to somebody else. */
+/*
+ * Is the device still ours? Once it is cleared its number may belong to somebody else. Asked of sysfs: an
+ * open would make us the last user.
+ */
 static bool still_there(const struct loop_attach *la)
 {
-	struct loop_info64 info;
-	char path[32];
-	bool there;
-	int fd;
+	char path[64], seq[sizeof(la->diskseq)];
 
-	snprintf(path, sizeof(path), "/dev/loop%d", la->number);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	snprintf(path, sizeof(path), "/sys/block/loop%d/loop/backing_file", la->number);
+	if (access(path, F_OK))
 		return false;
-	there = !ioctl(fd, LOOP_GET_STATUS64, &info) &&
-		!strncmp((char *)info.lo_file_name, "outboard:", 9) && !la->f.broken;
-	close(fd);
-	return there;
+	read_diskseq(la->number, seq, sizeof(seq));
+	return !strcmp(seq, la->diskseq);
 }
 
 /* Nobody else has it: an exclusive open fails while it is mounted, in whatever namespace. */
@@ -321,7 +301,7 @@ static int check_idle(struct loop_attach *la, struct ob_error *err)
 	used = fd < 0 && errno == EBUSY;
 	if (fd >= 0)
 		close(fd);
-	if (!holders_of_block(disk, la->keeper, who, sizeof(who)) && !used)
+	if (!holders_of_block(disk, la->keeper.pid, who, sizeof(who)) && !used)
 		return 0;
 	ob_error_set(err, -EBUSY, "%s is in use", path);
 	ob_error_why(err, "%s", who[0] ? who : "it is mounted in another mount namespace");
@@ -345,7 +325,7 @@ static int loop_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 	 * Dirty pages are written back by the last close, which the loop's thread serves meanwhile. Where a
 	 * client goes on using it, close() ends the connection, and he gets I/O errors.
 	 */
-	stop_keeper(la);
+	fuse_keeper_stop(&la->f, &la->keeper);
 	for (unsigned int ms = 0; !force && ms < 5000 && still_there(la); ms++)
 		usleep(1000);
 	la->number = -1;
@@ -360,7 +340,7 @@ static void loop_close(struct ob_attach *at)
 		close(la->mount_fd);
 	/* First the connection: with the loop ended nobody would serve the write-back. */
 	fuse_disk_abort(&la->f);
-	stop_keeper(la);
+	fuse_keeper_stop(&la->f, &la->keeper);
 	fuse_disk_close(&la->f);
 	free(la);
 }

@@ -15,7 +15,8 @@ if [ "${2:-}" != --inside ]; then
 	exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
 		bash "$0" "$model" --inside
 fi
-. "$(dirname "$0")/tap.sh"
+here=$(dirname "$(readlink -f "$0")")
+. "$here/tap.sh"
 
 image=$dir/disk.img
 mnt=$dir/mnt
@@ -43,7 +44,11 @@ connection_is_gone()
 }
 no_child_left()
 {
-	! grep -qs outboard-loop /proc/[0-9]*/comm
+	! grep -qs outboard-keeper /proc/[0-9]*/comm
+}
+no_qemu_left()
+{
+	! grep -qs ^qemu /proc/[0-9]*/comm
 }
 start() # ATTACHMENT...
 {
@@ -213,7 +218,7 @@ killed_while_coming()
 		wait_for sh -c "ls -l /proc/$server/fd 2>/dev/null | grep -q /dev/fuse" || return 1
 		sleep "0.0$i"
 		kill_server
-		wait_for no_child_left && wait_for no_dead_loop || return 1
+		wait_for no_child_left && wait_for no_qemu_left && wait_for no_dead_loop || return 1
 	done
 }
 # A loop device whose server is dead can be told by its errors (or by not answering at all).
@@ -231,20 +236,55 @@ no_dead_loop()
 }
 check "kill -9 at twenty moments of its coming leaves nothing" killed_while_coming
 
+# Everything at once, as a container ends: client, server and keeper, the mount namespace with them.
+killed_with_its_namespace()
+{
+	local inner
+	: >"$dir/ready"
+	unshare --mount --propagation private --pid --fork --kill-child --mount-proc bash -c '
+		. "$1/tap.sh"; dir=$2
+		start_server "$3" loop && mkfs.ext4 -q -F "$NAME" && mount "$NAME" "$2/mnt" || exit 1
+		dd if=/dev/zero of="$2/mnt/big" bs=1M count=200 status=none &
+		while ! [ -s "$2/mnt/big" ]; do :; done
+		echo busy >"$2/busy"
+		sleep 60
+	' bash "$here" "$dir" "$spec" >/dev/null 2>&1 &
+	inner=$!
+	wait_for [ -e "$dir/busy" ] || return 1
+	rm -f "$dir/busy"
+	read -r _ NAME <"$dir/ready"
+	identify
+	kill -KILL "$(cat "/proc/$inner/task/$inner/children")"
+	wait $inner 2>/dev/null
+	wait_for loop_is_clear && wait_for connection_is_gone && wait_for no_child_left
+}
+for i in 1 2 3 4 5; do
+	check "killed together with its client and its namespaces, nothing is left ($i)" \
+		killed_with_its_namespace
+done
+
 # ---- other shapes -----------------------------------------------------------------------
 
+# A PC's partition table: two of 64 MiB, from sectors 2048 and 133120 (type 83h; start, length).
+partition_table()
+{
+	head -c 446 /dev/zero
+	printf '\0\0\0\0\203\0\0\0\0\010\0\0\0\0\002\0'
+	printf '\0\0\0\0\203\0\0\0\0\010\002\0\0\0\002\0'
+	head -c 32 /dev/zero
+	printf '\125\252'
+}
 partitions()
 {
-	printf 'size=64M\nsize=64M\n' | soon sfdisk -q "$NAME" || return 1
-	stop_server && start loop,partscan=on &&
-		wait_for [ -b "${NAME}p2" ] && [ "$(blockdev --getsize64 "${NAME}p2")" = $((64 << 20)) ] &&
-		soon mkfs.ext4 -q -F "${NAME}p2" && stop_server && wait_for loop_is_clear
+	partition_table | soon dd of="$NAME" bs=512 conv=fsync status=none || return 1
+	stop_server && start loop,partscan=on || return 1
+	local sys=/sys/block/${NAME#/dev/}/${NAME#/dev/}p
+	wait_for [ -b "${NAME}p2" ] && [ "$(cat "${sys}1/start" "${sys}2/start" "${sys}2/size")" = \
+		"2048
+133120
+131072" ] && soon mkfs.ext4 -q -F "${NAME}p2" && stop_server && wait_for loop_is_clear
 }
 start loop
-if command -v sfdisk >/dev/null; then
-	check "partitions are found with partscan=on" partitions
-else
-	skip "partitions are found with partscan=on" "no sfdisk"
-fi
+check "partitions are found with partscan=on" partitions
 stop_server
 finish
