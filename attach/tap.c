@@ -364,7 +364,7 @@ static int add_sources(struct tap *t, struct ob_error *err)
 			.poll = tap_queue_to_device,
 			.arm = tap_queue_waits,
 			.arg = &t->queue[i],
-			.fd = t->queue[i].fd,
+			.fd = t->queue[i].watch,
 			.level = true,
 		};
 		ret = ob_loop_add(t->loop, &source);
@@ -420,6 +420,8 @@ static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 		return ob_error_set(err, -ENOMEM, "no memory for a tap");
 	t->net = b->net;
 	t->loop = loop;
+	for (unsigned int i = 0; i < OB_NET_QUEUES; i++)
+		t->queue[i].watch = -1;
 	t->carrier.up = true; /* as TUNSETIFF leaves it */
 	ret = get_options(part, b->net, &t->opt, err);
 	if (ret)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -67,19 +68,27 @@ static int create_pool(struct ob_net *net, unsigned int count, unsigned int leas
 
 int tap_queue_open(struct tap_queue *q, struct ob_error *err)
 {
+	struct epoll_event ev = {.events = EPOLLIN};
 	int ret = create_pool(q->net, SMALL_COUNT, SMALL_LEAST, SMALL_HEADROOM + SMALL_DATA,
 			      SMALL_HEADROOM, &q->small);
 
 	if (!ret)
 		ret = create_pool(q->net, LARGE_COUNT, LARGE_LEAST, LARGE_HEADROOM + LARGE_DATA,
 				  LARGE_HEADROOM, &q->large);
-	if (!ret)
-		return 0;
-	tap_queue_close(q);
-	ob_error_set(err, ret, "%s: no room in the arena for the frames of a tap",
-		     ob_device_info(q->net->dev)->name);
-	ob_error_fix(err, "open the device with a larger arena, e.g. arena=64M");
-	return ret;
+	if (ret) {
+		tap_queue_close(q);
+		ob_error_set(err, ret, "%s: no room in the arena for the frames of a tap",
+			     ob_device_info(q->net->dev)->name);
+		ob_error_fix(err, "open the device with a larger arena, e.g. arena=64M");
+		return ret;
+	}
+	q->watch = epoll_create1(EPOLL_CLOEXEC);
+	if (q->watch < 0 || epoll_ctl(q->watch, EPOLL_CTL_ADD, q->fd, &ev)) {
+		ret = -errno;
+		tap_queue_close(q);
+		return ob_error_set(err, ret, "no descriptor to watch a tap: %s", strerror(-ret));
+	}
+	return 0;
 }
 
 void tap_queue_close(struct tap_queue *q)
@@ -90,6 +99,9 @@ void tap_queue_close(struct tap_queue *q)
 		ob_pkt_free(q->unsegmented);
 	ob_pool_destroy(q->large);
 	ob_pool_destroy(q->small);
+	if (q->watch >= 0)
+		close(q->watch);
+	q->watch = -1;
 	q->large = q->small = NULL;
 	q->next_large = q->next_small = q->unsegmented = NULL;
 	q->head = 0;
@@ -354,10 +366,19 @@ unsigned int tap_queue_to_device(void *queue, unsigned int budget)
 bool tap_queue_waits(void *queue, bool on)
 {
 	struct tap_queue *q = queue;
+	bool blocked = q->count || q->unsegmented || q->no_buffers;
+	struct epoll_event ev = {.events = blocked ? 0 : EPOLLIN};
 
 	q->skip = 0; /* the look after this one counts */
-	/* The device need not interrupt when its ring has room again, so look until it has. */
-	return on && (q->count || q->unsegmented || q->no_buffers);
+	if (!on)
+		return false;
+	/* What waits in the tap is no reason to wake while it cannot be taken. */
+	if (blocked != q->masked) {
+		q->stats.syscalls++;
+		if (!epoll_ctl(q->watch, EPOLL_CTL_MOD, q->fd, &ev))
+			q->masked = blocked;
+	}
+	return blocked;
 }
 
 /* ---- from the device ------------------------------------------------------------------ */

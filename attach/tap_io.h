@@ -16,6 +16,8 @@ enum {
 /**
  * struct tap_queue - a queue of the tap with the same queue of the device
  * @fd: of the tap
+ * @watch: an epoll descriptor to sleep on: readable when the tap is, but not while nothing can be read
+ * @masked: not now
  * @small, @large: where frames to the device are read: the beginning into a small buffer, what does not fit
  *	(64 KiB segmentation frames) into a large one
  * @next_small, @next_large: taken from the pools for the next read
@@ -31,7 +33,8 @@ enum {
 struct tap_queue {
 	struct ob_net *net;
 	unsigned int index;
-	int fd;
+	int fd, watch;
+	bool masked;
 	bool tso, csum, gro;
 	bool tap_gone, no_buffers, device_idle;
 	unsigned int skip;
@@ -44,14 +47,14 @@ struct tap_queue {
 	uint64_t merged; /* received frames that went to the kernel in one with others */
 };
 
-/** tap_queue_open() - the buffers; @net, @index and @fd are set */
+/** tap_queue_open() - buffers and @watch; @net, @index and @fd are set */
 int tap_queue_open(struct tap_queue *q, struct ob_error *err);
 /** tap_queue_close() - the device is stopped and has given back what it was sending */
 void tap_queue_close(struct tap_queue *q);
 
 /** tap_queue_to_device() - the loop's poll for frames that the kernel sends */
 unsigned int tap_queue_to_device(void *queue, unsigned int budget);
-/** tap_queue_waits() - the loop's arm: frames are there that the device's ring had no room for */
+/** tap_queue_waits() - the loop's arm: are there frames that the device's ring has no room for? */
 bool tap_queue_waits(void *queue, bool on);
 /** tap_queue_from_device() - the loop's poll for frames that the device received */
 unsigned int tap_queue_from_device(void *queue, unsigned int budget);

@@ -59,8 +59,8 @@ struct counts {
 /* What is asked of a driver process, and what it answers. */
 enum command {
 	COUNTS = 'c',  /* struct counts */
-	RECEIVE = 'r', /* a line when it listens, then bytes and nanoseconds as two numbers */
-	SEND = 's',    /* one byte when done */
+	RECEIVE = 'r', /* struct report when it listens and when it is done */
+	SEND = 's',    /* struct report when done */
 };
 
 struct request {
@@ -116,54 +116,80 @@ static struct sockaddr_in address(const char *text)
 	return a;
 }
 
-static int receive(int report)
+/* What an end of a connection reports: 'l' it listens, 'd' done, 'x' failed. */
+struct report {
+	int what;
+	uint64_t bytes, ns;
+};
+
+static int receive(int out)
 {
 	struct sockaddr_in here = address("10.9.0.2");
-	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1, peer;
-	uint64_t result[2] = {0}, start = 0;
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+	struct report rep = {.what = 'l'};
 	static char buf[1 << 20];
-	ssize_t n;
+	uint64_t start = 0;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&here, sizeof(here)) || listen(fd, 1) ||
-	    !write_all(report, "l", 1))
+	    !write_all(out, &rep, sizeof(rep)))
 		return 1;
-	peer = accept(fd, NULL, NULL);
-	if (peer < 0)
-		return 1;
-	while ((n = recv(peer, buf, sizeof(buf), 0)) > 0) {
-		if (!start)
-			start = now_ns();
-		result[0] += (uint64_t)n;
-		result[1] = now_ns() - start;
+	/* A connection that was given up before it carried anything is not the one. */
+	while (!rep.bytes) {
+		int peer = accept(fd, NULL, NULL);
+		ssize_t n;
+
+		if (peer < 0)
+			return 1;
+		while ((n = recv(peer, buf, sizeof(buf), 0)) > 0) {
+			if (!start)
+				start = now_ns();
+			rep.bytes += (uint64_t)n;
+			rep.ns = now_ns() - start;
+		}
+		close(peer);
 	}
-	return !write_all(report, result, sizeof(result));
+	rep.what = 'd';
+	return !write_all(out, &rep, sizeof(rep));
 }
 
-static int transmit(int report, unsigned int ms)
+static int transmit(int out, unsigned int ms)
 {
 	struct sockaddr_in there = address("10.9.0.2");
 	uint64_t until = now_ns() + START_S * 1000000000ull;
+	struct timeval patience = {.tv_sec = 5};
+	struct report rep = {.what = 'd'};
 	static char buf[1 << 18];
 	int fd;
 
 	for (;;) {
-		struct timeval patience = {.tv_sec = 1};
-
 		fd = socket(AF_INET, SOCK_STREAM, 0);
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 		if (!connect(fd, (struct sockaddr *)&there, sizeof(there)))
 			break;
 		close(fd);
 		if (now_ns() > until)
 			return 1;
+		usleep(100000);
 	}
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	until = now_ns() + ms * 1000000ull;
 	while (now_ns() < until)
-		if (send(fd, buf, sizeof(buf), MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+		if (send(fd, buf, sizeof(buf), MSG_NOSIGNAL) < 0)
 			return 1;
 	close(fd);
-	return !write_all(report, "d", 1);
+	return !write_all(out, &rep, sizeof(rep));
+}
+
+static int endpoint(int out, struct ob_attach *at, const struct request *rq)
+{
+	struct report failed = {.what = 'x'};
+	int ret = ob_attach_tap_enter(at);
+
+	if (!ret)
+		ret = rq->command == RECEIVE ? receive(out) : transmit(out, rq->ms);
+	if (ret)
+		write_all(out, &failed, sizeof(failed));
+	return ret;
 }
 
 /* ---- a driver process --------------------------------------------------------------------- */
@@ -215,9 +241,7 @@ static void obey(int fd, struct ob_attach *at)
 		pid = fork();
 		if (!pid) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			if (ob_attach_tap_enter(at))
-				_exit(1);
-			_exit(rq.command == RECEIVE ? receive(fd) : transmit(fd, rq.ms));
+			_exit(endpoint(fd, at, &rq));
 		}
 		if (pid < 0)
 			return;
@@ -318,14 +342,18 @@ static bool get_counts(struct side *s, struct counts *c)
 	return write_all(s->fd, &rq, sizeof(rq)) && read_all(s->fd, c, sizeof(*c));
 }
 
-static bool one_round(struct side *sides, unsigned int ms, uint64_t result[2])
+static bool told(struct side *s, struct report *rep, int what)
+{
+	return read_all(s->fd, rep, sizeof(*rep)) && rep->what == what;
+}
+
+static bool one_round(struct side *sides, unsigned int ms, struct report *result)
 {
 	struct request rx = {.command = RECEIVE}, tx = {.command = SEND, .ms = ms};
-	char c;
 
-	return write_all(sides[1].fd, &rx, sizeof(rx)) && read_all(sides[1].fd, &c, 1) &&
-	       write_all(sides[0].fd, &tx, sizeof(tx)) && read_all(sides[0].fd, &c, 1) &&
-	       read_all(sides[1].fd, result, 2 * sizeof(*result)) && result[1];
+	return write_all(sides[1].fd, &rx, sizeof(rx)) && told(&sides[1], result, 'l') &&
+	       write_all(sides[0].fd, &tx, sizeof(tx)) && told(&sides[0], result, 'd') &&
+	       told(&sides[1], result, 'd') && result->ns;
 }
 
 static void add_counts(struct counts *sum, const struct counts *a, const struct counts *b)
@@ -341,20 +369,20 @@ static void add_counts(struct counts *sum, const struct counts *a, const struct 
 static bool measure(struct side *sides, struct row *row, unsigned int round, unsigned int ms)
 {
 	struct counts before[2], after[2];
-	uint64_t result[2];
+	struct report result;
 
 	for (int i = 0; i < 2; i++)
 		if (!get_counts(&sides[i], &before[i]))
 			return false;
-	if (!one_round(sides, ms, result))
+	if (!one_round(sides, ms, &result))
 		return false;
 	for (int i = 0; i < 2; i++) {
 		if (!get_counts(&sides[i], &after[i]))
 			return false;
 		add_counts(&row->sum, &before[i], &after[i]);
 	}
-	row->bytes += result[0];
-	row->mbps[round] = (double)result[0] * 8e3 / (double)result[1];
+	row->bytes += result.bytes;
+	row->mbps[round] = (double)result.bytes * 8e3 / (double)result.ns;
 	return true;
 }
 
@@ -372,13 +400,13 @@ static bool compare(const struct options *o, const char *model, struct row *rows
 	bool ok = true;
 
 	for (unsigned int v = 0; v < VARIANTS && ok; v++) {
-		uint64_t ignored[2];
+		struct report ignored;
 
 		rows[v].model = model;
 		rows[v].variant = &variants[v];
 		/* The first round ends when the card has begun to receive; it does not count. */
 		ok = start_pair(sides[v], model, variants[v].options) &&
-		     one_round(sides[v], 100, ignored);
+		     one_round(sides[v], 100, &ignored);
 	}
 	for (unsigned int r = 0; r < o->rounds && ok; r++)
 		for (unsigned int v = 0; v < VARIANTS && ok; v++)

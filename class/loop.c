@@ -89,6 +89,7 @@ struct ob_loop {
 	unsigned int empty_rounds; /* in a row */
 	uint64_t idle_since;	   /* 0 while there is work */
 	uint64_t gap_ns;	   /* moving average of the time from no work to work */
+	bool stuck;		   /* a source says that there is work, and did none */
 	uint64_t futile_since;	   /* 0 while sleeping is possible or work is done */
 	struct counters stats;
 };
@@ -432,6 +433,7 @@ static void learn_gap(struct ob_loop *loop, uint64_t now)
 static void after_work(struct ob_loop *loop)
 {
 	loop->futile_since = 0;
+	loop->stuck = false;
 	loop->empty_rounds = 0;
 	if (loop->busy_rounds < DISARM_ROUNDS)
 		loop->busy_rounds++;
@@ -456,8 +458,8 @@ static void after_work(struct ob_loop *loop)
 static unsigned int after_nothing(struct ob_loop *loop, int limit_ms)
 {
 	uint64_t now = now_ns(), later;
+	bool pending, woken;
 	unsigned int work;
-	bool woken;
 
 	if (atomic_load_explicit(&loop->stop, memory_order_relaxed))
 		return 0;
@@ -470,11 +472,17 @@ static unsigned int after_nothing(struct ob_loop *loop, int limit_ms)
 		cpu_relax();
 		return 0;
 	}
-	if (arm_all(loop, true)) {
-		if (is_futile(loop, now))
-			pause_futile(loop);
+	pending = arm_all(loop, true);
+	/*
+	 * Work that came meanwhile is found by the next round. Work that is there but cannot be done (a
+	 * full ring) is waited for: by the interrupt that says it can, or else for a millisecond.
+	 */
+	if (pending && !loop->stuck) {
+		loop->stuck = true;
 		return 0;
 	}
+	if (pending && (limit_ms < 0 || limit_ms > PAUSE_MS))
+		limit_ms = PAUSE_MS;
 	work = poll_all(loop);
 	if (work)
 		return work;
