@@ -78,7 +78,7 @@ static int fuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 		return ob_error_set(err, -ENAMETOOLONG, "mountpoint '%s' is too long", path);
 	}
 	strcpy(fa->mountpoint, absolute);
-	ret = fuse_disk_open(&fa->f, b, index, part, loop, true, err);
+	ret = fuse_disk_open(&fa->f, b, index, part, loop, err);
 	if (ret) {
 		free(fa);
 		return ret;

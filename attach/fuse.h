@@ -38,7 +38,6 @@ struct fuse_disk {
 	struct fuse_session *session;
 	int fd;
 	uint32_t max_write;
-	bool writeback;
 	bool broken;
 	char *rx;
 	bool rx_taken; /* a write took over the pages of the message just read */
@@ -48,13 +47,9 @@ struct fuse_disk {
 	_Atomic bool keeper_may_go;
 };
 
-/**
- * fuse_disk_open() - a session without a connection
- * @writeback: let the kernel gather writes in its page cache (for a file that programs open)
- */
+/** fuse_disk_open() - a session without a connection */
 int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index,
-		   struct ob_spec_part *part, struct ob_loop *loop, bool writeback,
-		   struct ob_error *err);
+		   struct ob_spec_part *part, struct ob_loop *loop, struct ob_error *err);
 
 /** fuse_disk_connect() - serve @fd, a /dev/fuse that is mounted already; taken over */
 int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err);

@@ -27,7 +27,7 @@
 
 /*
  * One request of the kernel's.
- * @mem: pages to give back at its end, @mem_len bytes from there
+ * @mem: pages to give back at its end, @mem_len bytes from there; likewise @whole
  */
 struct fuse_tag {
 	struct disk_request rq; /* first: the disk layer hands it back */
@@ -35,6 +35,11 @@ struct fuse_tag {
 	fuse_req_t req;
 	char *mem;
 	uint64_t mem_len;
+	uint32_t size;	   /* of a write, as the client counts it */
+	const char *piece; /* of a write that leaves a part of a block: its payload, */
+	uint32_t piece_at; /* where it belongs in @whole, */
+	char *whole;	   /* and the blocks that it touches */
+	uint64_t whole_len;
 	struct fuse_tag *link;
 };
 
@@ -67,6 +72,8 @@ static struct fuse_tag *tag_get(struct fuse_disk *f, fuse_req_t req, enum ob_blo
 	t->req = req;
 	t->mem = NULL;
 	t->mem_len = 0;
+	t->piece = NULL;
+	t->whole = NULL;
 	t->rq.op = op;
 	t->rq.flags = 0;
 	t->rq.offset = offset;
@@ -79,9 +86,22 @@ static void tag_put(struct fuse_disk *f, struct fuse_tag *t)
 {
 	if (t->mem)
 		payload_put(&f->disk.payload, t->mem, t->mem_len);
+	if (t->whole)
+		payload_put(&f->disk.payload, t->whole, t->whole_len);
 	t->mem = NULL;
+	t->whole = NULL;
 	t->link = f->free;
 	f->free = t;
+}
+
+/* The blocks were read: put the piece in, and write them. */
+static void write_piece(struct fuse_disk *f, struct fuse_tag *t)
+{
+	memcpy(t->whole + t->piece_at, t->piece, t->size);
+	disk_count(&f->disk.stats.own_copies, 1);
+	t->piece = NULL;
+	t->rq.op = OB_BLOCK_WRITE;
+	disk_start(&f->disk, &t->rq);
 }
 
 static void done(void *front, struct disk_request *rq)
@@ -89,6 +109,10 @@ static void done(void *front, struct disk_request *rq)
 	struct fuse_tag *t = (struct fuse_tag *)rq;
 	struct fuse_disk *f = front;
 
+	if (t->piece && !rq->status) {
+		write_piece(f, t);
+		return;
+	}
 	if (rq->status) {
 		disk_count(&f->disk.stats.errors, 1);
 		reply_error(f, t->req, -rq->status);
@@ -102,7 +126,7 @@ static void done(void *front, struct disk_request *rq)
 		fuse_reply_iov(t->req, &iov, 1);
 	} else if (rq->op == OB_BLOCK_WRITE) {
 		count_reply(f);
-		fuse_reply_write(t->req, rq->len);
+		fuse_reply_write(t->req, t->size);
 	} else {
 		reply_error(f, t->req, 0);
 	}
@@ -154,8 +178,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Messages are read whole, into our memory. */
 	conn->want &= ~(unsigned int)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 				      FUSE_CAP_SPLICE_MOVE);
-	if (f->writeback && conn->capable & FUSE_CAP_WRITEBACK_CACHE)
-		conn->want |= FUSE_CAP_WRITEBACK_CACHE;
+	/*
+	 * Opening with O_TRUNC is left to setattr, which knows that a disk has one size. And no write-back
+	 * cache: it would let the file grow in the kernel, and keep what nobody has synced from a disk
+	 * whose server is killed.
+	 */
+	conn->want &= ~(unsigned int)(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_WRITEBACK_CACHE);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -185,16 +213,20 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_attr(req, &st, FOR_EVER);
 }
 
-/* Programs that take the file for a new one set its size and times; the size is what it is. */
+/* As with a block device, truncating changes nothing: programs do it to files that they take for new. */
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		       struct fuse_file_info *fi)
 {
 	struct fuse_disk *f = disk_of(req);
 
 	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ||
-	    (to_set & FUSE_SET_ATTR_SIZE &&
-	     (ino != FUSE_FILE_INO || (uint64_t)attr->st_size != f->disk.blk->limits.size))) {
+	    (to_set & FUSE_SET_ATTR_SIZE && ino != FUSE_FILE_INO)) {
 		reply_error(f, req, EPERM);
+		return;
+	}
+	if (to_set & FUSE_SET_ATTR_SIZE &&
+	    (attr->st_size < 0 || (uint64_t)attr->st_size > f->disk.blk->limits.size)) {
+		reply_error(f, req, EFBIG);
 		return;
 	}
 	op_getattr(req, ino, fi);
@@ -328,41 +360,87 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	disk_start(&f->disk, &t->rq);
 }
 
+/*
+ * A write's payload in payload memory: the message's own pages go along with the request, and its unused
+ * tail goes back. NULL when there is no memory.
+ */
+static char *take_payload(struct fuse_disk *f, struct fuse_tag *t, const char *buf, size_t size)
+{
+	uint64_t used = PAYLOAD_PAGE + (uint64_t)payload_pages(size) * PAYLOAD_PAGE;
+	uint64_t all = PAYLOAD_PAGE + (uint64_t)f->max_write;
+
+	if (buf == f->rx + PAYLOAD_PAGE) {
+		t->mem = f->rx;
+		t->mem_len = used;
+		if (all > used)
+			payload_put(&f->disk.payload, f->rx + used, all - used);
+		f->rx_taken = true;
+		return t->mem + PAYLOAD_PAGE;
+	}
+	/* Another libfuse may hand its own copy on. */
+	t->mem = payload_get(&f->disk.payload, size);
+	t->mem_len = size;
+	if (t->mem) {
+		memcpy(t->mem, buf, size);
+		disk_count(&f->disk.stats.own_copies, 1);
+	}
+	return t->mem;
+}
+
+/*
+ * A piece that does not fill its blocks: they are read, changed and written. The kernel lets one such write of
+ * a file go at a time (its inode lock), so none gets lost between the two.
+ */
+static bool start_piece(struct fuse_disk *f, struct fuse_tag *t, uint64_t offset, size_t size)
+{
+	uint32_t block = f->disk.blk->limits.block_size;
+	uint64_t from = offset & ~(uint64_t)(block - 1);
+	uint64_t to = (offset + size + block - 1) & ~(uint64_t)(block - 1);
+
+	t->whole_len = to - from;
+	t->whole = payload_get(&f->disk.payload, t->whole_len);
+	if (!t->whole)
+		return false;
+	t->piece = t->rq.buf;
+	t->piece_at = (uint32_t)(offset - from);
+	t->rq.op = OB_BLOCK_READ;
+	t->rq.offset = from;
+	t->rq.len = t->whole_len;
+	t->rq.buf = t->whole;
+	return true;
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
 	struct fuse_disk *f = disk_of(req);
+	uint64_t end = f->disk.blk->limits.size;
 	struct fuse_tag *t;
+	bool whole;
 
-	if (ino != FUSE_FILE_INO || off < 0 || !size || size > f->max_write ||
-	    !request_fits(f, (uint64_t)off, size)) {
+	if (ino != FUSE_FILE_INO || off < 0 || !size || size > f->max_write) {
+		reply_error(f, req, EINVAL);
+		return;
+	}
+	/* As at the end of a block device. */
+	if ((uint64_t)off >= end) {
+		reply_error(f, req, ENOSPC);
+		return;
+	}
+	if (size > end - (uint64_t)off)
+		size = end - (uint64_t)off;
+	whole = request_fits(f, (uint64_t)off, size);
+	if (!whole && fi->flags & O_DIRECT) {
 		reply_error(f, req, EINVAL);
 		return;
 	}
 	t = tag_get(f, req, OB_BLOCK_WRITE, (uint64_t)off, size);
-	if (buf == f->rx + PAYLOAD_PAGE) {
-		/* The message's pages go along with the request; its unused tail goes back. */
-		uint64_t used = PAYLOAD_PAGE + (uint64_t)payload_pages(size) * PAYLOAD_PAGE;
-		uint64_t all = PAYLOAD_PAGE + (uint64_t)f->max_write;
-
-		t->mem = f->rx;
-		t->mem_len = used;
-		t->rq.buf = f->rx + PAYLOAD_PAGE;
-		if (all > used)
-			payload_put(&f->disk.payload, f->rx + used, all - used);
-		f->rx_taken = true;
-	} else {
-		/* Another libfuse may hand its own copy on. */
-		t->mem = payload_get(&f->disk.payload, size);
-		t->mem_len = size;
-		if (!t->mem) {
-			tag_put(f, t);
-			reply_error(f, req, ENOMEM);
-			return;
-		}
-		memcpy(t->mem, buf, size);
-		t->rq.buf = t->mem;
-		disk_count(&f->disk.stats.own_copies, 1);
+	t->size = (uint32_t)size;
+	t->rq.buf = take_payload(f, t, buf, size);
+	if (!t->rq.buf || (!whole && !start_piece(f, t, (uint64_t)off, size))) {
+		tag_put(f, t);
+		reply_error(f, req, ENOMEM);
+		return;
 	}
 	disk_count(&f->disk.stats.requests_in, 1);
 	disk_count(&f->disk.stats.bytes_in, size);
@@ -418,6 +496,25 @@ static void op_nothing_to_do(fuse_req_t req, fuse_ino_t ino, struct fuse_file_in
 	reply_error(disk_of(req), req, 0);
 }
 
+/* One file, for good. */
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	reply_error(disk_of(req), req, EPERM);
+}
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	reply_error(disk_of(req), req, EPERM);
+}
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	reply_error(disk_of(req), req, EPERM);
+}
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
+		      const char *to_name, unsigned int flags)
+{
+	reply_error(disk_of(req), req, EPERM);
+}
+
 static const struct fuse_lowlevel_ops lowlevel_ops = {
 	.init = op_init,
 	.lookup = op_lookup,
@@ -431,6 +528,10 @@ static const struct fuse_lowlevel_ops lowlevel_ops = {
 	.fsync = op_fsync,
 	.readdir = op_readdir,
 	.fallocate = op_fallocate,
+	.unlink = op_unlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.rename = op_rename,
 };
 
 /* ---- the connection's source ---------------------------------------------------------------- */
@@ -439,6 +540,7 @@ static const struct fuse_lowlevel_ops lowlevel_ops = {
 static bool room(struct fuse_disk *f)
 {
 	uint64_t all = PAYLOAD_PAGE + (uint64_t)f->max_write;
+	char *probe;
 
 	if (!f->free)
 		return false;
@@ -446,14 +548,11 @@ static bool room(struct fuse_disk *f)
 		f->rx = payload_get(&f->disk.payload, all);
 	if (!f->rx)
 		return false;
-	/* Also for a longest read, which gets its memory after the message's. */
-	{
-		char *probe = payload_get(&f->disk.payload, f->max_write);
-
-		if (!probe)
-			return false;
-		payload_put(&f->disk.payload, probe, f->max_write);
-	}
+	/* Also for a longest read, or the blocks of a piece, which get theirs after the message. */
+	probe = payload_get(&f->disk.payload, all);
+	if (!probe)
+		return false;
+	payload_put(&f->disk.payload, probe, all);
 	return true;
 }
 
@@ -528,8 +627,7 @@ int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err)
 /* ---- open and close ---------------------------------------------------------------------------- */
 
 int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index,
-		   struct ob_spec_part *part, struct ob_loop *loop, bool writeback,
-		   struct ob_error *err)
+		   struct ob_spec_part *part, struct ob_loop *loop, struct ob_error *err)
 {
 	char name[] = "outboard";
 	char *argv[] = {name, NULL};
@@ -537,7 +635,6 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 	int ret;
 
 	f->fd = -1;
-	f->writeback = writeback;
 	f->owner_uid = getuid();
 	f->owner_gid = getgid();
 	ret = disk_open(&f->disk, b->block[index], part, loop, FUSE_DEPTH_MAX, &disk_ops, f, err);

@@ -165,7 +165,8 @@ int fuse_mount_prepare(const char *name, const char *path, int *fuse, int *root,
 {
 	int ret = mount_by_kernel(fuse, root);
 
-	if (ret == -EPERM || ret == -EACCES)
+	/* Where /dev/fuse itself is closed to us fusermount3 does not help: it opens it with our rights. */
+	if (ret == -EPERM)
 		ret = mount_by_fusermount(path, fuse);
 	if (!ret)
 		return 0;
@@ -230,15 +231,23 @@ int fuse_mount_probe(bool nowhere, struct ob_error *err)
 	int ret = fuse < 0 ? -errno : 0;
 
 	close_fd(fuse);
-	if (!ret) {
-		fs = fsopen("fuse", FSOPEN_CLOEXEC);
-		ret = fs < 0 ? -errno : 0;
-		close_fd(fs);
+	if (ret) {
+		ob_error_set(err, ret, "/dev/fuse cannot be opened: %s", strerror(-ret));
+		if (ret == -EACCES || ret == -EPERM)
+			ob_error_fix(
+				err,
+				"chmod 666 /dev/fuse, which is the usual mode, or run it as root");
+		else
+			ob_error_fix(err, "modprobe fuse");
+		return ret;
 	}
-	if (!ret || (!nowhere && (ret == -EPERM || ret == -EACCES) && find_fusermount()))
+	fs = fsopen("fuse", FSOPEN_CLOEXEC);
+	ret = fs < 0 ? -errno : 0;
+	close_fd(fs);
+	if (!ret || (!nowhere && ret == -EPERM && find_fusermount()))
 		return 0;
 	ob_error_set(err, ret, "FUSE file systems cannot be mounted: %s", strerror(-ret));
-	if (ret == -ENOENT || ret == -ENODEV || ret == -ENXIO)
+	if (ret == -ENODEV)
 		ob_error_fix(err, "modprobe fuse");
 	else if (nowhere)
 		ob_error_fix(err, "run it as root");

@@ -72,7 +72,7 @@ static int loop_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	if (!ret)
 		ret = ob_spec_get_bool(part, "partscan", &la->partscan, err);
 	if (!ret)
-		ret = fuse_disk_open(&la->f, b, index, part, loop, false, err);
+		ret = fuse_disk_open(&la->f, b, index, part, loop, err);
 	if (ret) {
 		free(la);
 		return ret;

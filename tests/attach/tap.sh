@@ -38,9 +38,19 @@ check() # NAME COMMAND...: it must succeed
 	fi
 }
 
+# What a sanitizer found in the server so far, if that is how it was built.
+look_for_reports()
+{
+	if grep -qE 'Sanitizer|runtime error' "$dir/server" 2>/dev/null; then
+		not_ok "no report of a sanitizer"
+	fi
+	: >"$dir/server"
+}
+
 finish()
 {
 	stop_server
+	look_for_reports
 	rm -rf "$dir"
 	echo "1..$n"
 	[ $failed -eq 0 ]
@@ -72,7 +82,7 @@ gone() # PID
 # Sets server, its QEMU, and NAME; fails when it does not get ready. SERVE_* are the caller's.
 start_server() # SPEC ATTACHMENT...
 {
-	: >"$dir/server"
+	look_for_reports
 	: >"$dir/ready"
 	SERVE_STATS=$dir/stats "$ATTACH_BIN/attach-serve-block" "$@" >"$dir/ready" 2>"$dir/server" &
 	server=$!
