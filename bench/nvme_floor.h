@@ -9,22 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct floor;
+#include "bench/rounds.h"
 
-struct floor_counts {
-	uint64_t requests, doorbells, syscalls;
-};
+struct nvme_floor;
 
-/* floor_open() - start a QEMU with an NVMe disk of @size bytes that reads zeroes. NULL, @why */
-struct floor *floor_open(const char *qemu, uint64_t size, char *why, unsigned int why_size);
-void floor_close(struct floor *f);
-/*
- * floor_run() - 4 KiB reads at random places for @ns nanoseconds, @depth (at most 64) in flight.
- *
- * @yield: give the processor away when nothing has completed (the device model is on the same one).
- * Return: nanoseconds that it took, 0 when the device failed.
- */
-uint64_t floor_run(struct floor *f, unsigned int depth, uint64_t ns, bool yield,
-		   struct floor_counts *counts);
+/* nvme_floor_open() - start a QEMU with an NVMe disk of @size bytes that reads zeroes; or NULL */
+struct nvme_floor *nvme_floor_open(const char *qemu, uint64_t size);
+void nvme_floor_close(struct nvme_floor *f);
+/* nvme_floor_run() - 4 KiB reads at random places, @depth (at most 64) in flight; a side's turn, see rounds.h */
+bool nvme_floor_run(void *floor, unsigned int depth, uint64_t ns, bool yield,
+		    struct counts *counts);
 
 #endif
