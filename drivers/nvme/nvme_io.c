@@ -9,6 +9,7 @@
  * entry of its submission queue, and a command that is in flight.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,13 +17,6 @@
 
 /* Refused completions that one call looks past: garbage must not keep the queue's thread. */
 #define BAD_PER_CALL 16
-
-static inline void cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#endif
-}
 
 /* One writer, the queue's thread; read by any thread for statistics. */
 static inline void count_add(uint64_t *counter, uint64_t n)
@@ -35,7 +29,7 @@ static __attribute__((noinline)) bool enter_contended(struct nvme_queue *q)
 	while (__atomic_exchange_n(&q->busy, 1, __ATOMIC_ACQUIRE)) {
 		if (__atomic_load_n(&q->ctrl->resetting, __ATOMIC_ACQUIRE))
 			return false;
-		cpu_relax();
+		sched_yield(); /* whoever is there may want this processor */
 	}
 	return true;
 }

@@ -20,6 +20,7 @@
  * What was completed before stays true: a controller reset does not touch the volatile write cache.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -128,7 +129,7 @@ static void enter_all(struct nvme_ctrl *ctrl)
 	__atomic_store_n(&ctrl->resetting, 1, __ATOMIC_RELEASE);
 	for (unsigned int i = 0; i < ctrl->nr_queues; i++)
 		while (__atomic_exchange_n(&ctrl->queue[i]->busy, 1, __ATOMIC_ACQUIRE))
-			;
+			sched_yield();
 }
 
 static void leave_all(struct nvme_ctrl *ctrl)
