@@ -242,7 +242,8 @@ killed_with_its_namespace()
 	local inner
 	: >"$dir/ready"
 	unshare --mount --propagation private --pid --fork --kill-child --mount-proc bash -c '
-		. "$1/tap.sh"; dir=$2
+		dir=$2
+		. "$1/tap.sh"
 		start_server "$3" loop && mkfs.ext4 -q -F "$NAME" && mount "$NAME" "$2/mnt" || exit 1
 		dd if=/dev/zero of="$2/mnt/big" bs=1M count=200 status=none &
 		while ! [ -s "$2/mnt/big" ]; do :; done

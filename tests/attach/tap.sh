@@ -2,7 +2,7 @@
 # Sourced by the scripts here: TAP, a server in the background, waiting with an end.
 
 n=0 failed=0
-dir=$(mktemp -d)
+dir=${dir:-$(mktemp -d)}
 server=
 
 ok() # NAME
