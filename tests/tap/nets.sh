@@ -35,6 +35,12 @@ skip_all() # REASON
 	exit 0
 }
 
+skip() # NAME REASON
+{
+	nr=$((nr + 1))
+	echo "ok $nr - $1 # SKIP $2"
+}
+
 # The attachment's own probe, by an attempt that needs no device.
 need_tap()
 {

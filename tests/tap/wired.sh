@@ -50,6 +50,21 @@ check "a file arrives whole from two to one" transfer b a 10.9.0.1
 check "a file arrives whole over IPv6 from one to two" transfer a b fd09::2
 check "a file arrives whole over IPv6 from two to one" transfer b a fd09::1
 
+# The same in a VLAN, whose tag the kernel leaves in the frame, segmentation frames included.
+if in_net a ip link add link ea name vlan7 type vlan id 7 2>/dev/null; then
+	in_net b ip link add link eb name vlan7 type vlan id 7
+	in_net a ip address add 10.10.0.1/24 dev vlan7
+	in_net b ip address add 10.10.0.2/24 dev vlan7
+	in_net a ip link set vlan7 up
+	in_net b ip link set vlan7 up
+	check "UDP datagrams of every size come back right in a VLAN" \
+		in_net b "$bin/tap-traffic" sizes 10.10.0.1 7 0 1480
+	check "a file arrives whole in a VLAN from one to two" transfer a b 10.10.0.2
+	check "a file arrives whole in a VLAN from two to one" transfer b a 10.10.0.1
+else
+	skip "files and datagrams in a VLAN" "this kernel has no VLANs"
+fi
+
 # iperf3, each direction, TCP and UDP.
 iperf() # ARGUMENTS...
 {
