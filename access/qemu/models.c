@@ -392,6 +392,19 @@ static void add_serial(struct ob_spec_part *part, const char *fallback, char *pr
 	snprintf(props + strlen(props), size - strlen(props), ",serial=%s", value);
 }
 
+/* Every option of a disk has been looked at: a misspelt one is the likelier mistake. */
+static int no_disk(const struct ob_spec *spec, struct ob_error *err)
+{
+	struct ob_spec device = *spec;
+
+	device.nr_wrappers = 0;
+	if (ob_spec_leftover(&device, "see `outboard specs qemu`", err))
+		return -EINVAL;
+	ob_error_set(err, -EINVAL, "%s has no disk behind it", spec->text);
+	ob_error_fix(err, "add ',file=PATH' or ',null=1G'");
+	return -EINVAL;
+}
+
 static int nvme_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_args *args,
 		     const char *where, struct ob_error *err)
 {
@@ -432,12 +445,7 @@ static int nvme_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_a
 		qemu_arg(args, "-device");
 		qemu_arg(args, "nvme-ns,bus=dev%u,drive=%s,nsid=%u", qd->index, node, ++n);
 	}
-	if (!n) {
-		ob_error_set(err, -EINVAL, "%s has no disk behind it", spec->text);
-		ob_error_fix(err, "add ',file=PATH' or ',null=1G'");
-		return -EINVAL;
-	}
-	return 0;
+	return n ? 0 : no_disk(spec, err);
 }
 
 static int ide_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_args *args,
@@ -489,12 +497,7 @@ static int ide_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 			 cd ? "" : ",werror=report,rerror=report", n || cd ? "" : serial);
 		n++;
 	}
-	if (!n) {
-		ob_error_set(err, -EINVAL, "%s has no disk behind it", spec->text);
-		ob_error_fix(err, "add ',file=PATH' or ',null=1G'");
-		return -EINVAL;
-	}
-	return 0;
+	return n ? 0 : no_disk(spec, err);
 }
 
 /* ---- networks ------------------------------------------------------------------------------ */

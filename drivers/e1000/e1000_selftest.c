@@ -108,6 +108,10 @@ static int test_interrupts(struct e1000 *e, char *detail, size_t size)
 		snprintf(detail, size, "none in use: the device is polled");
 		return 0;
 	}
+	/* A reset, which stopping is, clears where causes go (IVAR) and what clears them (EIAC). */
+	ret = e1000_hw_start(e, 0, NULL);
+	if (ret)
+		return ret;
 	if (e->irq_kind == OB_IRQ_MSIX) {
 		ret = test_vector(e, e->irq, INT_RXQ0, INT_RXQ0);
 		if (!ret)
@@ -119,6 +123,7 @@ static int test_interrupts(struct e1000 *e, char *detail, size_t size)
 		if (!ret)
 			ret = test_vector(e, e->irq, INT_LSC, INT_LSC);
 	}
+	e1000_hw_stop(e);
 	snprintf(detail, size, "%s: %s", ob_irq_kind_name(e->irq_kind),
 		 !ret		   ? "delivered when enabled, silent when masked"
 		 : ret == -EBADMSG ? "came although it was masked"

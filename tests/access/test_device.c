@@ -74,6 +74,7 @@ static void refusals_say_what_is_wrong(void **state)
 	open_fails("qemu:edu,iommu=maybe", -EINVAL, "iommu='maybe'");
 	open_fails("qemu:nonesuch", -ENODEV, "nonesuch");
 	open_fails("qemu:nvme", -EINVAL, "file=PATH");
+	open_fails("qemu:nvme,fiel=/tmp/x", -EINVAL, "'fiel'");
 	open_fails("qemu:nvme,file=/nonexistent/x", -ENOENT, "/nonexistent/x");
 	open_fails("qemu:nvme,file=/dev", -EISDIR, "/dev");
 	open_fails("qemu:nvme,file=/dev/null", -EINVAL, "neither a regular file");
