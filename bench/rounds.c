@@ -161,7 +161,8 @@ void write_row_end(FILE *f, const struct row *row, const struct rounds *rounds, 
 {
 	const struct counts *own = &row->sum[SIDE_OWN], *bare = &row->sum[SIDE_FLOOR];
 
-	fprintf(f, "\"outboard_%s\":%.0f,\"floor_%s\":%.0f,\"ratio\":%.4f,\"outboard_iommu_%s\":%.0f,",
+	fprintf(f,
+		"\"outboard_%s\":%.0f,\"floor_%s\":%.0f,\"ratio\":%.4f,\"outboard_iommu_%s\":%.0f,",
 		rate, median(row->rate[SIDE_OWN], rounds->n), rate,
 		median(row->rate[SIDE_FLOOR], rounds->n), median(row->ratio, rounds->n), rate,
 		median(row->rate[SIDE_ISOLATED], rounds->n));
