@@ -339,6 +339,8 @@ enum {
 	TSO_FRAMES = 4,
 	TSO_HEADERS = 54,
 	TSO_SEQ = 0x100,
+	TSO_FLAGS = 0x19,	/* FIN, PSH, ACK (RFC 9293, 3.1) */
+	TSO_FLAGS_FIRST = 0x10, /* FIN and PSH belong to the last segment alone (82574 7.2.6) */
 };
 
 /* A TCP/IPv4 frame to ourselves that asks for segments. */
@@ -378,7 +380,7 @@ static struct ob_pkt *tso_frame(struct e1000 *e)
 		0,
 		0,
 		0x50,
-		0x10,
+		TSO_FLAGS,
 		0xff,
 		0xff,
 	};
@@ -397,7 +399,7 @@ static struct ob_pkt *tso_frame(struct e1000 *e)
 
 /*
  * QEMU's e1000e before 8.0 cuts the IP datagram into fragments where TCP segments are asked for, and spoils
- * IPv6 by that. So the device is shown one frame in loopback. What comes back wrong switches the
+ * IPv6 by that; that of 10.0 loses FIN and PSH. So the device is shown one frame in loopback. What comes back wrong switches the
  * offload off; silence proves nothing, and then the datasheet counts.
  */
 bool e1000_tso_is_right(struct e1000 *e)
@@ -419,8 +421,8 @@ bool e1000_tso_is_right(struct e1000 *e)
 
 		for (unsigned int i = 0; i < n; i++) {
 			const uint8_t *p = got[i]->data;
-			uint32_t len = TSO_HEADERS +
-				       (seen + 1 < TSO_FRAMES ? TSO_MSS : TSO_PAYLOAD % TSO_MSS);
+			bool last = seen + 1 >= TSO_FRAMES;
+			uint32_t len = TSO_HEADERS + (last ? TSO_PAYLOAD % TSO_MSS : TSO_MSS);
 
 			/* Frames of the wire may come in between. */
 			if (!memcmp(p + 6, e->net.mac, 6)) {
@@ -429,7 +431,8 @@ bool e1000_tso_is_right(struct e1000 *e)
 
 				/* no fragment (RFC 791, 3.1), and the sequence number goes on */
 				wrong += got[i]->len != len || (p[20] & 0x3f) || p[21] ||
-					 seq != TSO_SEQ + seen * TSO_MSS;
+					 seq != TSO_SEQ + seen * TSO_MSS ||
+					 p[47] != (last ? TSO_FLAGS : TSO_FLAGS_FIRST);
 				seen++;
 			}
 			ob_pkt_free(got[i]);
@@ -441,8 +444,8 @@ bool e1000_tso_is_right(struct e1000 *e)
 	counts_restore(e, &kept);
 	if (seen && (wrong || seen != TSO_FRAMES)) {
 		ob_device_log(e->dev, OB_LOG_INFO,
-			      "TCP segmentation is done in software: the device cuts IP fragments "
-			      "instead (QEMU before 8.0)");
+			      "TCP segmentation is done in software: the device does it wrong (as "
+			      "QEMU's does before 8.0 and in 10.0)");
 		return false;
 	}
 	return true;
