@@ -39,6 +39,8 @@ struct fuse_disk {
 	int fd;
 	uint32_t max_write;
 	bool broken;
+	unsigned int rounds_to_look; /* for messages */
+	unsigned int looks_at_once;
 	char *rx;
 	bool rx_taken; /* a write took over the pages of the message just read */
 	struct fuse_tag *tags, *free;

@@ -22,6 +22,11 @@
 /* In front of a write's payload: so the message begins this much before a page. */
 #define WRITE_HEADER (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define MAX_WRITE    (1u << 20)
+/*
+ * While the loop is busy /dev/fuse is read every so many rounds only: a system call per round would cost
+ * more than it finds. A round is well below a microsecond.
+ */
+#define LOOK_EVERY 16
 /* Attributes never change behind the kernel's back. */
 #define FOR_EVER 86400.0
 
@@ -561,6 +566,12 @@ static unsigned int fuse_poll(void *arg, unsigned int budget)
 	struct fuse_disk *f = arg;
 	unsigned int n = 0;
 
+	if (f->rounds_to_look) {
+		f->rounds_to_look--;
+		return 0;
+	}
+	f->rounds_to_look = f->looks_at_once ? 0 : LOOK_EVERY;
+	f->looks_at_once = 0;
 	while (n < budget && !f->broken && room(f)) {
 		struct fuse_buf buf = {.mem = f->rx + PAYLOAD_PAGE - WRITE_HEADER};
 		ssize_t len;
@@ -590,6 +601,18 @@ static unsigned int fuse_poll(void *arg, unsigned int budget)
 	return n;
 }
 
+/* A sleep comes: look before it, so that it is not in vain, and at once when it has ended. */
+static bool fuse_arm(void *arg, bool on)
+{
+	struct fuse_disk *f = arg;
+
+	if (on) {
+		f->rounds_to_look = 0;
+		f->looks_at_once = 1;
+	}
+	return false;
+}
+
 static int serve(struct fuse_disk *f, int fd, struct ob_error *err)
 {
 	int ret;
@@ -600,6 +623,7 @@ static int serve(struct fuse_disk *f, int fd, struct ob_error *err)
 	ret = ob_loop_add(f->disk.loop, &(struct ob_loop_source){
 						.name = "fuse",
 						.poll = fuse_poll,
+						.arm = fuse_arm,
 						.arg = f,
 						.fd = fd,
 						.level = true,

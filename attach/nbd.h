@@ -133,11 +133,11 @@ struct nbd_server {
 	unsigned int nr_conns, nr_dead;
 	bool serving;	/* published */
 	bool accepting; /* epoll watches the listening socket */
-	bool armed;	/* the loop is about to sleep, or did */
 	bool shutting_down;
 	bool order_open; /* somebody waits for the last connection to end */
 	uint64_t shutdown_ns;
-	unsigned int skipped_looks;
+	unsigned int rounds_to_look; /* at the sockets */
+	unsigned int looks_at_once;
 	struct nbd_tag *tags, *free;
 	unsigned int nr_free;
 	struct nbd_conn *wait_first, *wait_last;

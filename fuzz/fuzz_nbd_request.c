@@ -55,6 +55,7 @@ static void turn(int fd, bool reads)
 {
 	char sink[65536];
 
+	server->rounds_to_look = 0; /* no round without a look */
 	ob_loop_once(loop, 0);
 	while (reads && recv(fd, sink, sizeof(sink), MSG_DONTWAIT) > 0)
 		;
