@@ -114,6 +114,9 @@ int ob_driver_bind(struct ob_device *dev, const struct ob_driver *driver,
 		free(b);
 		return rc;
 	}
+	/* Before it starts: a client must not be told that a write was taken when none can be. */
+	for (unsigned int i = 0; i < b->nr_blocks; i++)
+		b->block[i]->limits.read_only |= info->read_only;
 	*bp = b;
 	return 0;
 }

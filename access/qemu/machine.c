@@ -396,6 +396,9 @@ static int first_answer(struct qemu_machine *m, const char *name, const char *bi
 	qemu_machine_said(m, said, sizeof(said));
 	ob_error_set(err, -ENODEV, "%s: QEMU refused to start", name);
 	ob_error_why(err, "%s", said[0] ? said : m->qt.fail);
+	if (strstr(said, "is not a valid device model name"))
+		ob_error_fix(err, "`outboard specs qemu` lists the models that have a driver, "
+				  "`qemu-system-x86_64 -device help` all");
 	return -ENODEV;
 }
 

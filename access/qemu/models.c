@@ -424,6 +424,7 @@ static int nvme_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_a
 	add_props(part, props, sizeof(props));
 	qemu_arg(args, "-device");
 	qemu_arg(args, "nvme,id=dev%u%s%s", qd->index, where, props);
+	qd->dev->info.read_only = o.readonly;
 	for (unsigned int i = 0; i < 4; i++) {
 		const char *path = ob_spec_get(part, disk_keys[i]);
 

@@ -48,6 +48,8 @@ struct ob_bdf {
  * @backend: "qemu", "vfio", "uio", or the outermost wrapper's name
  * @class_code: base class, sub-class, programming interface (24 bits)
  * @iommu: true when DMA to memory that was not mapped is blocked and reported
+ * @read_only: its media were given for reading only. Not every model tells that itself (QEMU's nvme
+ *	does not), so ob_driver_bind() marks its disks as such
  */
 struct ob_device_info {
 	char name[64];
@@ -59,6 +61,7 @@ struct ob_device_info {
 	uint32_t class_code;
 	uint8_t revision;
 	bool iommu;
+	bool read_only;
 };
 
 /**

@@ -96,7 +96,7 @@ fi
 load() # OPTIONS...
 {
 	soon fio --name=load --filename="$NAME" --size=64M --io_size=32M --bsrange=4k-128k \
-		--iodepth=32 --verify=crc32c --verify_fatal=1 "$@" >"$dir/fio" 2>&1 &&
+		--iodepth=32 --verify=crc32c --verify_fatal=1 --verify_state_save=0 "$@" >"$dir/fio" 2>&1 &&
 		grep -q 'err= 0' "$dir/fio" || { cat "$dir/fio"; return 1; }
 }
 if command -v fio >/dev/null; then
@@ -285,6 +285,18 @@ partitions()
 133120
 131072" ] && soon mkfs.ext4 -q -F "${NAME}p2" && stop_server && wait_for loop_is_clear
 }
+stop_server
+if [ "$model" = nvme ]; then # IDE disks cannot be
+	spec=$spec,readonly
+	refuses_writes()
+	{
+		start loop && [ "$(cat "/sys/block/${NAME#/dev/}/ro")" = 1 ] &&
+			! soon dd if=/dev/zero of="$NAME" bs=4k count=1 status=none &&
+			soon dd if="$NAME" of=/dev/null bs=4k count=1 status=none && stop_server
+	}
+	check "a disk that was given for reading only is read-only to its clients" refuses_writes
+	spec=${spec%,readonly}
+fi
 # The control: a loop device of the kernel's own.
 kernel_knows_partitions()
 {
