@@ -448,8 +448,8 @@ static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 		q->net = b->net;
 		q->index = i;
 		q->fd = t->ns.tun[i];
-		q->tso = ob_net_can_tso(b->net);
-		q->csum = ob_net_can_csum(b->net);
+		q->send.tso = ob_net_can_tso(b->net);
+		q->send.csum = ob_net_can_csum(b->net);
 		q->gro = t->opt.gro;
 		ret = tap_queue_open(q, err);
 		if (ret)

@@ -15,8 +15,6 @@
 
 enum {
 	ETH_HDR = 14,
-	VLAN_TAG = 4,
-	MIN_FRAME = 60, /* shortest frame, without FCS (IEEE 802.3, 3.2.8) */
 
 	/*
 	 * A small buffer holds a frame of the usual 1500 bytes with two tags, and more: headers always lie
@@ -26,11 +24,8 @@ enum {
 	SMALL_DATA = 1984,
 	SMALL_COUNT = 512,
 
-	/*
-	 * The longest frame is one of 65,535 bytes of IP with its tags. Room in front of the data for the
-	 * part in the small buffer makes it one piece when it has to be segmented here.
-	 */
-	LARGE_HEADROOM = 2048,
+	/* The longest frame is one of 65,535 bytes of IP with its tags. */
+	LARGE_HEADROOM = 64,
 	LARGE_DATA = 65536,
 	LARGE_COUNT = 64,
 
@@ -44,13 +39,8 @@ enum {
 
 	/* Rounds of a spinning loop between two reads that find nothing: a read costs ten empty rounds. */
 	SKIP_ROUNDS = 4,
-
-	/* Give the device what has been read before reading on, when there is this much of it. */
-	PUSH_AT = 256,
 };
 
-static_assert((int)SMALL_DATA <= (int)LARGE_HEADROOM,
-	      "a small buffer's data goes before a large one's");
 static_assert((int)IOV_MAX_SEGMENTS > (int)TAP_GRO_MAX, "a coalesced burst must fit");
 
 /* A pool as large as the arena allows. */
@@ -82,6 +72,11 @@ int tap_queue_open(struct tap_queue *q, struct ob_error *err)
 		ob_error_fix(err, "open the device with a larger arena, e.g. arena=64M");
 		return ret;
 	}
+	q->send.net = q->net;
+	q->send.index = q->index;
+	q->send.small = q->small;
+	q->send.large = q->large;
+	q->send.stats = &q->stats;
 	q->watch = epoll_create1(EPOLL_CLOEXEC);
 	if (q->watch < 0 || epoll_ctl(q->watch, EPOLL_CTL_ADD, q->fd, &ev)) {
 		ret = -errno;
@@ -93,36 +88,17 @@ int tap_queue_open(struct tap_queue *q, struct ob_error *err)
 
 void tap_queue_close(struct tap_queue *q)
 {
-	for (; q->count; q->count--)
-		ob_pkt_free(q->pending[q->head++]);
-	if (q->unsegmented)
-		ob_pkt_free(q->unsegmented);
+	tap_send_drain(&q->send);
 	ob_pool_destroy(q->large);
 	ob_pool_destroy(q->small);
 	if (q->watch >= 0)
 		close(q->watch);
 	q->watch = -1;
 	q->large = q->small = NULL;
-	q->next_large = q->next_small = q->unsegmented = NULL;
-	q->head = 0;
+	q->next_large = q->next_small = NULL;
 }
 
 /* ---- to the device -------------------------------------------------------------------- */
-
-/* Hand over what was read, with one doorbell. What the ring has no room for stays, nothing is dropped. */
-static unsigned int push(struct tap_queue *q)
-{
-	unsigned int n = 0;
-
-	if (q->count) {
-		n = ob_net_tx_burst(q->net, q->index, q->pending + q->head, q->count);
-		q->head += n;
-		q->count -= n;
-	}
-	if (!q->count)
-		q->head = 0;
-	return n;
-}
 
 static struct ob_pkt *take(struct ob_pool *pool)
 {
@@ -206,138 +182,15 @@ static struct ob_pkt *read_frame(struct tap_queue *q, bool *more)
 	return small;
 }
 
-/*
- * Segmentation by the device is for what every device has: at most one VLAN tag, and TCP right after IP.
- */
-static bool device_segments(const struct tap_queue *q, const struct ob_pkt *pkt)
-{
-	const uint8_t *p = pkt->data;
-	uint32_t l3 = ETH_HDR;
-
-	if (!q->tso || ob_pkt_frame_len(pkt) > q->net->tx_max_len)
-		return false;
-	if (p[12] == 0x81 && p[13] == 0x00)
-		l3 += VLAN_TAG;
-	if (pkt->gso_type == OB_GSO_TCPV4)
-		return p[l3] >> 4 == 4 && pkt->csum_start == l3 + (p[l3] & 0xfu) * 4;
-	/* A driver whose device knows only IPv4 takes IPv6 apart itself, into buffers of the usual size. */
-	return p[l3] >> 4 == 6 && p[l3 + 6] == 6 && pkt->csum_start == l3 + 40 &&
-	       (uint32_t)pkt->hdr_len + pkt->gso_size <= SMALL_DATA;
-}
-
-/* Make a frame in a small and a large buffer one piece in the large one. */
-static struct ob_pkt *in_one_piece(struct tap_queue *q, struct ob_pkt *small)
-{
-	struct ob_pkt *large = small->next;
-
-	if (!large)
-		return small;
-	large->data -= small->len;
-	memcpy(large->data, small->data, small->len);
-	large->len += small->len;
-	large->iova = ob_dma_iova(large->pool->dma, large->data);
-	large->flags = small->flags;
-	large->csum_start = small->csum_start;
-	large->csum_offset = small->csum_offset;
-	large->gso_type = small->gso_type;
-	large->gso_size = small->gso_size;
-	large->hdr_len = small->hdr_len;
-	large->next = NULL;
-	ob_pkt_free_segment(small);
-	return large;
-}
-
-static void drop(struct tap_queue *q, struct ob_pkt *pkt)
-{
-	ob_pkt_free(pkt);
-	q->stats.dropped++;
-	q->stats.errors++;
-}
-
-/*
- * Take a segmentation frame apart for a device that cannot: still cheaper than a system call and a walk
- * through the stack for each segment. False when it has to wait for buffers.
- */
-static bool segment(struct tap_queue *q, struct ob_pkt *pkt)
-{
-	struct ob_pool *pool = q->small;
-	unsigned int room = TAP_PENDING - q->head - q->count, want;
-	int n;
-
-	q->unsegmented = NULL;
-	pkt = in_one_piece(q, pkt);
-	/* A large MTU's segments do not fit into small buffers. */
-	if ((uint32_t)pkt->hdr_len + pkt->gso_size > SMALL_DATA)
-		pool = q->large;
-	want = (pkt->len - pkt->hdr_len + pkt->gso_size - 1) / pkt->gso_size;
-	/* Two are kept out: one waits for the next read, one is this frame's own. */
-	if (want > TAP_PENDING || want + 2 > pool->size) {
-		drop(q, pkt);
-		return true;
-	}
-	if (pool->n < want)
-		ob_net_tx_burst(q->net, q->index, NULL, 0);
-	n = ob_net_segment(pkt, pool, q->pending + q->head + q->count, room);
-	if (n == -ENOBUFS) {
-		q->unsegmented = pkt;
-		return false;
-	}
-	if (n < 0) {
-		drop(q, pkt);
-		return true;
-	}
-	q->count += (unsigned int)n;
-	q->stats.own_copies++;
-	ob_pkt_free(pkt);
-	return true;
-}
-
-/* A frame from the tap, made what the device can send. False: no further one now. */
-static bool accept_frame(struct tap_queue *q, struct ob_pkt *pkt)
-{
-	if (ob_unlikely(pkt->gso_type != OB_GSO_NONE && !device_segments(q, pkt)))
-		return segment(q, pkt);
-	/* For the same reason: ob_net_segment() wants one piece. Moves 2 KiB of up to 64. */
-	if (pkt->gso_type == OB_GSO_TCPV6 && pkt->next) {
-		pkt = in_one_piece(q, pkt);
-		q->stats.own_copies++;
-	}
-	if (pkt->gso_type == OB_GSO_NONE) {
-		/*
-		 * The interface got another MTU, which the device follows within a tick, as a network does:
-		 * too long means lost.
-		 */
-		if (ob_unlikely(pkt->next || pkt->len > 1518) &&
-		    ob_pkt_frame_len(pkt) > q->net->mtu + ETH_HDR + 2 * VLAN_TAG) {
-			ob_pkt_free(pkt);
-			q->stats.dropped++;
-			return true;
-		}
-		/*
-		 * A frame that is padded on its way gets its checksum here: QEMU's e1000e counts the padding
-		 * as payload, and summing 46 bytes is no more work than describing it to a device.
-		 */
-		if ((pkt->flags & OB_PKT_CSUM_PARTIAL) && (!q->csum || pkt->len < MIN_FRAME) &&
-		    ob_net_csum_fill(pkt)) {
-			drop(q, pkt);
-			return true;
-		}
-	}
-	q->pending[q->head + q->count++] = pkt;
-	return true;
-}
-
 unsigned int tap_queue_to_device(void *queue, unsigned int budget)
 {
 	struct tap_queue *q = queue;
 	unsigned int work = 0;
 	bool more = true;
 
-	work += push(q);
-	if (q->unsegmented && !q->count && segment(q, q->unsegmented))
-		work += push(q) + 1;
+	work += tap_send_resume(&q->send);
 	/* Back-pressure: what the device has no room for stays in the kernel's queue. */
-	if (q->count || q->unsegmented || q->tap_gone)
+	if (tap_send_blocked(&q->send) || q->tap_gone)
 		return work;
 	/* While nothing moves, do not ask the kernel in every round. */
 	if (q->skip && q->device_idle) {
@@ -350,23 +203,23 @@ unsigned int tap_queue_to_device(void *queue, unsigned int budget)
 		if (!pkt)
 			continue;
 		work++;
-		if (!accept_frame(q, pkt))
+		if (!tap_send_accept(&q->send, pkt))
 			break;
-		if (q->count >= PUSH_AT) {
-			push(q);
-			if (q->count)
+		if (q->send.count >= TAP_PUSH_AT) {
+			tap_send_push(&q->send);
+			if (q->send.count)
 				break;
 		}
 	}
 	q->skip = work ? 0 : SKIP_ROUNDS;
-	push(q);
+	tap_send_push(&q->send);
 	return work;
 }
 
 bool tap_queue_waits(void *queue, bool on)
 {
 	struct tap_queue *q = queue;
-	bool blocked = q->count || q->unsegmented || q->no_buffers;
+	bool blocked = tap_send_blocked(&q->send) || q->no_buffers;
 	struct epoll_event ev = {.events = blocked ? 0 : EPOLLIN};
 
 	q->skip = 0; /* the look after this one counts */

@@ -6,12 +6,7 @@
 #ifndef ATTACH_TAP_IO_H
 #define ATTACH_TAP_IO_H
 
-#include <outboard/attach.h>
-
-enum {
-	/* Frames on their way to the device: one segmentation frame in 64-byte payloads fits. */
-	TAP_PENDING = 1024,
-};
+#include "attach/tap_send.h"
 
 /**
  * struct tap_queue - a queue of the tap with the same queue of the device
@@ -21,9 +16,7 @@ enum {
  * @small, @large: where frames to the device are read: the beginning into a small buffer, what does not fit
  *	(64 KiB segmentation frames) into a large one
  * @next_small, @next_large: taken from the pools for the next read
- * @pending: read, not yet taken by the device's ring: @count from @head
- * @unsegmented: waits for buffers for its segments
- * @tso, @csum: what the device does by itself
+ * @send: read, on its way to the device; tso and csum are set by who opens the queue
  * @gro: coalesce received TCP segments
  * @tap_gone: the interface was deleted
  * @no_buffers: the last read ended because none was left
@@ -35,14 +28,12 @@ struct tap_queue {
 	unsigned int index;
 	int fd, watch;
 	bool masked;
-	bool tso, csum, gro;
+	bool gro;
 	bool tap_gone, no_buffers, device_idle;
 	unsigned int skip;
 	struct ob_pool *small, *large;
 	struct ob_pkt *next_small, *next_large;
-	struct ob_pkt *unsegmented;
-	struct ob_pkt *pending[TAP_PENDING];
-	unsigned int head, count;
+	struct tap_send send;
 	struct ob_attach_stats stats;
 	uint64_t merged; /* received frames that went to the kernel in one with others */
 };

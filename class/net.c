@@ -278,8 +278,8 @@ struct layout {
 	bool ipv6, udp;
 };
 
-/* Find and check the headers. Every length is compared with what is really there. */
-static int parse(const struct ob_pkt *pkt, struct layout *l)
+/* Find and check the headers. Every length is compared with what is really in the first segment. */
+static int parse(const struct ob_pkt *pkt, uint32_t frame_len, struct layout *l)
 {
 	const uint8_t *p = pkt->data;
 	uint32_t len = pkt->len, l4_min;
@@ -349,7 +349,7 @@ static int parse(const struct ob_pkt *pkt, struct layout *l)
 			return -EINVAL;
 		l->payload = l->l4 + doff;
 	}
-	if (l->payload >= len)
+	if (l->payload > len || l->payload >= frame_len)
 		return -EINVAL;
 	return 0;
 }
@@ -396,18 +396,38 @@ static void finish_segment(const struct layout *l, struct ob_pkt *seg, unsigned 
 	store_sum(field, folded);
 }
 
+/* Bytes of a frame's payload from @*at of segment @*s on; the caller has counted them. */
+static void copy_payload(uint8_t *to, const struct ob_pkt **s, uint32_t *at, uint32_t n)
+{
+	while (n) {
+		uint32_t piece = (*s)->len - *at;
+
+		if (!piece) {
+			*s = (*s)->next;
+			*at = 0;
+			continue;
+		}
+		if (piece > n)
+			piece = n;
+		memcpy(to, (*s)->data + *at, piece);
+		to += piece;
+		*at += piece;
+		n -= piece;
+	}
+}
+
 int ob_net_segment(const struct ob_pkt *pkt, struct ob_pool *pool, struct ob_pkt **out,
 		   unsigned int max)
 {
-	uint32_t payload, done = 0;
+	uint32_t payload, done = 0, len = ob_pkt_frame_len(pkt), at;
+	const struct ob_pkt *from = pkt;
 	struct layout l;
 	unsigned int n, i;
 	int ret;
 
-	if (pkt->gso_type == OB_GSO_NONE || pkt->gso_type > OB_GSO_UDP || !pkt->gso_size ||
-	    pkt->next)
+	if (pkt->gso_type == OB_GSO_NONE || pkt->gso_type > OB_GSO_UDP || !pkt->gso_size)
 		return -EINVAL;
-	ret = parse(pkt, &l);
+	ret = parse(pkt, len, &l);
 	if (ret)
 		return ret;
 	/* What one segment holds must fit into a buffer and into the IP length field. */
@@ -415,18 +435,19 @@ int ob_net_segment(const struct ob_pkt *pkt, struct ob_pool *pool, struct ob_pkt
 	    l.payload - l.l3 + pkt->gso_size > 0xffff)
 		return -EINVAL;
 
-	payload = pkt->len - l.payload;
+	payload = len - l.payload;
 	n = (payload + pkt->gso_size - 1) / pkt->gso_size;
 	if (n > max || n > pool->n)
 		return -ENOBUFS;
 
+	at = l.payload;
 	for (i = 0; i < n; i++) {
 		uint32_t piece = payload - done < pkt->gso_size ? payload - done : pkt->gso_size;
 		struct ob_pkt *seg = ob_pkt_alloc(pool);
 
 		ob_pkt_reset(seg);
 		memcpy(seg->data, pkt->data, l.payload);
-		memcpy(seg->data + l.payload, pkt->data + l.payload + done, piece);
+		copy_payload(seg->data + l.payload, &from, &at, piece);
 		seg->len = l.payload + piece;
 		finish_segment(&l, seg, i, done, i + 1 == n);
 		done += piece;

@@ -280,7 +280,7 @@ bool ob_net_can_rx_csum(struct ob_net *net);
 
 /**
  * ob_net_segment() - split a segmentation frame in software
- * @pkt: contiguous frame with gso_type set
+ * @pkt: frame with gso_type set; its headers lie in its first segment, its payload in any number
  * @pool: where segments come from
  * @out: room for @max frames, checksummed in full
  *

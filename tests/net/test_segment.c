@@ -136,13 +136,33 @@ static void assert_checksums(const struct sample *s, const uint8_t *p, unsigned 
 	assert_int_equal(plain_sum(p + s->l4, l4_len, sum), 0xffff);
 }
 
+/* The payload in pieces of any length, empty ones too; the headers stay in the first. */
+static void cut(struct sample *s, struct ob_pkt part[4])
+{
+	uint32_t at = s->l5 + (uint32_t)rand() % (s->payload + 1), end = s->pkt.len;
+	struct ob_pkt *last = &s->pkt;
+
+	s->pkt.len = at;
+	for (unsigned int i = 0; i < 4; i++) {
+		part[i] = (struct ob_pkt){
+			.data = s->buf + at,
+			.len = i == 3 ? end - at : (uint32_t)rand() % (end - at + 1),
+		};
+		at += part[i].len;
+		last->next = &part[i];
+		last = &part[i];
+	}
+}
+
 static void check(struct sample s)
 {
-	struct ob_pkt *out[POOL];
+	struct ob_pkt *out[POOL], part[4];
 	unsigned int done = 0;
 	int n;
 
 	sample_make(&s);
+	if (rand() & 1)
+		cut(&s, part);
 	n = ob_net_segment(&s.pkt, pool, out, POOL);
 	assert_int_equal(n, (s.payload + s.mss - 1) / s.mss);
 	for (int i = 0; i < n; i++) {
@@ -213,7 +233,7 @@ static void headers_that_make_no_sense_are_refused(void **state)
 {
 	struct sample s = {.payload = 3000, .mss = 1000, .tcp_flags = 0x10},
 		      v6 = {.v6 = true, .payload = 3000, .mss = 1000};
-	struct ob_pkt *out[POOL];
+	struct ob_pkt *out[POOL], rest;
 	struct {
 		unsigned int at;
 		uint8_t val;
@@ -257,7 +277,12 @@ static void headers_that_make_no_sense_are_refused(void **state)
 	s.pkt.csum_start = 33;
 	assert_int_equal(ob_net_segment(&s.pkt, pool, out, POOL), -EINVAL);
 	s.pkt.csum_start = 34;
-	s.pkt.next = &s.pkt;
+	/* Headers that go on in the next segment. */
+	rest = s.pkt;
+	rest.data = s.buf + s.l5 - 1;
+	rest.len = s.pkt.len - (s.l5 - 1);
+	s.pkt.len = s.l5 - 1;
+	s.pkt.next = &rest;
 	assert_int_equal(ob_net_segment(&s.pkt, pool, out, POOL), -EINVAL);
 	free(s.buf);
 
