@@ -22,6 +22,7 @@ serves() # NAME ATTACHMENT COMMAND...: the command runs in that namespace
 {
 	local name=$1 attach=$2
 	shift 2
+	: >"$dir/serve.out" # what the last one said is not this one's word
 	"$bin/tap-serve-net" "$spec" "$attach" >"$dir/serve.out" 2>&1 &
 	server[x]=$!
 	wait_for 30 grep -q ready "$dir/serve.out"
@@ -46,6 +47,7 @@ wait_for 10 sh -c "[ \$(readlink /proc/$other/ns/net) != \$(readlink /proc/self/
 serves "the namespace of a process" "tap,netns=pid:$other,$options" nsenter -t $other -n
 kill $other
 serves "for another user" "tap,owner=1234,$options" env
+: >"$dir/serve.out"
 "$bin/tap-serve-net" "$spec" tap,name=ob7,owner=1234 >"$dir/serve.out" 2>&1 &
 server[x]=$!
 wait_for 30 grep -q ready "$dir/serve.out"
