@@ -148,8 +148,8 @@ static void long_requests_are_split_at_mdts(void **state)
 	rig_expect_image(&r, 0, 512, buf, 299008);
 	rig_close(&r);
 
-	/* No limit at all: the driver's own. */
-	rig_open(&r, NULL, "qemu:nvme,file=%s,prop.mdts=0", rig_image(&r, 0, 4 << 20));
+	/* 2 MiB, more than the driver's own limit. (QEMU 10 refuses 0, no limit at all: nvme_identify.c has it.) */
+	rig_open(&r, NULL, "qemu:nvme,file=%s,prop.mdts=9", rig_image(&r, 0, 4 << 20));
 	assert_int_equal(r.blk->limits.max_transfer, NVME_MAX_TRANSFER);
 	free(buf);
 	buf = rig_alloc(&r, NVME_MAX_TRANSFER + 4);

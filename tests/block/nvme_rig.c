@@ -191,7 +191,7 @@ pid_t rig_qemu_pid(void)
 	pid_t found = -1;
 
 	assert_non_null(proc);
-	while (found < 0 && (e = readdir(proc))) {
+	while ((e = readdir(proc))) {
 		char path[300], stat[300] = "", *end;
 		int ppid = -1;
 		FILE *f;
@@ -205,8 +205,11 @@ pid_t rig_qemu_pid(void)
 		if (fgets(stat, sizeof(stat), f) && (end = strrchr(stat, ')')))
 			sscanf(end, ") %*c %d", &ppid);
 		fclose(f);
-		if (ppid == getpid() && strstr(stat, "(qemu"))
-			found = atoi(e->d_name);
+		if (ppid != getpid() || !strstr(stat, "(qemu"))
+			continue;
+		if (found > 0)
+			fail_msg("two QEMUs: a test that failed before this one left its own");
+		found = atoi(e->d_name);
 	}
 	closedir(proc);
 	assert_true(found > 1);
