@@ -5,17 +5,18 @@
  * another process; see docs/dma.md for how to read the figures.
  */
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <outboard/outboard.h>
 
+#include "bench/program.h"
+
 enum {
 	RUNS = 5,
+	RUN_NS = 50000000, /* at least half of it */
+	RUN_QUICK_NS = 2000000,
 	PAGE = 4096,
 	MAX_LEN = 1 << 20,
 	READ_LEN = 4096,
@@ -61,36 +62,15 @@ static const struct way ways[] = {
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
 struct options {
-	bool json;
+	const char *json;
+	FILE *out; /* open, with --json */
+	bool table;
+	bool quick, maps_only;
 	uint64_t run_ns;
 	const char *way;
 	unsigned int size;
 	uint64_t count;
-	bool reads;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static int failed(const struct ob_error *err)
-{
-	char text[1500];
-
-	fprintf(stderr, "outboard-bench-dma: %s\n", ob_error_text(err, text, sizeof(text)));
-	return -1;
-}
-
-static int compare_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 /* ---- map and unmap --------------------------------------------------------------------------- */
 
@@ -114,7 +94,7 @@ static int open_rig(struct rig *rig, const char *policy)
 
 	snprintf(text, sizeof(text), "qemu:edu,vm=bench,dma=%s,arena=32M", policy);
 	if (ob_devices_open(specs, 2, rig->dev, &err))
-		return failed(&err);
+		return -complain(&err);
 	rig->dma = ob_device_dma(rig->dev[0]);
 	rig->heap = aligned_alloc(PAGE, MAX_LEN);
 	if (!rig->heap)
@@ -182,7 +162,7 @@ static int measure(struct rig *rig, const struct way *way, size_t len, const str
 		ns[i] = (double)(now_ns() - start) / (double)n;
 	}
 	ob_dma_stats(rig->dma, &after);
-	qsort(ns, RUNS, sizeof(ns[0]), compare_double);
+	sort_values(ns, RUNS);
 	cell->ns = ns[RUNS / 2];
 	cell->worst = ns[RUNS - 1];
 	cell->calls = (double)(after.iommu_maps - before.iommu_maps + after.iommu_unmaps -
@@ -195,10 +175,10 @@ static void print_map_head(const struct options *o)
 {
 	unsigned int i;
 
-	if (o->json) {
-		printf("{\n  \"map_unmap\": [");
+	if (o->out)
+		fprintf(o->out, "{\n  \"map_unmap\": [");
+	if (!o->table)
 		return;
-	}
 	printf("map + unmap, nanoseconds per request (median of %d runs)\n\n%-14s %-7s", RUNS,
 	       "way", "policy");
 	for (i = 0; i < SIZES; i++) {
@@ -218,19 +198,21 @@ static void print_map_row(const struct way *way, const struct cell *cells, bool 
 	unsigned int i;
 	bool more = false;
 
-	if (o->json) {
+	if (o->out) {
 		for (i = 0; i < SIZES; i++) {
 			if (cells[i].ns < 0)
 				continue;
-			printf("%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"bytes\": %u, \"ns\": %.1f, "
-			       "\"worst_ns\": %.1f, \"ns_per_page\": %.2f, \"iommu_calls\": %.3f}",
-			       first && !more ? "" : ",", way->name, way->policy, sizes[i],
-			       cells[i].ns, cells[i].worst,
-			       cells[i].ns / ((sizes[i] + PAGE - 1) / PAGE), cells[i].calls);
+			fprintf(o->out,
+				"%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"bytes\": %u, \"ns\": %.1f, "
+				"\"worst_ns\": %.1f, \"ns_per_page\": %.2f, \"iommu_calls\": %.3f}",
+				first && !more ? "" : ",", way->name, way->policy, sizes[i],
+				cells[i].ns, cells[i].worst,
+				cells[i].ns / ((sizes[i] + PAGE - 1) / PAGE), cells[i].calls);
 			more = true;
 		}
-		return;
 	}
+	if (!o->table)
+		return;
 	printf("%-14s %-7s", way->name, way->policy);
 	for (i = 0; i < SIZES; i++) {
 		if (cells[i].ns < 0)
@@ -277,8 +259,8 @@ static int bench_map(const struct options *o)
 		first = false;
 		close_rig(&rig);
 	}
-	if (o->json)
-		printf("\n  ]");
+	if (o->out)
+		fprintf(o->out, "\n  ]");
 	return 0;
 }
 
@@ -351,7 +333,7 @@ static int measure_reads(struct ob_block *blk, struct ob_block_req *reqs, unsign
 			return -1;
 		ns[i] = (double)(now_ns() - start) / (double)n;
 	}
-	qsort(ns, RUNS, sizeof(ns[0]), compare_double);
+	sort_values(ns, RUNS);
 	cell->ns = ns[RUNS / 2];
 	cell->worst = ns[RUNS - 1];
 	return 0;
@@ -374,14 +356,14 @@ static int bench_read_way(const struct reads *way, const struct options *o, stru
 		 way->policy);
 	snprintf(text[1], sizeof(text[1]), "qemu:edu,vm=bench,arena=32M");
 	if (ob_devices_open(specs, 2, dev, &err))
-		return failed(&err);
+		return -complain(&err);
 	if (ob_driver_bind(dev[0], NULL, &config, &binding, &err)) {
-		failed(&err);
+		complain(&err);
 		goto close;
 	}
 	blk = binding->block[0];
 	if (!blk || ob_block_start(blk, &err)) {
-		failed(&err);
+		complain(&err);
 		goto unbind;
 	}
 	heap = aligned_alloc(PAGE, MAX_DEPTH * READ_LEN);
@@ -431,28 +413,28 @@ static int bench_reads(const struct options *o)
 		if (bench_read_way(&read_ways[w], o, cells[w]))
 			return -1;
 	}
-	if (o->json)
-		printf(",\n  \"nvme_read_4k\": [");
-	else
+	if (o->out)
+		fprintf(o->out, ",\n  \"nvme_read_4k\": [");
+	if (o->table)
 		printf("\nNVMe reads of 4 KiB, null disk, polled: microseconds per request\n\n"
 		       "%-14s %-7s %9s %9s %9s   %s\n",
 		       "way", "policy", "depth 1", "depth 16", "depth 64", "of arena, depth 64");
 	for (w = 0; w < READ_WAYS; w++) {
-		if (!o->json) {
+		if (o->table) {
 			printf("%-14s %-7s", read_ways[w].way, read_ways[w].policy);
 			for (d = 0; d < DEPTHS; d++)
 				printf(" %9.2f", cells[w][d].ns / 1000);
 			printf("   %.2f\n", cells[w][DEPTHS - 1].ns / cells[0][DEPTHS - 1].ns);
-			continue;
 		}
-		for (d = 0; d < DEPTHS; d++)
-			printf("%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"depth\": %u, "
-			       "\"us\": %.3f, \"worst_us\": %.3f}",
-			       w || d ? "," : "", read_ways[w].way, read_ways[w].policy, depths[d],
-			       cells[w][d].ns / 1000, cells[w][d].worst / 1000);
+		for (d = 0; d < DEPTHS && o->out; d++)
+			fprintf(o->out,
+				"%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"depth\": %u, "
+				"\"us\": %.3f, \"worst_us\": %.3f}",
+				w || d ? "," : "", read_ways[w].way, read_ways[w].policy, depths[d],
+				cells[w][d].ns / 1000, cells[w][d].worst / 1000);
 	}
-	if (o->json)
-		printf("\n  ]");
+	if (o->out)
+		fprintf(o->out, "\n  ]");
 	return 0;
 }
 
@@ -463,15 +445,15 @@ static void usage(FILE *to)
 	unsigned int i;
 
 	fprintf(to,
-		"Usage: outboard-bench-dma [--json] [--quick] [--maps-only] [--way NAME] [--size "
-		"BYTES] [--count N]\n\n"
-		"What each way of giving memory to a device costs.\n\n"
-		"  --json       for programs\n"
+		"usage: outboard-bench-dma [--json FILE|-] [--quick] [--maps-only] [--way NAME]\n"
+		"                          [--size BYTES] [--count N]\n"
+		"  --json FILE  also write the figures as JSON (-: instead of the table)\n"
 		"  --quick      short runs: a look, not a measurement\n"
 		"  --maps-only  without the reads from a disk\n"
 		"  --way NAME   only this one (and no reads)\n"
 		"  --size N     only this size: 64, 512, 4096 ... 1048576\n"
-		"  --count N    exactly N requests a run, for instruction counters\n\nways:");
+		"  --count N    exactly N requests a run, for instruction counters\n"
+		"ways:");
 	for (i = 0; i < WAYS; i++)
 		fprintf(to, " %s", ways[i].name);
 	fprintf(to, "\n");
@@ -501,55 +483,36 @@ static bool known_size(unsigned int size)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"json", no_argument, NULL, 'j'},	{"quick", no_argument, NULL, 'q'},
-		{"maps-only", no_argument, NULL, 'm'},	{"way", required_argument, NULL, 'w'},
-		{"size", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'},	{0},
+	struct options o = {0};
+	const struct argument arguments[] = {
+		{"json", ARGUMENT_TEXT, &o.json},
+		{"quick", ARGUMENT_FLAG, &o.quick},
+		{"maps-only", ARGUMENT_FLAG, &o.maps_only},
+		{"way", ARGUMENT_TEXT, &o.way},
+		{"size", ARGUMENT_NUMBER, &o.size},
+		{"count", ARGUMENT_COUNT, &o.count},
+		{0},
 	};
-	struct options o = {.run_ns = 50000000, .reads = true};
-	int c;
+	int rc = read_arguments(argc, argv, arguments, usage);
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			o.json = true;
-			break;
-		case 'q':
-			o.run_ns = 2000000;
-			break;
-		case 'm':
-			o.reads = false;
-			break;
-		case 'w':
-			o.way = optarg;
-			o.reads = false;
-			break;
-		case 's':
-			o.size = (unsigned int)strtoul(optarg, NULL, 0);
-			break;
-		case 'n':
-			o.count = strtoull(optarg, NULL, 0);
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			usage(stderr);
-			return 2;
-		}
-	}
-	if (optind < argc || (o.way && !known_way(o.way)) || (o.size && !known_size(o.size))) {
+	if (rc >= 0)
+		return rc;
+	if ((o.way && !known_way(o.way)) || (o.size && !known_size(o.size))) {
 		fprintf(stderr, "outboard-bench-dma: '%s' is not possible\n",
-			optind < argc		     ? argv[optind]
-			: o.way && !known_way(o.way) ? o.way
-						     : "--size");
+			o.way && !known_way(o.way) ? o.way : "--size");
 		usage(stderr);
 		return 2;
 	}
-	if (bench_map(&o) || (o.reads && bench_reads(&o)))
-		return 1;
-	if (o.json)
-		printf("\n}\n");
-	return 0;
+	o.run_ns = o.quick ? RUN_QUICK_NS : RUN_NS;
+	o.table = wants_table(o.json);
+	if (o.json) {
+		o.out = open_json(o.json);
+		if (!o.out)
+			return 1;
+	}
+	rc = bench_map(&o) || (!o.way && !o.maps_only && bench_reads(&o));
+	if (!o.out)
+		return rc;
+	fprintf(o.out, "\n}\n");
+	return close_json(o.out, o.json) || rc;
 }

@@ -2,45 +2,34 @@
 /*
  * outboard-bench-net: frames of 64 bytes sent through Outboard, against a bare loop on the same device
  * model (net_floor.c) in the same run, alternating. With --instructions it only forwards frames, for
- * callgrind to count (bench/net_instructions).
+ * callgrind to count (bench/net_instructions.sh).
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-#ifdef HAVE_CALLGRIND
-#include <valgrind/callgrind.h>
-#else
-#define CALLGRIND_TOGGLE_COLLECT
-#define RUNNING_ON_VALGRIND 0
-#endif
 
 #include <outboard/outboard.h>
 
+#include "bench/callgrind.h"
 #include "bench/net_floor.h"
+#include "bench/rounds.h"
 
 enum {
 	FRAME = 60, /* 64 with its FCS */
 	BURST_MAX = 64,
-	ROUNDS_MAX = 99,
 };
 
 struct options {
 	const char *qemu;
 	const char *json;
 	const char *model;
-	unsigned int rounds;
-	unsigned int ms;
+	struct rounds rounds;
 	unsigned int instructions;
 	unsigned int burst;
-	bool two_cpus;
 };
 
 struct card {
@@ -54,23 +43,7 @@ static const char *const models[] = {"e1000e", "e1000-82545em"};
 #define BURSTS (sizeof(bursts) / sizeof(bursts[0]))
 #define MODELS (sizeof(models) / sizeof(models[0]))
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* ---- Outboard's side ------------------------------------------------------------- */
-
-static int fail(const struct ob_error *err)
-{
-	char text[1200];
-
-	fprintf(stderr, "outboard-bench-net: %s\n", ob_error_text(err, text, sizeof(text)));
-	return 1;
-}
 
 static int card_open(struct card *c, const char *spec)
 {
@@ -79,12 +52,12 @@ static int card_open(struct card *c, const char *spec)
 
 	memset(c, 0, sizeof(*c));
 	if (ob_device_open(spec, &c->dev, &err))
-		return fail(&err);
+		return complain(&err);
 	if (ob_driver_bind(c->dev, NULL, &config, &c->binding, &err))
-		return fail(&err);
+		return complain(&err);
 	c->net = c->binding->net;
 	if (ob_net_start(c->net, &err))
-		return fail(&err);
+		return complain(&err);
 	return 0;
 }
 
@@ -97,9 +70,9 @@ static void card_close(struct card *c)
 static const uint8_t header[14] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
 				   0,	 0,    0,    0,	   1,	 0x88, 0xb5};
 
-static bool card_run(struct card *c, unsigned int burst, uint64_t ns, bool yield,
-		     struct net_counts *counts)
+static bool card_run(void *card, unsigned int burst, uint64_t ns, bool yield, struct counts *counts)
 {
+	struct card *c = card;
 	struct ob_pool *pool = c->net->rx_pool[0];
 	struct ob_pkt *pkts[BURST_MAX];
 	struct ob_net_stats before, after;
@@ -107,7 +80,7 @@ static bool card_run(struct card *c, unsigned int burst, uint64_t ns, bool yield
 	unsigned int have = 0, rounds = 0, idle = pool->n;
 	uint64_t start, end, now, last_tick;
 
-	*counts = (struct net_counts){0};
+	*counts = (struct counts){0};
 	c->net->ops->stats(c->net, &before);
 	ob_device_stats(c->dev, &access_before);
 	start = now = last_tick = now_ns();
@@ -129,7 +102,7 @@ static bool card_run(struct card *c, unsigned int burst, uint64_t ns, bool yield
 			sent = have == burst ? ob_net_tx_burst(c->net, 0, pkts, burst) : 0;
 			have -= sent;
 			memmove(pkts, pkts + sent, have * sizeof(*pkts));
-			counts->frames += sent;
+			counts->done += sent;
 		} else {
 			ob_net_tx_burst(c->net, 0, NULL, 0);
 		}
@@ -149,58 +122,23 @@ static bool card_run(struct card *c, unsigned int burst, uint64_t ns, bool yield
 	counts->syscalls = access_after.syscalls - access_before.syscalls;
 	while (have)
 		ob_pkt_free(pkts[--have]);
-	return !ob_device_gone(c->dev) && after.tx_packets - before.tx_packets == counts->frames;
+	return !ob_device_gone(c->dev) && after.tx_packets - before.tx_packets == counts->done;
 }
 
 /* ---- comparison ------------------------------------------------------------------ */
-
-struct row {
-	const char *model;
-	unsigned int burst;
-	double own[ROUNDS_MAX], isolated[ROUNDS_MAX], floor[ROUNDS_MAX], ratio[ROUNDS_MAX];
-	struct net_counts own_sum, floor_sum;
-};
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(const double *values, unsigned int n)
-{
-	double sorted[ROUNDS_MAX];
-
-	memcpy(sorted, values, n * sizeof(*values));
-	qsort(sorted, n, sizeof(*sorted), by_value);
-	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
-}
-
-static double per(uint64_t a, uint64_t b)
-{
-	return b ? (double)a / (double)b : 0;
-}
 
 static void print_rows(const struct options *o, const struct row *rows, unsigned int n)
 {
 	printf("64-byte frames sent, polled, %u rounds of %u ms each, alternating; device model and "
 	       "driver on %s\n",
-	       o->rounds, o->ms, o->two_cpus ? "two processors" : "one processor");
+	       o->rounds.n, o->rounds.ms, o->rounds.two_cpus ? "two processors" : "one processor");
 	printf("%-14s  %5s  %12s  %12s  %6s  %12s  %11s  %11s\n", "device", "burst", "Outboard",
 	       "bare loop", "ratio", "with IOMMU", "doorbells", "syscalls");
 	printf("%-14s  %5s  %12s  %12s  %6s  %12s  %11s  %11s\n", "", "", "frames/s", "frames/s",
 	       "", "frames/s", "per frame", "per frame");
 	for (unsigned int i = 0; i < n; i++) {
-		const struct row *r = &rows[i];
-
-		printf("%-14s  %5u  %12.0f  %12.0f  %6.3f  %12.0f  %5.3f/%5.3f  %5.3f/%5.3f\n",
-		       r->model, r->burst, median(r->own, o->rounds), median(r->floor, o->rounds),
-		       median(r->ratio, o->rounds), median(r->isolated, o->rounds),
-		       per(r->own_sum.doorbells, r->own_sum.frames),
-		       per(r->floor_sum.doorbells, r->floor_sum.frames),
-		       per(r->own_sum.syscalls, r->own_sum.frames),
-		       per(r->floor_sum.syscalls, r->floor_sum.frames));
+		printf("%-14s  %5u", rows[i].model, rows[i].size);
+		print_row_end(&rows[i], &o->rounds, 12);
 	}
 	printf("(medians; ratio: median of each round's; doorbells and system calls: Outboard/bare loop, the\n"
 	       "system calls are the device model's messages. The card has no cable: the model drops what it\n"
@@ -209,63 +147,21 @@ static void print_rows(const struct options *o, const struct row *rows, unsigned
 
 static int write_json(const struct options *o, const struct row *rows, unsigned int n)
 {
-	FILE *f = !strcmp(o->json, "-") ? stdout : fopen(o->json, "we");
+	FILE *f = open_json(o->json);
 
-	if (!f) {
-		fprintf(stderr, "outboard-bench-net: %s: %s\n", o->json, strerror(errno));
+	if (!f)
 		return 1;
-	}
 	fprintf(f,
 		"{\"bench\":\"net\",\"what\":\"64-byte frames sent, polled\",\"rounds\":%u,"
 		"\"round_ms\":%u,\"processors\":%d,\"rows\":[",
-		o->rounds, o->ms, o->two_cpus ? 2 : 1);
+		o->rounds.n, o->rounds.ms, o->rounds.two_cpus ? 2 : 1);
 	for (unsigned int i = 0; i < n; i++) {
-		const struct row *r = &rows[i];
-
-		fprintf(f,
-			"%s{\"device\":\"%s\",\"burst\":%u,\"outboard_fps\":%.0f,"
-			"\"floor_fps\":%.0f,\"ratio\":%.4f,\"outboard_iommu_fps\":%.0f,"
-			"\"doorbells_per_frame\":%.4f,\"floor_doorbells_per_frame\":%.4f,"
-			"\"syscalls_per_frame\":%.4f,\"floor_syscalls_per_frame\":%.4f}",
-			i ? "," : "", r->model, r->burst, median(r->own, o->rounds),
-			median(r->floor, o->rounds), median(r->ratio, o->rounds),
-			median(r->isolated, o->rounds),
-			per(r->own_sum.doorbells, r->own_sum.frames),
-			per(r->floor_sum.doorbells, r->floor_sum.frames),
-			per(r->own_sum.syscalls, r->own_sum.frames),
-			per(r->floor_sum.syscalls, r->floor_sum.frames));
+		fprintf(f, "%s{\"device\":\"%s\",\"burst\":%u,", i ? "," : "", rows[i].model,
+			rows[i].size);
+		write_row_end(f, &rows[i], &o->rounds, "fps", "frame");
 	}
 	fprintf(f, "]}\n");
-	if (f != stdout)
-		fclose(f);
-	return 0;
-}
-
-static void add(struct net_counts *sum, const struct net_counts *c)
-{
-	sum->frames += c->frames;
-	sum->doorbells += c->doorbells;
-	sum->syscalls += c->syscalls;
-}
-
-static bool one_round(struct row *r, unsigned int round, struct card *plain, struct card *isolated,
-		      struct net_floor *f, const struct options *o)
-{
-	uint64_t ns = o->ms * 1000000ull;
-	bool yield = !o->two_cpus;
-	struct net_counts own, bare, with_iommu;
-
-	if (!card_run(plain, r->burst, ns, yield, &own) ||
-	    !net_floor_run(f, r->burst, ns, yield, &bare) ||
-	    !card_run(isolated, r->burst, ns, yield, &with_iommu))
-		return false;
-	r->own[round] = (double)own.frames * 1e9 / (double)own.ns;
-	r->floor[round] = (double)bare.frames * 1e9 / (double)bare.ns;
-	r->isolated[round] = (double)with_iommu.frames * 1e9 / (double)with_iommu.ns;
-	r->ratio[round] = r->own[round] / r->floor[round];
-	add(&r->own_sum, &own);
-	add(&r->floor_sum, &bare);
-	return true;
+	return close_json(f, o->json);
 }
 
 static int compare_model(const struct options *o, const char *model, struct row *rows,
@@ -273,7 +169,7 @@ static int compare_model(const struct options *o, const char *model, struct row 
 {
 	struct card plain = {0}, isolated = {0};
 	struct net_floor *f = NULL;
-	struct row warm_up;
+	struct side sides[SIDES];
 	char spec[256];
 	int rc;
 
@@ -290,17 +186,16 @@ static int compare_model(const struct options *o, const char *model, struct row 
 			rc = 1;
 		}
 	}
+	sides[SIDE_OWN] = (struct side){card_run, &plain};
+	sides[SIDE_FLOOR] = (struct side){net_floor_run, f};
+	sides[SIDE_ISOLATED] = (struct side){card_run, &isolated};
 	for (unsigned int i = 0; i < n && !rc; i++) {
-		memset(&warm_up, 0, sizeof(warm_up));
-		warm_up.burst = rows[i].burst = o->burst ? o->burst : bursts[i];
 		rows[i].model = model;
-		if (!one_round(&warm_up, 0, &plain, &isolated, f, o))
-			rc = 1;
-		for (unsigned int r = 0; r < o->rounds && !rc; r++)
-			if (!one_round(&rows[i], r, &plain, &isolated, f, o))
-				rc = 1;
-		if (rc)
+		rows[i].size = o->burst ? o->burst : bursts[i];
+		if (!run_rounds(sides, &o->rounds, &rows[i])) {
 			fprintf(stderr, "outboard-bench-net: a device failed\n");
+			rc = 1;
+		}
 	}
 	net_floor_close(f);
 	card_close(&isolated);
@@ -320,7 +215,7 @@ static int compare(const struct options *o)
 			return 1;
 		n += each;
 	}
-	if (!o->json || strcmp(o->json, "-"))
+	if (wants_table(o->json))
 		print_rows(o, rows, n);
 	return o->json ? write_json(o, rows, n) : 0;
 }
@@ -380,7 +275,7 @@ static int count_instructions(const struct options *o)
 
 	if (!RUNNING_ON_VALGRIND) {
 		fprintf(stderr, "outboard-bench-net: --instructions counts nothing by itself; run "
-				"bench/net_instructions\n");
+				"bench/net_instructions.sh\n");
 		return 1;
 	}
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv)) {
@@ -438,92 +333,50 @@ static int count_instructions(const struct options *o)
 static void usage(FILE *f)
 {
 	fprintf(f,
-		"usage: outboard-bench-net [--json FILE|-] [--rounds N] [--ms N] [--qemu PATH]\n"
-		"                          [--model MODEL] [--burst N] [--two-cpus]\n"
+		"usage: outboard-bench-net [--json FILE|-] [--quick] [--rounds N] [--ms N]\n"
+		"                          [--model MODEL] [--burst N] [--two-cpus] [--qemu PATH]\n"
 		"       outboard-bench-net --instructions BURSTS [--burst N] [--model MODEL]\n"
 		"  --json FILE       also write the figures as JSON (-: instead of the table)\n"
+		"  --quick           at most 3 rounds of 20 ms: a look, not a measurement\n"
 		"  --rounds N        rounds per burst size and side (default 15)\n"
 		"  --ms N            length of a round (default 100)\n"
 		"  --model MODEL     e1000e or e1000-82545em (default both)\n"
 		"  --burst N         this burst size alone (default 1, 16 and 64; 32 for --instructions)\n"
 		"  --two-cpus        do not keep driver and device model on one processor\n"
+		"  --qemu PATH       another QEMU\n"
 		"  --instructions N  under callgrind: count N forwarded bursts\n");
-}
-
-/* Device models are children and inherit this: alternating sides then meet the same conditions. */
-static void use_one_cpu(void)
-{
-	cpu_set_t set;
-	int cpu = sched_getcpu();
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu < 0 ? 0 : cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{"json", required_argument, NULL, 'j'},
-		{"rounds", required_argument, NULL, 'r'},
-		{"ms", required_argument, NULL, 'm'},
-		{"qemu", required_argument, NULL, 'q'},
-		{"two-cpus", no_argument, NULL, '2'},
-		{"instructions", required_argument, NULL, 'i'},
-		{"burst", required_argument, NULL, 'b'},
-		{"model", required_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'},
+	struct options o = {.qemu = "qemu-system-x86_64", .rounds = {.n = 15, .ms = 100}};
+	const struct argument arguments[] = {
+		{"json", ARGUMENT_TEXT, &o.json},
+		{"quick", ARGUMENT_FLAG, &o.rounds.quick},
+		{"rounds", ARGUMENT_NUMBER, &o.rounds.n},
+		{"ms", ARGUMENT_NUMBER, &o.rounds.ms},
+		{"qemu", ARGUMENT_TEXT, &o.qemu},
+		{"two-cpus", ARGUMENT_FLAG, &o.rounds.two_cpus},
+		{"instructions", ARGUMENT_NUMBER, &o.instructions},
+		{"burst", ARGUMENT_NUMBER, &o.burst},
+		{"model", ARGUMENT_TEXT, &o.model},
 		{0},
 	};
-	struct options o = {.qemu = "qemu-system-x86_64", .rounds = 15, .ms = 100};
-	int c;
+	int rc = read_arguments(argc, argv, arguments, usage);
 
-	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			o.json = optarg;
-			break;
-		case 'r':
-			o.rounds = (unsigned int)strtoul(optarg, NULL, 10);
-			break;
-		case 'm':
-			o.ms = (unsigned int)strtoul(optarg, NULL, 10);
-			break;
-		case 'q':
-			o.qemu = optarg;
-			break;
-		case '2':
-			o.two_cpus = true;
-			break;
-		case 'i':
-			o.instructions = (unsigned int)strtoul(optarg, NULL, 10);
-			break;
-		case 'b':
-			o.burst = (unsigned int)strtoul(optarg, NULL, 10);
-			break;
-		case 'o':
-			o.model = optarg;
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			usage(stderr);
-			return 2;
-		}
-	}
+	if (rc >= 0)
+		return rc;
 	if (o.model && strcmp(o.model, models[0]) && strcmp(o.model, models[1])) {
 		fprintf(stderr, "outboard-bench-net: no model \"%s\": e1000e or e1000-82545em\n",
 			o.model);
 		return 2;
 	}
-	if (optind < argc || !o.rounds || o.rounds > ROUNDS_MAX || !o.ms || o.burst > BURST_MAX) {
+	if (!settle_rounds(&o.rounds) || o.burst > BURST_MAX) {
 		usage(stderr);
 		return 2;
 	}
 	if (o.instructions)
 		return count_instructions(&o);
-	if (!o.two_cpus)
-		use_one_cpu();
+	choose_cpus(&o.rounds);
 	return compare(&o);
 }

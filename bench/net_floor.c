@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench/floor_machine.h"
 #include "bench/net_floor.h"
@@ -37,14 +36,6 @@ struct net_floor {
 	char door[40];
 	unsigned int door_len;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 struct net_floor *net_floor_open(const char *qemu, const char *model)
 {
@@ -109,13 +100,13 @@ static inline void doorbell(struct net_floor *f)
 	floor_post(&f->m, f->door, f->door_len + 3);
 }
 
-bool net_floor_run(struct net_floor *f, unsigned int burst, uint64_t ns, bool yield,
-		   struct net_counts *counts)
+bool net_floor_run(void *floor, unsigned int burst, uint64_t ns, bool yield, struct counts *counts)
 {
+	struct net_floor *f = floor;
 	uint64_t start = now_ns(), end = start + ns, now = start, syscalls = f->m.syscalls;
 	unsigned int rounds = 0, empty = 0;
 
-	*counts = (struct net_counts){0};
+	*counts = (struct counts){0};
 	while ((now < end || f->clean != f->tail) && !f->m.dead) {
 		bool waiting = true;
 
@@ -134,7 +125,7 @@ bool net_floor_run(struct net_floor *f, unsigned int burst, uint64_t ns, bool yi
 				f->tail = (f->tail + 1) % RING;
 			}
 			doorbell(f);
-			counts->frames += burst;
+			counts->done += burst;
 			counts->doorbells++;
 			waiting = false;
 			empty = 0;

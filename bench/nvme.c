@@ -4,7 +4,6 @@
  * device model (nvme_floor.c) in the same run, alternating. With --instructions it does only Outboard's
  * part, for callgrind to count (bench/nvme_instructions.sh).
  */
-#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,6 +236,7 @@ static int compare(const struct options *o)
 static int count_instructions(const struct options *o)
 {
 	struct ob_block_req *reqs[DEPTH_MAX];
+	struct ob_access_stats access_before, access_after;
 	struct ob_block_stats stats;
 	unsigned int done = 0, completes = 0;
 	struct disk d = {0};
@@ -251,6 +251,9 @@ static int count_instructions(const struct options *o)
 	snprintf(spec, sizeof(spec), "qemu:nvme,null=%llu,qemu=%s", (unsigned long long)DISK_SIZE,
 		 o->qemu);
 	rc = disk_open(&d, o->spec ? o->spec : spec, DEPTH_MAX);
+	if (rc)
+		return rc;
+	ob_device_stats(d.dev, &access_before);
 	for (unsigned int burst = 0; burst < o->instructions && !rc; burst++) {
 		unsigned int n = 0, flying;
 
@@ -276,9 +279,11 @@ static int count_instructions(const struct options *o)
 	}
 	if (!rc) {
 		ob_block_stats(d.blk, &stats);
-		printf("requests %u depth %u submit_calls %u complete_calls %u doorbells %llu\n",
+		ob_device_stats(d.dev, &access_after);
+		printf("requests %u depth %u submit_calls %u complete_calls %u doorbells %llu syscalls %llu\n",
 		       done, o->depth, o->instructions, completes,
-		       (unsigned long long)stats.doorbells);
+		       (unsigned long long)stats.doorbells,
+		       (unsigned long long)(access_after.syscalls - access_before.syscalls));
 	}
 	disk_close(&d);
 	return rc;
@@ -288,15 +293,17 @@ static int count_instructions(const struct options *o)
 
 static void usage(FILE *f)
 {
-	fprintf(f,
-		"usage: outboard-bench-nvme [--json FILE|-] [--rounds N] [--ms N] [--qemu PATH]\n"
-		"                           [--two-cpus]\n"
-		"       outboard-bench-nvme --instructions BURSTS [--depth N] [--spec SPEC]\n"
-		"  --json FILE       also write the figures as JSON (-: instead of the table)\n"
-		"  --rounds N        rounds per depth and side (default 31)\n"
-		"  --ms N            length of a round (default 50)\n"
-		"  --two-cpus        do not keep driver and device model on one processor\n"
-		"  --instructions N  under callgrind: count N bursts of Outboard's own code\n");
+	fprintf(f, "usage: outboard-bench-nvme [--json FILE|-] [--quick] [--rounds N] [--ms N]\n"
+		   "                           [--two-cpus] [--qemu PATH]\n"
+		   "       outboard-bench-nvme --instructions BURSTS [--depth N] [--spec SPEC]\n"
+		   "  --json FILE       also write the figures as JSON (-: instead of the table)\n"
+		   "  --quick           at most 3 rounds of 20 ms: a look, not a measurement\n"
+		   "  --rounds N        rounds per depth and side (default 31)\n"
+		   "  --ms N            length of a round (default 50)\n"
+		   "  --two-cpus        do not keep driver and device model on one processor\n"
+		   "  --qemu PATH       another QEMU\n"
+		   "  --instructions N  under callgrind: count N bursts of Outboard's own code\n"
+		   "  --spec SPEC       there: another disk, for whichever driver\n");
 }
 
 int main(int argc, char **argv)
@@ -305,6 +312,7 @@ int main(int argc, char **argv)
 		.qemu = "qemu-system-x86_64", .rounds = {.n = 31, .ms = 50}, .depth = 32};
 	const struct argument arguments[] = {
 		{"json", ARGUMENT_TEXT, &o.json},
+		{"quick", ARGUMENT_FLAG, &o.rounds.quick},
 		{"rounds", ARGUMENT_NUMBER, &o.rounds.n},
 		{"ms", ARGUMENT_NUMBER, &o.rounds.ms},
 		{"qemu", ARGUMENT_TEXT, &o.qemu},
@@ -318,8 +326,7 @@ int main(int argc, char **argv)
 
 	if (rc >= 0)
 		return rc;
-	if (optind < argc || !o.rounds.n || o.rounds.n > ROUNDS_MAX || !o.rounds.ms || !o.depth ||
-	    o.depth > DEPTH_MAX) {
+	if (!settle_rounds(&o.rounds) || !o.depth || o.depth > DEPTH_MAX) {
 		usage(stderr);
 		return 2;
 	}

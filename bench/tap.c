@@ -6,7 +6,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,15 +16,18 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <outboard/outboard.h>
 
 #include "attach/tap.h"
+#include "bench/program.h"
 
 enum {
-	ROUNDS_MAX = 64,
+	ROUNDS_MAX = VALUES_MAX,
+	/* What --quick leaves of them. */
+	ROUNDS_QUICK = 2,
+	ROUNDS_QUICK_MS = 100,
 	SEGMENT = 1448, /* bytes of TCP in an Ethernet frame, with time stamps */
 	PORT = 5001,
 	START_S = 20, /* QEMU's e1000 receives nothing for a second after its start */
@@ -86,15 +88,8 @@ struct options {
 	const char *json;
 	const char *model;
 	unsigned int rounds, ms;
+	bool quick;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
-}
 
 static bool write_all(int fd, const void *p, size_t n)
 {
@@ -198,13 +193,6 @@ static void *serve(void *loop)
 {
 	ob_loop_run(loop);
 	return NULL;
-}
-
-static void complain(const struct ob_error *err)
-{
-	char text[1400];
-
-	fprintf(stderr, "outboard-bench-tap: %s\n", ob_error_text(err, text, sizeof(text)));
 }
 
 static bool send_counts(int fd, struct ob_attach *at)
@@ -386,13 +374,6 @@ static bool measure(struct side *sides, struct row *row, unsigned int round, uns
 	return true;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* All variants of one model are alive at once and take turns, so that noise meets all. */
 static bool compare(const struct options *o, const char *model, struct row *rows)
 {
@@ -414,8 +395,8 @@ static bool compare(const struct options *o, const char *model, struct row *rows
 	for (unsigned int v = 0; v < VARIANTS; v++) {
 		for (int i = 0; i < 2; i++)
 			stop_side(&sides[v][i]);
-		qsort(rows[v].mbps, o->rounds, sizeof(double), by_value);
-		rows[v].median = rows[v].mbps[o->rounds / 2];
+		sort_values(rows[v].mbps, o->rounds);
+		rows[v].median = median(rows[v].mbps, o->rounds);
 		rows[v].ratio = rows[0].median ? rows[v].median / rows[0].median : 0;
 	}
 	if (!ok)
@@ -459,12 +440,10 @@ static void print_rows(const struct row *rows, unsigned int n)
 
 static int write_json(const struct options *o, const struct row *rows, unsigned int n)
 {
-	FILE *f = !strcmp(o->json, "-") ? stdout : fopen(o->json, "we");
+	FILE *f = open_json(o->json);
 
-	if (!f) {
-		fprintf(stderr, "outboard-bench-tap: %s: %s\n", o->json, strerror(errno));
+	if (!f)
 		return 1;
-	}
 	fprintf(f,
 		"{\"bench\":\"tap\",\"what\":\"TCP one way between two cards attached as taps\","
 		"\"rounds\":%u,\"round_ms\":%u,\"segment\":%d,\"rows\":[",
@@ -487,18 +466,15 @@ static int write_json(const struct options *o, const struct row *rows, unsigned 
 			r->sum.dropped, cpu_per_gib(r));
 	}
 	fprintf(f, "]}\n");
-	if (f != stdout && fclose(f)) {
-		fprintf(stderr, "outboard-bench-tap: %s: %s\n", o->json, strerror(errno));
-		return 1;
-	}
-	return 0;
+	return close_json(f, o->json);
 }
 
 static void usage(FILE *f)
 {
 	fprintf(f,
-		"usage: outboard-bench-tap [--json FILE|-] [--rounds N] [--ms N] [--model MODEL]\n"
+		"usage: outboard-bench-tap [--json FILE|-] [--quick] [--rounds N] [--ms N] [--model MODEL]\n"
 		"  --json FILE    also write the figures as JSON (-: instead of the table)\n"
+		"  --quick        at most 2 rounds of 100 ms: a look, not a measurement\n"
 		"  --rounds N     rounds of each variant, in turn (default 7)\n"
 		"  --ms N         length of a round (default 500)\n"
 		"  --model MODEL  e1000e or e1000-82545em (default both)\n"
@@ -507,39 +483,23 @@ static void usage(FILE *f)
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{"json", required_argument, NULL, 'j'}, {"rounds", required_argument, NULL, 'r'},
-		{"ms", required_argument, NULL, 'm'},	{"model", required_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'},	{0},
-	};
 	static struct row rows[2 * VARIANTS];
 	struct options o = {.rounds = 7, .ms = 500};
+	const struct argument arguments[] = {
+		{"json", ARGUMENT_TEXT, &o.json},	{"quick", ARGUMENT_FLAG, &o.quick},
+		{"rounds", ARGUMENT_NUMBER, &o.rounds}, {"ms", ARGUMENT_NUMBER, &o.ms},
+		{"model", ARGUMENT_TEXT, &o.model},	{0},
+	};
 	unsigned int n = 0;
-	int c;
+	int rc = read_arguments(argc, argv, arguments, usage);
 
-	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			o.json = optarg;
-			break;
-		case 'r':
-			o.rounds = (unsigned int)strtoul(optarg, NULL, 10);
-			break;
-		case 'm':
-			o.ms = (unsigned int)strtoul(optarg, NULL, 10);
-			break;
-		case 'o':
-			o.model = optarg;
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			usage(stderr);
-			return 2;
-		}
-	}
-	if (optind < argc || !o.rounds || o.rounds > ROUNDS_MAX || !o.ms) {
+	if (rc >= 0)
+		return rc;
+	if (o.quick && o.rounds > ROUNDS_QUICK)
+		o.rounds = ROUNDS_QUICK;
+	if (o.quick && o.ms > ROUNDS_QUICK_MS)
+		o.ms = ROUNDS_QUICK_MS;
+	if (!o.rounds || o.rounds > ROUNDS_MAX || !o.ms) {
 		usage(stderr);
 		return 2;
 	}
@@ -555,7 +515,7 @@ int main(int argc, char **argv)
 			o.model);
 		return 2;
 	}
-	if (!o.json || strcmp(o.json, "-"))
+	if (wants_table(o.json))
 		print_rows(rows, n);
 	return o.json ? write_json(&o, rows, n) : 0;
 }

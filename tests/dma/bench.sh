@@ -27,7 +27,7 @@ refuses() # ARGUMENT...
 }
 
 echo "1..6"
-check 'writes JSON' bash -c '"$1" --quick --json >"$2"' - "$program" "$out"
+check 'writes JSON' bash -c '"$1" --quick --json "$2"' - "$program" "$out"
 check 'each way has its figures for each size' \
 	jq -e '(.map_unmap | length) == 77 and all(.map_unmap[]; .ns > 0)' "$out"
 # Once in 1,024 maps a bounced region is asked for again.

@@ -25,7 +25,7 @@ for model in e1000e e1000-82545em; do
 	elif ! command -v valgrind >/dev/null || ! command -v callgrind_annotate >/dev/null; then
 		echo "ok $n - $what # SKIP no valgrind"
 	else
-		"$source/bench/net_instructions" --bursts 100 --model $model --json "$dir/i.json" \
+		"$source/bench/net_instructions.sh" --bursts 100 --model $model --json "$dir/i.json" \
 			"$build" >"$dir/table" 2>"$dir/said"
 		rc=$?
 		sed 's/^/# /' "$dir/table"

@@ -2,28 +2,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Instructions of one streaming map and its unmap of 4 KiB by each way, counted by callgrind:
 #
-#   bench/dma_instructions [--json FILE] [BUILD]
+#   bench/dma_instructions.sh [--json FILE] [--quick] [BUILD]
 #
 # Counted is everything between entry and return of ob_dma_map() and ob_dma_unmap(), copies and locks
 # included, and under dma=strict the messages to QEMU's IOMMU; not counted: the kernel. BUILD is a build
 # directory (default build); it should be optimised (the default, -O2).
 set -eu
+. "$(dirname "$0")/callgrind.sh"
 
-json= build=build count=2000
+json='' build=build count=2000
 while [ $# -gt 0 ]; do
 	case $1 in
 	--json) json=$2; shift 2 ;;
+	--quick) count=200; shift ;;
 	--help) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	-*) echo "dma_instructions: unknown option '$1'" >&2; exit 2 ;;
+	-*) echo "dma_instructions.sh: unknown option '$1'" >&2; exit 2 ;;
 	*) build=$1; shift ;;
 	esac
 done
-bench=$build/bench/outboard-bench-dma
-[ -x "$bench" ] || { echo "dma_instructions: no $bench; run 'make' first" >&2; exit 1; }
-command -v valgrind >/dev/null || { echo "dma_instructions: no valgrind; apt-get install valgrind" >&2; exit 1; }
-
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+callgrind_begin dma_instructions.sh "$build" dma
 printf '%-14s %s\n' way 'instructions per map + unmap of 4 KiB'
 list=
 for way in arena arena-lazy arena-strict cached mapped bounce-out bounce-in; do
