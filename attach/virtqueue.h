@@ -88,6 +88,7 @@ struct virtqueue_chain {
  * @last_used: entries of the used ring that were written
  * @published: of these, visible to the driver
  * @notify: the driver has been told to notify (virtqueue_enable_notify())
+ * @inflight: buffers that are out, by head: the log's, or @own
  */
 struct virtqueue {
 	struct vring_desc *desc;
@@ -99,6 +100,8 @@ struct virtqueue {
 	uint16_t num;
 	uint16_t last_avail, last_used, published;
 	bool event_idx, indirect, notify;
+	uint8_t *inflight;
+	uint8_t own[VIRTQUEUE_SIZE_MAX];
 };
 
 /**
@@ -109,7 +112,7 @@ struct virtqueue {
  * @resume: go on where @log and the rings say that another process has stopped; its buffers are then out.
  *	false: the rings are at 0, @log is cleared
  *
- * Notifications are on.
+ * Notifications are on. The queue needs its place: it is not copied or moved in memory.
  *
  * Return: 0; -EINVAL when num is not possible; -EFAULT when an area is not contiguous memory, or not aligned as 2.7
  * demands (16, 2, 4); -EPROTO when @resume finds indices that cannot be.
@@ -150,6 +153,8 @@ int virtqueue_resumed(const struct virtqueue *q, unsigned int from);
 /**
  * virtqueue_push() - give a buffer back; the driver sees it after virtqueue_publish()
  * @len: bytes that were written to its pieces
+ *
+ * A head that is not out is ignored.
  */
 void virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t len);
 
