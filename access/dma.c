@@ -224,6 +224,36 @@ give_back:
 			    s->dev->info.name, last, strerror(-ret));
 }
 
+/* Nothing translates: other memory instead, where the device's address lines reach. */
+static int replace_arena(struct dma_space *s, uint64_t last, struct ob_error *err)
+{
+	struct ob_dma_window w = s->window;
+	struct dma_ranges arena = {0};
+	int ret;
+
+	ret = s->dev->ops->arena_below(s->dev, last, &w, err);
+	if (ret)
+		return ret;
+	/* All of the old one is free now, so its bookkeeping is begun again. */
+	ret = dma_ranges_init(&arena, 0, w.size);
+	if (ret) {
+		/* No allocation from memory that is gone. */
+		s->dma.size = s->direct = 0;
+		return ob_error_set(err, ret, "%s: no memory for the DMA arena's bookkeeping",
+				    s->dev->info.name);
+	}
+	dma_ranges_fini(&s->arena);
+	s->arena = arena;
+	s->arena.bias = w.iova;
+	s->window = w;
+	s->dma.base = w.base;
+	s->dma.size = w.size;
+	s->dma.iova = w.iova;
+	if (s->direct)
+		s->direct = w.size < DMA_MAX_LEN ? w.size : DMA_MAX_LEN;
+	return 0;
+}
+
 int ob_dma_set_mask(struct ob_dma *dma, unsigned int bits, struct ob_error *err)
 {
 	struct dma_space *s = dma_space(dma);
@@ -239,7 +269,7 @@ int ob_dma_set_mask(struct ob_dma *dma, unsigned int bits, struct ob_error *err)
 	pthread_mutex_lock(&s->lock);
 	counted_maps(s, &live);
 	if (s->dma.iova > last || s->dma.size - 1 > last - s->dma.iova) {
-		if (!s->window.translated) {
+		if (!s->window.translated && !s->dev->ops->arena_below) {
 			ret = ob_error_set(err, -EIO,
 					   "%s: the DMA arena ends at 0x%" PRIx64
 					   ", beyond the %u address bits of the device",
@@ -260,7 +290,8 @@ int ob_dma_set_mask(struct ob_dma *dma, unsigned int bits, struct ob_error *err)
 		}
 		dma_outside_evict(s, 0);
 		dma_pages_evict(s, 0);
-		ret = move_arena(s, last, err);
+		dma_bounce_trim(s);
+		ret = s->window.translated ? move_arena(s, last, err) : replace_arena(s, last, err);
 		if (ret)
 			goto out;
 	} else if (dma_outside_above(s, last)) {

@@ -83,6 +83,7 @@ enum {
 };
 
 struct ob_access_ops;
+struct ob_dma_window;
 
 /* A wrapper's or backend's hold on one vector. */
 struct ob_vector {
@@ -193,6 +194,16 @@ struct ob_access_ops {
 
 	/** @dma_unmap: when it returns the device cannot reach the range, no stale translation. */
 	int (*dma_unmap)(struct ob_device *dev, uint64_t iova, size_t len);
+
+	/**
+	 * @arena_below: another arena, one that ends at or below @last; optional, for a backend whose arena
+	 * is not translated, so that the device's DMA mask decides where it may lie. Nothing is allocated
+	 * in the old one or mapped; it goes when the new one is there.
+	 *
+	 * Return: 0 with base, size and iova of @window set; else the old one stays.
+	 */
+	int (*arena_below)(struct ob_device *dev, uint64_t last, struct ob_dma_window *window,
+			   struct ob_error *err);
 
 	/** @reset: see ob_device_reset(). The library re-enables interrupts. */
 	int (*reset)(struct ob_device *dev, struct ob_error *err);

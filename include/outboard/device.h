@@ -148,7 +148,8 @@ enum ob_bar_kind {
 
 /**
  * struct ob_bar - a range of device registers
- * @map: where the registers are mapped, or NULL when an access is a message
+ * @map: where the registers are mapped, or NULL when an access is a message. Becomes NULL when the device
+ *	goes, at any moment: loaded once per access
  * @size: bytes
  * @kind: memory or port I/O
  * @dev: whose
@@ -202,15 +203,19 @@ void ob_bar_write_message(const struct ob_bar *bar, uint64_t off, unsigned int s
 #define OB_ACCESSOR(bits)                                                                          \
 	static inline uint##bits##_t ob_read##bits(const struct ob_bar *bar, uint64_t off)         \
 	{                                                                                          \
-		if (ob_likely(bar->map))                                                           \
-			return *(volatile uint##bits##_t *)((volatile char *)bar->map + off);      \
+		volatile char *map = __atomic_load_n(&bar->map, __ATOMIC_RELAXED);                 \
+                                                                                                   \
+		if (ob_likely(map))                                                                \
+			return *(volatile uint##bits##_t *)(map + off);                            \
 		return (uint##bits##_t)ob_bar_read_message(bar, off, bits / 8);                    \
 	}                                                                                          \
 	static inline void ob_write##bits(const struct ob_bar *bar, uint64_t off,                  \
 					  uint##bits##_t val)                                      \
 	{                                                                                          \
-		if (ob_likely(bar->map))                                                           \
-			*(volatile uint##bits##_t *)((volatile char *)bar->map + off) = val;       \
+		volatile char *map = __atomic_load_n(&bar->map, __ATOMIC_RELAXED);                 \
+                                                                                                   \
+		if (ob_likely(map))                                                                \
+			*(volatile uint##bits##_t *)(map + off) = val;                             \
 		else                                                                               \
 			ob_bar_write_message(bar, off, bits / 8, val);                             \
 	}
