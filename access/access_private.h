@@ -7,6 +7,7 @@
 
 extern const struct ob_access_ops ob_access_qemu;
 extern const struct ob_access_ops ob_access_uio;
+extern const struct ob_access_ops ob_access_vfio;
 extern const struct ob_wrapper_ops ob_wrapper_fault;
 
 /* Add to a counter of struct ob_access_stats; exact, because several threads may count. */

@@ -358,7 +358,26 @@ static int check_window(const struct dma_space *s, const struct ob_dma_window *w
 	return 0;
 }
 
-/* What dma_map can use, without the hole and without page 0: to many devices address 0 is "none". */
+static int reserve_hole(struct dma_space *s, uint64_t from, uint64_t last)
+{
+	uint64_t min = s->iovas.first->start, max = min;
+	const struct dma_range *r;
+
+	/* What the ranges span; they are in order and without gaps. */
+	for (r = s->iovas.first; r; r = r->next)
+		max = r->start + (r->size - 1);
+	from = dma_page_down(s, from);
+	last |= dma_page_size(s) - 1;
+	if (from < min)
+		from = min;
+	if (last > max)
+		last = max;
+	if (from > last || dma_ranges_reserve(&s->iovas, from, last - from + 1, "hole"))
+		return 0;
+	return -ENOMEM;
+}
+
+/* What dma_map can use, without the holes and without page 0: to many devices address 0 is "none". */
 static int init_iovas(struct dma_space *s, const struct ob_dma_window *w, struct ob_error *err)
 {
 	uint64_t min = dma_page_up(s, w->aperture_min ? w->aperture_min : 1);
@@ -373,17 +392,12 @@ static int init_iovas(struct dma_space *s, const struct ob_dma_window *w, struct
 	if (ret)
 		return ob_error_set(err, ret, "%s: IOVA aperture 0x%" PRIx64 " to 0x%" PRIx64,
 				    s->dev->info.name, min, max);
-	if (w->hole_max > w->hole_min) {
-		uint64_t from = dma_page_down(s, w->hole_min);
-		uint64_t end = dma_page_down(s, w->hole_max) + dma_page_size(s);
-
-		if (from < min)
-			from = min;
-		if (end > min + size)
-			end = min + size;
-		if (from < end && !dma_ranges_reserve(&s->iovas, from, end - from, "hole"))
-			return ob_error_set(err, -ENOMEM, "%s: no memory", s->dev->info.name);
-	}
+	if (w->hole_max > w->hole_min)
+		ret = reserve_hole(s, w->hole_min, w->hole_max);
+	for (unsigned int i = 0; i < w->nr_holes && !ret; i++)
+		ret = reserve_hole(s, w->hole[i].min, w->hole[i].max);
+	if (ret)
+		return ob_error_set(err, ret, "%s: no memory", s->dev->info.name);
 	s->arena_iova = dma_ranges_reserve(&s->iovas, w->iova, w->size, "arena");
 	if (!s->arena_iova)
 		return ob_error_set(err, -EINVAL,

@@ -47,8 +47,14 @@ static void idle_add(struct dma_space *s, uint32_t i)
 	s->idle_pages++;
 }
 
+/*
+ * Where rights cannot be changed in place, a page that is in use keeps those that it has: dma_pages_get() has
+ * refused who needs more, and more than is needed is taken back with the last user.
+ */
 static unsigned int target(const struct dma_space *s, const struct dma_page *p)
 {
+	if (s->window.fixed_rights && p->mapped && needed(p))
+		return p->mapped;
 	return s->window.policy == OB_DMA_LAZY ? p->mapped | needed(p) : needed(p);
 }
 
@@ -130,6 +136,32 @@ static void span(const struct dma_space *s, uint64_t off, size_t len, uint32_t *
 	*end = (uint32_t)((off + len - 1) >> s->page_shift) + 1;
 }
 
+/*
+ * Where rights cannot be changed in place: an idle page with too few of them is unmapped first; one in use
+ * cannot be taken away from under its users.
+ */
+static int make_way(struct dma_space *s, uint32_t first, uint32_t end, unsigned int prot)
+{
+	uint32_t i;
+	int ret;
+
+	for (i = first; i < end; i++) {
+		const struct dma_page *p = &s->page[i];
+
+		if (p->mapped && needed(p) && (p->mapped & prot) != prot)
+			return -EBUSY;
+	}
+	for (i = first; i < end; i++) {
+		if (!s->page[i].mapped || (s->page[i].mapped & prot) == prot)
+			continue;
+		ret = set_rights(s, i, 1, 0);
+		if (ret)
+			return ret;
+		idle_update(s, i, i + 1);
+	}
+	return 0;
+}
+
 int dma_pages_get(struct dma_space *s, uint64_t off, size_t len, unsigned int prot)
 {
 	uint32_t first, end;
@@ -138,6 +170,11 @@ int dma_pages_get(struct dma_space *s, uint64_t off, size_t len, unsigned int pr
 	if (!s->page)
 		return 0;
 	span(s, off, len, &first, &end);
+	if (s->window.fixed_rights) {
+		ret = make_way(s, first, end, prot);
+		if (ret)
+			return ret;
+	}
 	count(s, first, end, prot, 1);
 	ret = settle(s, first, end);
 	if (ret) {

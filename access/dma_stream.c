@@ -414,10 +414,12 @@ static int map_locked(struct dma_space *s, void *buf, size_t len, struct ob_dma_
 	int ret;
 
 	if (ob_dma_contains(&s->dma, buf, len)) {
+		ret = dma_pages_get(s, (uint64_t)((char *)buf - s->dma.base), len,
+				    prot_of(map->dir));
 		map->way = OB_DMA_WAY_ARENA;
 		map->iova = ob_dma_iova(&s->dma, buf);
-		return dma_pages_get(s, (uint64_t)((char *)buf - s->dma.base), len,
-				     prot_of(map->dir));
+		/* EBUSY: a page of it is in use with rights that cannot be changed now. */
+		return ret == -EBUSY ? bounce_map(s, buf, len, map) : ret;
 	}
 	ret = outside_map(s, buf, len, map);
 	if (ret == -EFAULT || ret == -ENOSPC || ret == -ENOMEM)

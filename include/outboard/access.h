@@ -235,6 +235,15 @@ const struct ob_wrapper_ops *const *ob_wrappers(void);
 /** ob_device_set_gone() - a backend saw its device vanish: wakes every waiter, once */
 void ob_device_set_gone(struct ob_device *dev);
 
+enum {
+	OB_DMA_HOLES = 16,
+};
+
+/* IOVAs from min to max (inclusive) that dma_map cannot use. */
+struct ob_dma_hole {
+	uint64_t min, max;
+};
+
 /**
  * struct ob_dma_window - what a backend tells the DMA layer
  * @base, @size: the arena in this process
@@ -242,6 +251,9 @@ void ob_device_set_gone(struct ob_device *dev);
  * @translated: an IOMMU is programmed by dma_map; else the arena is reachable as it is
  * @aperture_min, @aperture_max: IOVAs that dma_map can use (inclusive)
  * @hole_min, @hole_max: IOVAs within them that it cannot (MSI window); 0, 0 for none
+ * @hole, @nr_holes: more of them, which do not overlap
+ * @fixed_rights: a page that is mapped cannot get other rights but by an unmap, in which the device's
+ *	accesses would fail
  */
 struct ob_dma_window {
 	void *base;
@@ -251,6 +263,9 @@ struct ob_dma_window {
 	uint64_t aperture_min, aperture_max;
 	uint64_t hole_min, hole_max;
 	enum ob_dma_policy policy;
+	struct ob_dma_hole hole[OB_DMA_HOLES];
+	unsigned int nr_holes;
+	bool fixed_rights;
 };
 
 /** ob_dma_create() - called by a backend in open, when dma_map can be used already */
