@@ -349,7 +349,10 @@ static void finish_round(void *front)
 
 static bool has_input(const struct nbd_conn *c)
 {
-	return (c->ready || c->in_have > c->in_pos) && nbd_wants_input(c);
+	/* The last of a budget may have made a payload whole: nothing more needs to come for that. */
+	bool whole = c->state == NBD_PAYLOAD && c->filled == c->filling->len;
+
+	return (c->ready || c->in_have > c->in_pos || whole) && nbd_wants_input(c);
 }
 
 static unsigned int nbd_poll(void *arg, unsigned int budget)

@@ -149,6 +149,41 @@ static void a_conversation_in_one_piece_is_understood(void **state)
 	server_stop(s);
 }
 
+/*
+ * Each connection has a part of the loop's budget, a small one where there are many. Wherever it ends, also
+ * behind the last byte that comes for now, what has come whole is done.
+ */
+static void writes_are_done_wherever_a_budget_ends(void **state)
+{
+	enum {
+		CONNS = 40,
+		WRITES = 12,
+		LEN = 512,
+	};
+	struct server *s = serve("nbd,connections=40");
+	char burst[WRITES * (NBD_REQUEST_SIZE + LEN)];
+	int fd[CONNS];
+
+	memset(burst, 0, sizeof(burst));
+	for (unsigned int n = 0; n < CONNS; n++) {
+		fd[n] = raw_go(s);
+		for (unsigned int writes = 1; writes <= WRITES; writes++) {
+			char *p = burst;
+
+			for (unsigned int i = 0; i < writes; i++) {
+				raw_request(p, 0, NBD_CMD_WRITE, i, i * LEN, LEN);
+				p += NBD_REQUEST_SIZE + LEN;
+			}
+			raw_send(fd[n], burst, (size_t)(p - burst));
+			for (unsigned int i = 0; i < writes; i++)
+				assert_int_equal(raw_reply(fd[n], i), 0);
+		}
+	}
+	for (unsigned int n = 0; n < CONNS; n++)
+		close(fd[n]);
+	server_stop(s);
+}
+
 static void garbage_ends_the_connection_and_nothing_else(void **state)
 {
 	struct server *s = serve("nbd,depth=16");
@@ -683,6 +718,7 @@ int main(void)
 		cmocka_unit_test(a_client_may_vanish_with_requests_at_the_disk),
 		cmocka_unit_test(a_conversation_in_single_bytes_is_understood),
 		cmocka_unit_test(a_conversation_in_one_piece_is_understood),
+		cmocka_unit_test(writes_are_done_wherever_a_budget_ends),
 		cmocka_unit_test(garbage_ends_the_connection_and_nothing_else),
 		cmocka_unit_test(unknown_client_flags_end_the_connection),
 		cmocka_unit_test(wrong_options_get_an_error_reply),
