@@ -64,6 +64,22 @@ static int wait_csts(struct nvme_ctrl *ctrl, uint32_t mask, uint32_t want, unsig
 	}
 }
 
+/*
+ * Write CC and look whether it arrived: EN and SHN are the host's alone (3.1.5), so they read back as written at once.
+ * A controller that does not take them would be waited for in vain as long as CAP.TO allows, which is 7.5 s on
+ * QEMU's.
+ */
+static int write_cc(struct nvme_ctrl *ctrl, uint32_t cc)
+{
+	uint32_t now;
+
+	ob_write32(ctrl->bar, NVME_CC, cc);
+	now = ob_read32(ctrl->bar, NVME_CC);
+	if (now == 0xffffffff || ob_device_gone(ctrl->dev))
+		return -ENODEV;
+	return (now ^ cc) & (NVME_CC_EN | NVME_CC_SHN_MASK) ? -EPROTO : 0;
+}
+
 static int enable_error(struct nvme_ctrl *ctrl, struct ob_error *err, int rc, const char *what)
 {
 	const char *name = ob_device_info(ctrl->dev)->name;
@@ -73,6 +89,8 @@ static int enable_error(struct nvme_ctrl *ctrl, struct ob_error *err, int rc, co
 		ob_error_why(err, "the device is gone");
 	else if (rc == -EIO)
 		ob_error_why(err, "it reports a fatal error (CSTS.CFS)");
+	else if (rc == -EPROTO)
+		ob_error_why(err, "its register CC does not hold what was written to it");
 	else
 		ob_error_why(err, "it took longer than its CAP.TO of %u ms", ctrl->ready_ms);
 	return rc;
@@ -84,8 +102,9 @@ int nvme_disable(struct nvme_ctrl *ctrl, struct ob_error *err)
 	int rc;
 
 	/* 7.3.2: clearing EN is a controller reset; afterwards it does no DMA and has no I/O queue. */
-	ob_write32(ctrl->bar, NVME_CC, cc & ~NVME_CC_EN);
-	rc = wait_csts(ctrl, NVME_CSTS_RDY, 0, ctrl->ready_ms, false);
+	rc = write_cc(ctrl, cc & ~NVME_CC_EN);
+	if (!rc)
+		rc = wait_csts(ctrl, NVME_CSTS_RDY, 0, ctrl->ready_ms, false);
 	return rc ? enable_error(ctrl, err, rc, "stop") : 0;
 }
 
@@ -108,9 +127,9 @@ int nvme_enable(struct nvme_ctrl *ctrl, struct ob_error *err)
 	ob_write64(ctrl->bar, NVME_ASQ, a->sq_iova.addr);
 	ob_write64(ctrl->bar, NVME_ACQ, a->cq_iova.addr);
 	/* CSS 0: NVM commands; MPS 0: pages of 4 KiB; AMS 0: round robin; SHN 0 */
-	ob_write32(ctrl->bar, NVME_CC,
-		   NVME_CC_EN | NVME_CC_IOSQES(NVME_SQES) | NVME_CC_IOCQES(NVME_CQES));
-	rc = wait_csts(ctrl, NVME_CSTS_RDY, NVME_CSTS_RDY, ctrl->ready_ms, true);
+	rc = write_cc(ctrl, NVME_CC_EN | NVME_CC_IOSQES(NVME_SQES) | NVME_CC_IOCQES(NVME_CQES));
+	if (!rc)
+		rc = wait_csts(ctrl, NVME_CSTS_RDY, NVME_CSTS_RDY, ctrl->ready_ms, true);
 	return rc ? enable_error(ctrl, err, rc, "start") : 0;
 }
 
@@ -122,8 +141,8 @@ void nvme_shutdown(struct nvme_ctrl *ctrl)
 	if (cc == 0xffffffff || !(cc & NVME_CC_EN))
 		return;
 	/* 7.6.2: a normal shutdown writes the volatile cache to the medium. */
-	ob_write32(ctrl->bar, NVME_CC, (cc & ~NVME_CC_SHN_MASK) | NVME_CC_SHN_NORMAL);
-	if (wait_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_DONE,
+	if (write_cc(ctrl, (cc & ~NVME_CC_SHN_MASK) | NVME_CC_SHN_NORMAL) ||
+	    wait_csts(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_DONE,
 		      ms < SHUTDOWN_MAX_MS ? ms : SHUTDOWN_MAX_MS, false))
 		ob_device_log(ctrl->dev, OB_LOG_WARN,
 			      "the controller did not acknowledge its shutdown; data in its cache "

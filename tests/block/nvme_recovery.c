@@ -323,7 +323,7 @@ static void queues_go_on_through_resets(void **state)
 static void a_controller_that_does_not_stop_gets_a_function_reset(void **state)
 {
 	struct ob_driver_config config = {.mode = OB_MODE_POLL};
-	struct ob_access_stats access;
+	struct ob_access_stats access, after;
 	struct writes w;
 	struct rig r;
 
@@ -334,8 +334,12 @@ static void a_controller_that_does_not_stop_gets_a_function_reset(void **state)
 	rig_open(&r, &config, "fault[write=1,after=%u,max=1]:qemu:nvme,file=%s",
 		 (unsigned int)(access.reads + access.writes) + 2, rig_image(&r, 0, 4 << 20));
 	((struct nvme_ctrl *)r.binding->priv)->queue[0]->bad = NVME_BAD_LIMIT;
+	ob_device_stats(r.dev, &access);
 	tick(&r);
 	assert_non_null(strstr(r.log, "controller reset"));
+	/* It was seen at once, not after looking at CSTS every millisecond for the 7.5 s of CAP.TO. */
+	ob_device_stats(r.dev, &after);
+	assert_true(after.reads - access.reads < 1000);
 	submit_writes(&r, &w, 8);
 	wait_for_all(&r, &w);
 	assert_int_equal(statuses(&w, 0), N);
