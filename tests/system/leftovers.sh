@@ -23,7 +23,7 @@ fi
 
 # shellcheck source=scripts/private-places
 . "$root/scripts/private-places"
-private_places "$root" "$(dirname "$outboard")"
+private_places "$root" "$(dirname "$(dirname "$outboard")")" # the library lies beside cli/
 export CENSUS_FILES=$places
 busybox ip link set lo up
 
