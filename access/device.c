@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "access/access_private.h"
+#include "access/sysfs.h"
 
 static const struct ob_access_ops *const backends[] = {
 	&ob_access_qemu,
@@ -87,6 +88,28 @@ static const struct ob_access_ops *find_backend(const struct ob_spec *spec, stru
 		     spec->text, spec->backend);
 	ob_error_fix(err, "backends of this build: %s", list);
 	return NULL;
+}
+
+/*
+ * An address without a backend gets the safest that the system has: VFIO where an IOMMU confines the device, else UIO.
+ * Nobody is moved from one to the other: VFIO tells what stands in its way.
+ */
+static int choose_backend(struct ob_spec *spec, struct ob_error *err)
+{
+	struct sysfs_function fn;
+	char name[SYSFS_NAME];
+	struct ob_bdf bdf;
+
+	if (spec->backend[0])
+		return 0;
+	if (!sysfs_parse_bdf(spec->device.name, &bdf) ||
+	    sysfs_function_read("", sysfs_bdf_name(&bdf, name), &fn)) {
+		ob_error_set(err, -ENODEV, "there is no PCI device %s", spec->device.name);
+		ob_error_fix(err, "`outboard devices` lists those that there are");
+		return -ENODEV;
+	}
+	spec->backend = fn.group >= 0 ? ob_access_vfio.name : ob_access_uio.name;
+	return 0;
 }
 
 static const struct ob_wrapper_ops *find_wrapper(const struct ob_spec *spec, const char *name,
@@ -250,6 +273,8 @@ int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device *
 		return ob_error_set(err, -ENOMEM, "out of memory");
 	for (i = 0; i < n && !ret; i++) {
 		ret = ob_spec_parse(specs[i], &parsed[i], err);
+		if (!ret)
+			ret = choose_backend(&parsed[i], err);
 		if (!ret && i && strcmp(parsed[i].backend, parsed[0].backend))
 			ret = ob_error_set(err, -EINVAL,
 					   "'%s' and '%s' cannot be opened together: they have "

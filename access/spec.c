@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <outboard/access.h>
+#include "access/access_private.h"
+#include "access/sysfs.h"
 
 static bool name_char(char c)
 {
@@ -80,6 +81,20 @@ static int split_options(char *p, struct ob_spec_part *part, const char *text, s
 	return 0;
 }
 
+/* "0000:03:00.0" or "03:00.0", up to the options. */
+static bool is_address(const char *p)
+{
+	size_t len = strcspn(p, ",");
+	char name[SYSFS_NAME];
+	struct ob_bdf bdf;
+
+	if (len >= sizeof(name))
+		return false;
+	memcpy(name, p, len);
+	name[len] = '\0';
+	return sysfs_parse_bdf(name, &bdf);
+}
+
 /* One wrapper: "name:" or "name[options]:". Returns the text after it, or NULL if there is none. */
 static char *take_wrapper(char *p, struct ob_spec *spec, struct ob_error *err, int *ret)
 {
@@ -108,8 +123,8 @@ static char *take_wrapper(char *p, struct ob_spec *spec, struct ob_error *err, i
 			rest++;
 		if (!rest || (*rest != ':' && *rest != '['))
 			return NULL;
-		/* "vfio:0000:03:00.0": digits after the colon are a BDF's domain. */
-		if (isdigit((unsigned char)end[1]))
+		/* "vfio:0000:03:00.0", "vfio:a3:00.0": what follows is a device. */
+		if (isdigit((unsigned char)end[1]) || is_address(end + 1))
 			return NULL;
 	}
 	if (spec->nr_wrappers == OB_SPEC_WRAPPERS) {
@@ -142,10 +157,20 @@ int ob_spec_parse(const char *text, struct ob_spec *spec, struct ob_error *err)
 	strcpy(spec->copy, text);
 
 	p = spec->copy;
-	while ((next = take_wrapper(p, spec, err, &ret)))
+	while (!is_address(p) && (next = take_wrapper(p, spec, err, &ret)))
 		p = next;
 	if (ret)
 		return ret;
+	if (is_address(p)) {
+		/* Which backend is for ob_device_open() to say: it depends on the machine. */
+		spec->backend = "";
+		spec->device.name = p;
+		comma = strchr(p, ',');
+		if (!comma)
+			return 0;
+		*comma = '\0';
+		return split_options(comma + 1, &spec->device, text, err);
+	}
 
 	colon = strchr(p, ':');
 	comma = strchr(p, ',');

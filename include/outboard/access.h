@@ -42,7 +42,7 @@ struct ob_spec_part {
  * struct ob_spec - a parsed specification; holds its own copy of the text
  * @text: as it was given
  * @wrapper: outermost first
- * @backend: "qemu"
+ * @backend: "qemu"; "" for a PCI address without one
  * @device: name is the device model or the BDF; its options
  *
  * Strings are at most OB_SPEC_TEXT bytes, a comma in a value is written as two.

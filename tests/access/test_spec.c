@@ -50,6 +50,28 @@ static void wrappers_nest_and_a_bdf_is_a_device(void **state)
 	assert_string_equal(spec.device.name, "0000:03:00.0");
 }
 
+static void an_address_alone_leaves_the_backend_to_the_machine(void **state)
+{
+	static const char *const texts[] = {"0000:03:00.0", "03:00.0", "0000:a3:00.0", "c1:00.7"};
+	struct ob_spec spec;
+
+	for (unsigned int i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "fault[seed=1]:%s,dma=strict", texts[i]);
+		assert_int_equal(ob_spec_parse(text, &spec, NULL), 0);
+		assert_int_equal(spec.nr_wrappers, 1);
+		assert_string_equal(spec.backend, "");
+		assert_string_equal(spec.device.name, texts[i]);
+		assert_string_equal(ob_spec_get(&spec.device, "dma"), "strict");
+		snprintf(text, sizeof(text), "vfio:%s", texts[i]);
+		assert_int_equal(ob_spec_parse(text, &spec, NULL), 0);
+		assert_int_equal(spec.nr_wrappers, 0);
+		assert_string_equal(spec.backend, "vfio");
+		assert_string_equal(spec.device.name, texts[i]);
+	}
+}
+
 static void bad_specs_name_the_bad_part(void **state)
 {
 	char long_text[OB_SPEC_TEXT + 10];
@@ -148,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_spec_falls_into_its_parts),
 		cmocka_unit_test(wrappers_nest_and_a_bdf_is_a_device),
+		cmocka_unit_test(an_address_alone_leaves_the_backend_to_the_machine),
 		cmocka_unit_test(bad_specs_name_the_bad_part),
 		cmocka_unit_test(options_are_bounded),
 		cmocka_unit_test(numbers_have_units_and_limits),
