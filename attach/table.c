@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The attachments, best first for each class: "auto" takes the first whose probe allows it. The loop
- * device is a real block device, an NBD export works for everybody, a FUSE file needs a directory.
+ * The attachments, best first for each class: "auto" takes the first whose probe allows it. ublk and loop
+ * are real block devices, an NBD export works for everybody, a FUSE file needs a directory.
  */
 #include <stddef.h>
 
 #include "attach/attach.h"
 
 static const struct ob_attach_ops *const attachments[] = {
-	&ob_attach_loop, &ob_attach_nbd, &ob_attach_fuse, &ob_attach_tap, NULL,
+	&ob_attach_ublk, &ob_attach_loop, &ob_attach_nbd, &ob_attach_fuse, &ob_attach_tap, NULL,
 };
 
 const struct ob_attach_ops *const *ob_attachments(void)

@@ -127,18 +127,13 @@ static void explain(const struct unit *unit, const struct ob_attach *at, char *w
 	why[0] = '\0';
 	if (unit->attach && !is_auto(unit->attach))
 		return; /* no choice of ours */
-	if (at->ops->class_ == OB_CLASS_BLOCK) {
-		if (access("/dev/ublk-control", F_OK))
-			n += (size_t)snprintf(why, size, "ublk is not in this kernel");
-		else
-			n += (size_t)snprintf(why, size, "this release has no ublk attachment");
-	}
 	for (const struct ob_attach_ops *const *a = ob_attachments(); *a && *a != at->ops; a++) {
 		if ((*a)->class_ != at->ops->class_)
 			continue;
 		memset(&err, 0, sizeof(err));
 		if ((*a)->probe(&err) && n < size)
-			n += (size_t)snprintf(why + n, size - n, "%s%s", n ? "; " : "", err.what);
+			n += (size_t)snprintf(why + n, size - n, "%snot %s, because %s",
+					      n ? "; " : "", (*a)->name, err.what);
 	}
 }
 

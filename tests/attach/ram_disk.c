@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* See ram_disk.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,8 @@ static void execute(struct ram_disk *r, struct ob_block_req *req)
 		memcpy(r->data + req->offset, reach(r, req), req->len);
 		break;
 	case OB_BLOCK_FLUSH:
-		memcpy(r->stable, r->data, r->blk.limits.size);
+		if (r->stable)
+			memcpy(r->stable, r->data, r->blk.limits.size);
 		break;
 	case OB_BLOCK_DISCARD:
 		/* Undefined content: nobody is to rely on zeroes. */
@@ -64,7 +66,7 @@ static void execute(struct ram_disk *r, struct ob_block_req *req)
 		memset(r->data + req->offset, 0, req->len);
 		break;
 	}
-	if (fua)
+	if (fua && r->stable)
 		memcpy(r->stable + req->offset, r->data + req->offset, req->len);
 }
 
@@ -192,6 +194,23 @@ void ram_disk_init(struct ram_disk *r, uint64_t size)
 	r->blk.irq_fd[0] = -1;
 }
 
+static char *make_data(const struct ram_disk *r)
+{
+	size_t size = r->blk.limits.size;
+	int flags = MAP_SHARED, fd = -1;
+	char *data = NULL;
+
+	if (!r->file)
+		flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	else
+		fd = open(r->file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (!r->file || (fd >= 0 && !ftruncate(fd, (off_t)size)))
+		data = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return data == MAP_FAILED ? NULL : data;
+}
+
 int ram_disk_open(struct ram_disk *r)
 {
 	struct ob_dma_window w = {
@@ -205,10 +224,11 @@ int ram_disk_open(struct ram_disk *r)
 
 	r->arena = mmap(NULL, r->arena_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			-1, 0);
-	r->data = calloc(1, r->blk.limits.size);
-	r->stable = calloc(1, r->blk.limits.size);
+	r->data = make_data(r);
+	r->stable = r->no_stable ? NULL : calloc(1, r->blk.limits.size);
 	r->blk.irq_fd[0] = eventfd(0, EFD_CLOEXEC);
-	if (r->arena == MAP_FAILED || !r->data || !r->stable || r->blk.irq_fd[0] < 0)
+	if (r->arena == MAP_FAILED || !r->data || (!r->stable && !r->no_stable) ||
+	    r->blk.irq_fd[0] < 0)
 		return -ENOMEM;
 	r->dev.ops = &ram_access_ops;
 	r->dev.removal_fd = -1;
@@ -232,7 +252,7 @@ void ram_disk_close(struct ram_disk *r)
 {
 	ob_dma_destroy(&r->dev);
 	munmap(r->arena, r->arena_size);
-	free(r->data);
+	munmap(r->data, r->blk.limits.size);
 	free(r->stable);
 	close(r->blk.irq_fd[0]);
 }

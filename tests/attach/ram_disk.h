@@ -19,6 +19,8 @@ enum {
  * struct ram_disk - fill what is wanted between ram_disk_init() and ram_disk_open()
  * @blk: limits may be changed before open
  * @fua, @flush, @discard, @zeroes: what it says it can do
+ * @file: where @data is kept, for disks that are to survive their process; NULL: in memory
+ * @no_stable: a power cut is not looked at: @stable is NULL, and a flush costs nothing
  * @data: what a read gives
  * @stable: what a power cut would leave
  * @hold: requests are taken but do not end
@@ -34,6 +36,8 @@ struct ram_disk {
 	struct ob_driver driver;
 	struct ob_binding binding;
 	bool fua, flush, discard, zeroes, multi_conn;
+	const char *file;
+	bool no_stable;
 	size_t arena_size;
 	char *arena, *data, *stable;
 

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The attachment "ublk": a disk as /dev/ublkbN of the kernel's own ublk driver (Linux 6.0 and later,
+ * Documentation/block/ublk.rst). This file is a device's life: add, start, stop, delete.
+ *
+ * The mode is the driver's plain one: the kernel copies a payload once, between the client's pages and the tag's
+ * buffer, which lies in the device's arena; nothing else copies. (Its modes without a copy, but for shared memory,
+ * give the pages to io_uring and never to a process, so they have no address for a device.)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach/attach.h"
+#include "attach/holders.h"
+#include "attach/ublk.h"
+
+enum {
+	/* A loop that does not serve is a mistake of the application. */
+	START_MS = 30000,
+	/* What udev may take to give the nodes of an ordinary user's disk to him. */
+	NODE_MS = 5000,
+	BLOCK_SIZE_MAX = 4096, /* the kernel's: a page */
+	GRACE_DEFAULT = 10,
+	GRACE_MAX = 3600,
+};
+
+/* Of which this needs the encoding of commands and UBLK_U_CMD_GET_FEATURES: Linux 6.5. */
+static int read_features(struct ublk_ctrl *c, uint64_t *features, struct ob_error *err)
+{
+	int ret = ublk_features(c, features);
+
+	if (ret >= 0 && (*features & UBLK_F_CMD_IOCTL_ENCODE))
+		return 0;
+	ret = ret < 0 && ret != -EINVAL ? ret : -EOPNOTSUPP;
+	ob_error_set(err, ret, "ublk: this kernel's ublk driver is too old, or does not answer: %s",
+		     strerror(-ret));
+	ob_error_why(err, "Outboard needs that of Linux 6.5 or later");
+	return ret;
+}
+
+static int ublk_probe(struct ob_error *err)
+{
+	struct ublk_ctrl c;
+	uint64_t features;
+	int ret = ublk_ctrl_open(&c, err);
+
+	if (ret)
+		return ret;
+	ret = read_features(&c, &features, err);
+	ublk_ctrl_close(&c);
+	return ret;
+}
+
+/* ---- options --------------------------------------------------------------------- */
+
+struct wanted {
+	uint64_t queues, id, grace;
+	bool id_given, unprivileged;
+};
+
+static int parse_options(struct ublk_attach *u, struct ob_spec_part *part, struct wanted *w,
+			 struct ob_error *err)
+{
+	int ret = ob_spec_get_u64(part, "queues", 1, UBLK_QUEUES_MAX, &w->queues, err);
+
+	w->id_given = ob_spec_get(part, "id") != NULL;
+	if (!ret)
+		ret = ob_spec_get_u64(part, "id", 0, INT32_MAX, &w->id, err);
+	if (!ret)
+		ret = ob_spec_get_bool(part, "recovery", &u->recovery, err);
+	if (!ret)
+		ret = ob_spec_get_u64(part, "grace", 0, GRACE_MAX, &w->grace, err);
+	if (!ret)
+		ret = ob_spec_get_bool(part, "unprivileged", &w->unprivileged, err);
+	if (!ret)
+		ret = ob_spec_get_bool(part, "partscan", &u->partscan, err);
+	if (ret)
+		return ret;
+	u->grace = (unsigned int)w->grace;
+	return 0;
+}
+
+/* ---- adding the device ------------------------------------------------------------------ */
+
+static unsigned int log2_of(uint32_t n)
+{
+	return (unsigned int)__builtin_ctz(n);
+}
+
+static uint32_t sectors(uint64_t bytes, const struct ublk_attach *u)
+{
+	/* The kernel counts in 32 bits; what is longer than the disk takes at once is cut by disk.c. */
+	uint64_t max = (uint64_t)UINT32_MAX << 9;
+
+	return (uint32_t)((bytes < max ? bytes : max) / u->shape.block_size * u->shape.block_size >>
+			  9);
+}
+
+static void fill_params(const struct ublk_attach *u, struct ublk_params *p)
+{
+	const struct ob_block_limits *l = &u->disk.blk->limits;
+	uint32_t physical = l->physical_block_size;
+
+	/* Only a power of two can be told. */
+	if (physical < l->block_size || (physical & (physical - 1)))
+		physical = l->block_size;
+	memset(p, 0, sizeof(*p));
+	p->len = sizeof(*p);
+	p->types = UBLK_PARAM_TYPE_BASIC;
+	p->basic = (struct ublk_param_basic){
+		.logical_bs_shift = (uint8_t)log2_of(l->block_size),
+		.physical_bs_shift = (uint8_t)log2_of(physical),
+		.io_min_shift = (uint8_t)log2_of(physical),
+		.io_opt_shift = (uint8_t)log2_of(physical),
+		.max_sectors = u->shape.max_io >> 9,
+		.dev_sectors = u->shape.size >> 9,
+	};
+	if (l->read_only)
+		p->basic.attrs |= UBLK_ATTR_READ_ONLY;
+	if (l->rotational)
+		p->basic.attrs |= UBLK_ATTR_ROTATIONAL;
+	/* Without FUA the kernel makes it of a flush, as disk.c would. */
+	if (l->volatile_cache && u->disk.flush)
+		p->basic.attrs |= UBLK_ATTR_VOLATILE_CACHE | (u->disk.fua ? UBLK_ATTR_FUA : 0u);
+	if (l->read_only || (!u->disk.discard && !u->disk.zeroes))
+		return;
+	p->types |= UBLK_PARAM_TYPE_DISCARD;
+	p->discard.discard_granularity = l->block_size;
+	/* One request is at most so many parts at the device at once, and is cut to what it takes. */
+	if (u->disk.discard)
+		p->discard.max_discard_sectors =
+			sectors((uint64_t)u->disk.max_discard * DISK_PARTS, u);
+	if (u->disk.zeroes)
+		p->discard.max_write_zeroes_sectors =
+			sectors((uint64_t)u->disk.max_zeroes * DISK_PARTS, u);
+	p->discard.max_discard_segments = 1;
+}
+
+static int explain_add(int ret, const struct wanted *w, struct ob_error *err)
+{
+	ob_error_set(err, ret, "ublk: the kernel adds no device: %s", strerror(-ret));
+	if (ret == -EEXIST) {
+		ob_error_why(err, "there is a /dev/ublkc%u already", (unsigned int)w->id);
+		ob_error_fix(err, "choose another id, or none; `outboard show` tells whose it is");
+	} else if (ret == -EACCES) {
+		ob_error_why(err, "there are as many devices of ordinary users as ublk_drv's "
+				  "parameter ublks_max allows");
+	} else if (ret == -EPERM) {
+		ob_error_fix(err, "run as root, or with the option unprivileged");
+	}
+	return ret;
+}
+
+static void set_names(struct ublk_attach *u)
+{
+	snprintf(u->node, sizeof(u->node), "/dev/ublkb%u", u->dev.dev_id);
+	snprintf(u->cnode, sizeof(u->cnode), "/dev/ublkc%u", u->dev.dev_id);
+	if (u->unprivileged)
+		snprintf(u->ctrl.path, sizeof(u->ctrl.path), "%s", u->cnode);
+}
+
+static int add_device(struct ublk_attach *u, const struct wanted *w, struct ob_error *err)
+{
+	uint64_t want = UBLK_F_CMD_IOCTL_ENCODE;
+	uint32_t id = w->id_given ? (uint32_t)w->id : UINT32_MAX;
+	int ret;
+
+	if (w->unprivileged)
+		want |= UBLK_F_UNPRIVILEGED_DEV;
+	else if (u->recovery)
+		want |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
+	if (!u->partscan)
+		want |= u->features & UBLK_F_NO_AUTO_PART_SCAN;
+	want |= u->features & UBLK_F_SAFE_STOP_DEV;
+	u->dev = (struct ublksrv_ctrl_dev_info){
+		.nr_hw_queues = (uint16_t)w->queues,
+		.queue_depth = (uint16_t)u->disk.depth,
+		.max_io_buf_bytes = u->shape.max_io,
+		.dev_id = id,
+		.ublksrv_pid = getpid(),
+		.flags = want,
+	};
+	ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_ADD_DEV, id, 0, &u->dev, sizeof(u->dev),
+			    UBLK_CTRL_MS, NULL, NULL);
+	if (ret < 0)
+		return explain_add(ret, w, err);
+	u->added = true;
+	/* The kernel leaves out what it cannot, and says nothing. */
+	u->unprivileged = u->dev.flags & UBLK_F_UNPRIVILEGED_DEV;
+	u->recovery = u->dev.flags & UBLK_F_USER_RECOVERY;
+	set_names(u);
+	if (u->dev.nr_hw_queues < 1 || u->dev.nr_hw_queues > w->queues ||
+	    u->dev.queue_depth != u->disk.depth || u->dev.max_io_buf_bytes < u->shape.max_io)
+		return ob_error_set(err, -EPROTO, "%s: the kernel made it otherwise than asked",
+				    u->node);
+	if (w->unprivileged && !u->unprivileged) {
+		ob_error_set(err, -EINVAL,
+			     "ublk: option unprivileged is for users who are not root");
+		ob_error_fix(err, "leave it out");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int set_params(struct ublk_attach *u, struct ob_error *err)
+{
+	struct ublk_params p;
+	int ret;
+
+	fill_params(u, &p);
+	ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_SET_PARAMS, u->dev.dev_id, 0, &p, sizeof(p),
+			    UBLK_CTRL_MS, NULL, NULL);
+	if (ret < 0)
+		return ob_error_set(err, ret, "%s: the kernel refuses its parameters: %s", u->node,
+				    strerror(-ret));
+	return 0;
+}
+
+/* udev makes the node, and for an ordinary user it gives it to him after that. */
+static int open_node(struct ublk_attach *u, struct ob_error *err)
+{
+	struct timespec ms = {.tv_nsec = 1000000};
+	int ret;
+
+	for (unsigned int waited = 0;; waited++) {
+		u->char_fd = open(u->cnode, O_RDWR | O_CLOEXEC);
+		if (u->char_fd >= 0)
+			return 0;
+		ret = -errno;
+		if (waited >= NODE_MS || (ret != -ENOENT && ret != -EACCES && ret != -EBUSY))
+			break;
+		nanosleep(&ms, NULL);
+	}
+	ob_error_set(err, ret, "%s cannot be opened: %s", u->cnode, strerror(-ret));
+	if (ret == -EACCES)
+		ob_error_fix(err, "a udev rule has to give it to this user: see docs/ublk.md");
+	else if (ret == -ENOENT)
+		ob_error_fix(err, "mount -t devtmpfs dev /dev");
+	return ret;
+}
+
+/* ---- open ------------------------------------------------------------------------------- */
+
+/* How long a request can be is what the memory gives for each tag. */
+static int choose_shape(struct ublk_attach *u, uint64_t queues, struct ob_error *err)
+{
+	const struct ob_block_limits *l = &u->disk.blk->limits;
+	uint64_t tags = queues * u->disk.depth;
+	uint64_t each = (uint64_t)u->disk.payload.pages / tags * PAYLOAD_PAGE;
+
+	if (tags > UBLK_TAGS_MAX)
+		return ob_error_set(err, -EINVAL, "ublk: %u queues of depth %u are more than %d",
+				    (unsigned int)queues, u->disk.depth, UBLK_TAGS_MAX);
+	if (!each) {
+		ob_error_set(err, -EINVAL,
+			     "ublk: %u queues of depth %u need at least %u KiB of memory",
+			     (unsigned int)queues, u->disk.depth, (unsigned int)(tags * 4));
+		ob_error_fix(err, "give it more (memory=), or less depth");
+		return -EINVAL;
+	}
+	u->shape.max_io = each < UBLK_IO_MAX ? (uint32_t)each : UBLK_IO_MAX;
+	u->shape.size = l->size;
+	u->shape.block_size = l->block_size;
+	return 0;
+}
+
+static void free_attach(struct ublk_attach *u)
+{
+	ublk_ctrl_close(&u->ctrl);
+	if (u->claim_fd >= 0)
+		close(u->claim_fd);
+	free(u->tags);
+	free(u);
+}
+
+static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
+		     struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
+{
+	struct ublk_attach *u = calloc(1, sizeof(*u));
+	struct ob_block *blk = b->block[index];
+	struct wanted w = {.queues = 1, .grace = GRACE_DEFAULT};
+	int ret;
+
+	if (!u)
+		return ob_error_set(err, -ENOMEM, "out of memory");
+	u->char_fd = u->event_fd = u->claim_fd = u->guard.fd = -1;
+	u->recovery = true;
+	u->partscan = true;
+	w.unprivileged = geteuid() != 0;
+	ret = ublk_ctrl_open(&u->ctrl, err);
+	if (ret) {
+		free(u);
+		return ret;
+	}
+	ret = read_features(&u->ctrl, &u->features, err);
+	if (!ret)
+		ret = parse_options(u, part, &w, err);
+	if (!ret && blk->limits.block_size > BLOCK_SIZE_MAX)
+		ret = ob_error_set(err, -EOPNOTSUPP,
+				   "ublk: %s has blocks of %u bytes, and the kernel takes at most "
+				   "%d",
+				   blk->name, blk->limits.block_size, BLOCK_SIZE_MAX);
+	if (ret)
+		goto fail;
+	ret = disk_open(&u->disk, blk, part, loop, UBLK_MAX_QUEUE_DEPTH, &ublk_disk_ops, u, err);
+	if (ret)
+		goto fail;
+	ret = choose_shape(u, w.queues, err);
+	if (!ret)
+		ret = add_device(u, &w, err);
+	if (!ret)
+		ret = set_params(u, err);
+	if (!ret)
+		ret = open_node(u, err);
+	if (!ret)
+		ret = ublk_io_open(u, loop, err);
+	if (ret)
+		goto close_disk;
+	*at = &u->at;
+	return 0;
+
+close_disk:
+	ublk_io_close(u);
+	if (u->added)
+		ublk_dev_delete(&u->ctrl, u->dev.dev_id);
+	disk_close(&u->disk);
+fail:
+	free_attach(u);
+	return ret;
+}
+
+/* ---- publish and unpublish ------------------------------------------------------------------ */
+
+static bool cannot_start(void *arg)
+{
+	struct ublk_attach *u = arg;
+
+	return atomic_load(&u->failed) || ob_device_gone(u->disk.blk->dev);
+}
+
+static int explain_start(struct ublk_attach *u, int ret, struct ob_error *err)
+{
+	if (ret == -ECANCELED)
+		ret = atomic_load(&u->failed) ? atomic_load(&u->failed) : -ENODEV;
+	ob_error_set(err, ret, "%s cannot be started: %s", u->node, strerror(-ret));
+	if (ret == -ETIMEDOUT)
+		ob_error_why(err,
+			     "the loop has not served it for %d s; publish is called while the "
+			     "loop runs, from another thread",
+			     START_MS / 1000);
+	else if (ret == -ENODEV)
+		ob_error_why(err, "the disk's device is gone");
+	return ret;
+}
+
+static int ublk_publish(struct ob_attach *at, struct ob_error *err)
+{
+	struct ublk_attach *u = (struct ublk_attach *)at;
+	int ret;
+
+	/* Ends when the loop has fetched all tags and the kernel has read the partition table. */
+	ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_START_DEV, u->dev.dev_id, (uint64_t)getpid(), NULL,
+			    0, START_MS, cannot_start, u);
+	if (ret < 0)
+		return explain_start(u, ret, err);
+	u->published = true;
+	return 0;
+}
+
+/* Nobody has it: an exclusive open fails while it is mounted, in whatever namespace. */
+static int check_idle(struct ublk_attach *u, struct ob_error *err)
+{
+	const char *disk = u->node + strlen("/dev/");
+	char who[256];
+	int fd = open(u->node, O_RDONLY | O_EXCL | O_CLOEXEC);
+	bool used = fd < 0 && errno == EBUSY;
+
+	if (fd >= 0)
+		close(fd);
+	if (!holders_of_block(disk, 0, who, sizeof(who)) && !used)
+		return 0;
+	ob_error_set(err, -EBUSY, "%s is in use", u->node);
+	ob_error_why(err, "%s", who[0] ? who : "it is mounted in another mount namespace");
+	ob_error_fix(err, "umount %s", u->node);
+	return -EBUSY;
+}
+
+static int ublk_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
+{
+	struct ublk_attach *u = (struct ublk_attach *)at;
+	int ret = 0;
+
+	if (!u->published)
+		return 0;
+	if (!force) {
+		ret = check_idle(u, err);
+		if (ret)
+			return ret;
+	}
+	/* The loop serves what is under way; what comes then gets errors. */
+	ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_STOP_DEV, u->dev.dev_id, 0, NULL, 0, UBLK_CTRL_MS,
+			    NULL, NULL);
+	if (ret < 0 && ret != -ENODEV)
+		return ob_error_set(err, ret, "%s cannot be stopped: %s", u->node, strerror(-ret));
+	u->published = false;
+	return 0;
+}
+
+static void ublk_close(struct ob_attach *at)
+{
+	struct ublk_attach *u = (struct ublk_attach *)at;
+
+	/* First the device, so that it does not write into memory that is given back. */
+	disk_close(&u->disk);
+	ublk_io_close(u);
+	ublk_dev_delete(&u->ctrl, u->dev.dev_id);
+	free_attach(u);
+}
+
+static void ublk_info(struct ob_attach *at, struct ob_attach_info *info)
+{
+	struct ublk_attach *u = (struct ublk_attach *)at;
+	int n;
+
+	memset(info, 0, sizeof(*info));
+	info->kind = "ublk";
+	snprintf(info->name, sizeof(info->name), "%s", u->node);
+	n = snprintf(info->detail, sizeof(info->detail), "%u queue%s of %u, longest %u KiB",
+		     u->dev.nr_hw_queues, u->dev.nr_hw_queues > 1 ? "s" : "", u->dev.queue_depth,
+		     u->shape.max_io >> 10);
+	snprintf(info->detail + n, sizeof(info->detail) - (size_t)n, "%s%s%s",
+		 u->recovery ? ", recoverable" : "", u->unprivileged ? ", unprivileged" : "",
+		 u->disk.blk->limits.read_only ? ", read-only" : "");
+}
+
+static void ublk_stats(struct ob_attach *at, struct ob_attach_stats *stats)
+{
+	disk_stats(&((struct ublk_attach *)at)->disk, stats);
+}
+
+const struct ob_attach_ops ob_attach_ublk = {
+	.name = "ublk",
+	.summary = "a block device /dev/ublkbN",
+	.class_ = OB_CLASS_BLOCK,
+	.options =
+		"queues=N,id=N,recovery=on|off,grace=SECONDS,unprivileged,partscan=on|off," DISK_OPTIONS,
+	.probe = ublk_probe,
+	.open = ublk_open,
+	.publish = ublk_publish,
+	.unpublish = ublk_unpublish,
+	.close = ublk_close,
+	.info = ublk_info,
+	.stats = ublk_stats,
+};
