@@ -197,6 +197,20 @@ static bool image_locked(int fd)
 	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 }
 
+/*
+ * Who claimed the image before and was killed let go of it at once, but its QEMU ends a moment later. Whoever
+ * else has it locked keeps it.
+ */
+static bool stays_locked(int fd)
+{
+	for (unsigned int ms = 0; image_locked(fd); ms += 10) {
+		if (ms >= 1000)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
 /* Is the image there, usable as asked for, and free? Claims it for this process when written. */
 static int check_image(struct qemu_device *qd, const char *device, const char *path, bool readonly,
 		       struct ob_error *err)
@@ -257,7 +271,7 @@ static int check_image(struct qemu_device *qd, const char *device, const char *p
 	ret = ob_claim(name, &qd->claim[qd->nr_claims], &holder);
 	if (!ret)
 		qd->nr_claims++;
-	if (!ret && image_locked(fd)) {
+	if (!ret && stays_locked(fd)) {
 		holder = file_holder(&st);
 		ret = -EBUSY;
 	}

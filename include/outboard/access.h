@@ -278,7 +278,8 @@ void ob_dma_destroy(struct ob_device *dev);
  * @name: e.g. "image:253:0:131" or a BDF
  * @fd: set to a descriptor that holds it
  *
- * An abstract UNIX socket: no file, and the kernel tells the holder's pid.
+ * An abstract UNIX socket: no file, and the kernel tells the holder's pid. A holder that has ended, of
+ * which a child is still about to close it, is waited for (two seconds at most).
  *
  * Return: 0; -EBUSY with @holder set (0 when unknown).
  */

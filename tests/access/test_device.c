@@ -114,6 +114,34 @@ static void a_second_open_of_an_image_names_the_holder(void **state)
 	unlink(path);
 }
 
+/* As a process that is killed between fork and exec: its child has the claim for a moment longer. */
+static void a_claim_in_the_child_of_a_dead_holder_is_waited_for(void **state)
+{
+	int fd, second, holder, status;
+	siginfo_t info;
+	char name[64];
+	pid_t pid;
+
+	snprintf(name, sizeof(name), "test/%d", getpid());
+	pid = fork();
+	if (!pid) {
+		if (ob_claim(name, &fd, &holder))
+			_exit(1);
+		if (!fork())
+			usleep(200000);
+		_exit(0);
+	}
+	/* Dead, and still to be seen as a process. */
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	assert_int_equal(ob_claim(name, &fd, &holder), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* One that lives keeps it. */
+	assert_int_equal(ob_claim(name, &second, &holder), -EBUSY);
+	assert_int_equal(holder, getpid());
+	close(fd);
+}
+
 static void identity_and_bars_are_read(void **state)
 {
 	struct ob_device *dev = open_device("qemu:edu");
@@ -448,6 +476,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refusals_say_what_is_wrong),
 		cmocka_unit_test(a_second_open_of_an_image_names_the_holder),
+		cmocka_unit_test(a_claim_in_the_child_of_a_dead_holder_is_waited_for),
 		cmocka_unit_test(identity_and_bars_are_read),
 		cmocka_unit_test(a_vector_has_one_opener),
 		cmocka_unit_test(intx_is_a_level_masked_until_served),
