@@ -662,7 +662,8 @@ static __attribute__((noinline)) int tx_frame(struct e1000 *e, struct e1000_tx_r
 		cmd |= TXD_DEXT | TXD_DTYP_DATA | TXD_TSE;
 		status = TXD_POPTS_TXSM | (h.ipv6 ? 0 : TXD_POPTS_IXSM);
 	} else if (pkt->flags & OB_PKT_CSUM_PARTIAL) {
-		if (csum_by_device(pkt)) {
+		/* QEMU's e1000e would count the padding of a short frame to TCP's and UDP's length, too. */
+		if (len >= E1000_MIN_FRAME && csum_by_device(pkt)) {
 			cmd |= TXD_DEXT | TXD_DTYP_DATA;
 			status = TXD_POPTS_TXSM;
 			context = pkt->csum_start |

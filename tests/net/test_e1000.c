@@ -325,6 +325,30 @@ static void checksums_are_right_on_the_wire(void **state)
 	assert_sends(w, 200, 9);
 }
 
+/* Whoever pads must not spoil the checksum: it covers what IP says, without the padding. */
+static void checksums_of_padded_frames_are_right_on_the_wire(void **state)
+{
+	static const uint8_t zeroes[60];
+	struct wire *w = *state;
+	uint8_t frame[60], got[2048];
+
+	for (unsigned int i = 0; i < 18 + 6; i++) {
+		bool udp = i < 18;
+		unsigned int len = udp ? 42 + i : 54 + i - 18;
+		unsigned int l4 = l4_frame(frame, len, broadcast, false, udp);
+		struct ob_pkt *pkt = wire_pkt(w, frame, len);
+
+		assert_non_null(pkt);
+		pkt->flags = OB_PKT_CSUM_PARTIAL;
+		pkt->csum_start = (uint16_t)l4;
+		pkt->csum_offset = udp ? 6 : 16;
+		assert_true(wire_tx(w, pkt));
+		assert_int_equal(wire_recv(w, got, sizeof(got), 10000), 60);
+		assert_true(l4_is_right(got, len, false, udp));
+		assert_memory_equal(got + len, zeroes, 60 - len);
+	}
+}
+
 static void other_checksums_are_done_in_software(void **state)
 {
 	struct wire *w = *state;
@@ -798,6 +822,7 @@ int main(int argc, char **argv)
 	tests[n++] = ON_WIRE(only_addresses_that_were_asked_for_are_received);
 	tests[n++] = ON_WIRE(a_slow_client_loses_frames_but_not_the_card);
 	tests[n++] = ON_WIRE(checksums_are_right_on_the_wire);
+	tests[n++] = ON_WIRE(checksums_of_padded_frames_are_right_on_the_wire);
 	tests[n++] = ON_WIRE(other_checksums_are_done_in_software);
 	tests[n++] = ON_WIRE(segments_on_the_wire_are_those_of_the_software);
 	tests[n++] = ON_WIRE(received_checksums_are_judged);
