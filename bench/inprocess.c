@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * outboard-bench-inprocess --spec SPEC --test TEST: a driver linked into the program that uses its device, polled: what
+ * bench/client.c does through the kernel, without it. The same counts, places and marks (rig/marker.h).
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <outboard/outboard.h>
+
+#include "bench/program.h"
+#include "rig/marker.h"
+
+enum {
+	DEPTH_MAX = 256,
+	POOL = 512,
+	/* Nothing may be waited for longer than this without a single completion. */
+	PATIENCE_NS = 1000000000,
+	PATIENCE_LOOKS = 1 << 16,
+};
+
+static const char *spec, *test, *op = "read", *wait_way = "sleep";
+static unsigned int size = 4096, depth = 32;
+static uint64_t count = 20000;
+
+static void usage(FILE *f)
+{
+	fprintf(f,
+		"usage: outboard-bench-inprocess --spec SPEC --test disk|frames [options]; prints a line of JSON\n"
+		"  --op read|write   of disks (read)\n"
+		"  --size N          bytes of a request (4096) or of a frame\n"
+		"  --depth N         requests in flight, frames in a burst (32)\n"
+		"  --wait sleep|poll for a disk's requests: on its interrupt, as the kernel does (sleep), or by\n"
+		"                    looking again and again\n"
+		"  --count N         operations (20000); a tenth of them before, to warm up\n");
+}
+
+static int fail(const char *what)
+{
+	fprintf(stderr, "outboard-bench-inprocess: %s\n", what);
+	return 1;
+}
+
+/* xorshift64, as in client.c: the same places in every run */
+static uint64_t next_random(void)
+{
+	static uint64_t x = 88172645463325252u;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	return x ^= x << 17;
+}
+
+struct patience {
+	uint64_t looks, since;
+};
+
+/* A device that answers no more ends the run. The clock is asked seldom: it is not what is measured. */
+static bool out_of_patience(struct patience *p)
+{
+	if (++p->looks % PATIENCE_LOOKS)
+		return false;
+	if (p->looks == PATIENCE_LOOKS) {
+		p->since = now_ns();
+		return false;
+	}
+	return now_ns() - p->since > PATIENCE_NS;
+}
+
+/* ---- a disk ------------------------------------------------------------------------- */
+
+struct disk {
+	struct ob_block *blk;
+	struct ob_block_req req[DEPTH_MAX];
+	char *buf;
+	uint64_t blocks, next;
+};
+
+static void choose_place(struct disk *d, struct ob_block_req *req)
+{
+	uint64_t block = size >= 65536 ? d->next++ % d->blocks : next_random() % d->blocks;
+
+	req->offset = block * size;
+}
+
+/* Until the disk's interrupt. False when none comes. */
+static bool sleep_for(struct ob_block *blk)
+{
+	struct pollfd pfd = {.fd = blk->irq_fd[0], .events = POLLIN};
+	uint64_t counted;
+	bool woken = true;
+
+	if (!blk->ops->irq_arm(blk, 0, true)) {
+		woken = poll(&pfd, 1, PATIENCE_NS / 1000000) == 1;
+		if (woken && read(pfd.fd, &counted, sizeof(counted)) < 0)
+			woken = false;
+	}
+	blk->ops->irq_arm(blk, 0, false);
+	return woken;
+}
+
+static int run_disk(void *of, uint64_t n)
+{
+	struct disk *d = of;
+	bool sleeps = wait_way[0] == 's';
+	struct ob_block_req *free_reqs[DEPTH_MAX], *ended[DEPTH_MAX];
+	uint64_t queued = 0, done = 0;
+	unsigned int nr_free = depth;
+	struct patience p = {0};
+
+	for (unsigned int i = 0; i < depth; i++)
+		free_reqs[i] = &d->req[i];
+	while (done < n) {
+		unsigned int want = nr_free, got;
+
+		if (want > n - queued)
+			want = (unsigned int)(n - queued);
+		for (unsigned int i = 0; i < want; i++)
+			choose_place(d, free_reqs[nr_free - want + i]);
+		if (want) {
+			got = ob_block_submit(d->blk, 0, &free_reqs[nr_free - want], want);
+			if (got != want)
+				return fail("the queue is shorter than --depth");
+			queued += want;
+			nr_free -= want;
+		}
+		got = ob_block_complete(d->blk, 0, ended, depth);
+		for (unsigned int i = 0; i < got; i++) {
+			if (ended[i]->status)
+				return fail("a request failed");
+			free_reqs[nr_free++] = ended[i];
+		}
+		done += got;
+		if (got)
+			p.looks = 0;
+		else if (sleeps ? !sleep_for(d->blk) : out_of_patience(&p))
+			return fail("the disk does not answer");
+	}
+	return 0;
+}
+
+static int prepare_disk(struct disk *d, struct ob_binding *b)
+{
+	if (!b->nr_blocks)
+		return fail("this device is no disk");
+	d->blk = b->block[0];
+	d->buf = ob_dma_alloc(d->blk->dma, (size_t)depth * size, 4096, "payload", NULL);
+	d->blocks = d->blk->limits.size / size;
+	if (!d->buf || !d->blocks || size > d->blk->limits.max_transfer)
+		return fail("--size or --depth is too large for this disk");
+	memset(d->buf, 0x5a, (size_t)depth * size);
+	for (unsigned int i = 0; i < depth; i++)
+		d->req[i] = (struct ob_block_req){
+			.op = op[0] == 'w' ? OB_BLOCK_WRITE : OB_BLOCK_READ,
+			.buf = d->buf + (size_t)i * size,
+			.len = size,
+		};
+	return 0;
+}
+
+/* ---- frames --------------------------------------------------------------------------- */
+
+struct frames {
+	struct ob_net *net;
+	struct ob_pool *pool;
+};
+
+static int run_frames(void *of, uint64_t n)
+{
+	struct frames *f = of;
+	/* The same frames as client.c's. */
+	static const uint8_t header[14] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5};
+	struct ob_pkt *pkts[DEPTH_MAX];
+	struct patience p = {0};
+	unsigned int held = 0;
+	uint64_t sent = 0;
+
+	while (sent < n) {
+		unsigned int want = n - sent < depth ? (unsigned int)(n - sent) : depth, took;
+
+		for (; held < want; held++) {
+			struct ob_pkt *pkt = ob_pkt_alloc(f->pool);
+
+			if (!pkt)
+				break;
+			ob_pkt_reset(pkt);
+			pkt->len = size;
+			memcpy(pkt->data, header, sizeof(header));
+			pkts[held] = pkt;
+		}
+		took = ob_net_tx_burst(f->net, 0, pkts, held);
+		sent += took;
+		held -= took;
+		memmove(pkts, pkts + took, held * sizeof(struct ob_pkt *));
+		if (took)
+			p.looks = 0;
+		else if (out_of_patience(&p))
+			return fail("the card sends no more");
+	}
+	while (held)
+		ob_pkt_free(pkts[--held]);
+	return 0;
+}
+
+/* ---- all ------------------------------------------------------------------------------ */
+
+static int measure(int (*run)(void *of, uint64_t n), void *of)
+{
+	uint64_t start;
+	double seconds;
+
+	RIG_BEGIN(1);
+	if (run(of, count / 10 + 1))
+		return 1;
+	RIG_END(1);
+	start = now_ns();
+	RIG_BEGIN(2);
+	if (run(of, count))
+		return 1;
+	RIG_END(2);
+	seconds = (double)(now_ns() - start) / 1e9;
+	printf("{\"test\": \"%s\", \"op\": \"%s\", \"size\": %u, \"depth\": %u, \"count\": %llu, "
+	       "\"seconds\": %.6f, \"rate\": %.0f, \"mib_per_s\": %.1f}\n",
+	       test, op, size, depth, (unsigned long long)count, seconds, (double)count / seconds,
+	       (double)count * size / seconds / 1048576);
+	return 0;
+}
+
+static int test_disk(struct ob_binding *b)
+{
+	static struct disk d;
+	struct ob_error err = {0};
+	int ret;
+
+	ret = prepare_disk(&d, b);
+	if (!ret && ob_block_start(d.blk, &err))
+		ret = complain(&err);
+	if (!ret) {
+		ret = measure(run_disk, &d);
+		ob_block_stop(d.blk);
+	}
+	ob_dma_free(ob_device_dma(b->dev), d.buf);
+	return ret;
+}
+
+static int test_frames(struct ob_binding *b)
+{
+	struct frames f = {.net = b->net};
+	struct ob_error err = {0};
+	int ret;
+
+	if (!f.net)
+		return fail("this device is no network card");
+	if (ob_pool_create(ob_device_dma(b->dev), POOL, 2048, 0, 64, &f.pool))
+		return fail("no memory for frames in the arena");
+	if (ob_net_start(f.net, &err))
+		ret = complain(&err);
+	else {
+		struct ob_net_link link = {0};
+
+		/* Autonegotiation takes the models half a second; without a link nothing is sent. */
+		for (unsigned int i = 0; i < 50 && !link.up; i++) {
+			usleep(100000);
+			if (f.net->ops->tick)
+				f.net->ops->tick(f.net, now_ns());
+			f.net->ops->link(f.net, &link);
+		}
+		ret = measure(run_frames, &f);
+		ob_net_stop(f.net);
+	}
+	ob_pool_destroy(f.pool);
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	const struct argument arguments[] = {
+		{"spec", ARGUMENT_TEXT, &spec},
+		{"test", ARGUMENT_TEXT, &test},
+		{"op", ARGUMENT_TEXT, &op},
+		{"size", ARGUMENT_NUMBER, &size},
+		{"depth", ARGUMENT_NUMBER, &depth},
+		{"count", ARGUMENT_COUNT, &count},
+		{NULL, 0, NULL},
+	};
+	int ret = read_arguments(argc, argv, arguments, usage);
+	struct ob_driver_config config = {0};
+	struct ob_error err = {0};
+	struct ob_device *dev;
+	struct ob_binding *b;
+	bool frames;
+
+	if (ret >= 0)
+		return ret;
+	frames = test && !strcmp(test, "frames");
+	if (!spec || !test || (!frames && strcmp(test, "disk") != 0) || !depth ||
+	    depth > DEPTH_MAX || !count || !size || size > (frames ? 1514 : 4u << 20)) {
+		usage(stderr);
+		return 2;
+	}
+	config.mode = frames || wait_way[0] == 'p' ? OB_MODE_POLL : OB_MODE_ADAPTIVE;
+	if (ob_device_open(spec, &dev, &err))
+		return complain(&err);
+	if (ob_driver_bind(dev, NULL, &config, &b, &err)) {
+		ob_device_close(dev);
+		return complain(&err);
+	}
+	ret = frames ? test_frames(b) : test_disk(b);
+	ob_driver_unbind(b);
+	ob_device_close(dev);
+	return ret;
+}
