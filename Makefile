@@ -28,6 +28,7 @@ bench:
 # PREFIX=/usr make install; DESTDIR is honoured.
 install: all
 	@meson install -C build --no-rebuild
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig # so that programs find the library
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format-14 -i

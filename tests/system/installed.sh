@@ -33,6 +33,16 @@ export PKG_CONFIG_SYSROOT_DIR=$dir/root
 PKG_CONFIG_PATH=$(dirname "$pc")
 export PKG_CONFIG_PATH
 
+# The usual prefixes: nobody has to set a variable.
+name="is found by pkg-config without being told where"
+where=$(dirname "${pc#"$dir/root"}")
+env -u PKG_CONFIG_SYSROOT_DIR pkg-config --variable pc_path pkg-config >"$dir/log" 2>&1
+echo "it is in $where" >>"$dir/log"
+case $where in
+/usr/*) tr ':' '\n' <"$dir/log" | grep -qxF "$where"; report $? "$name" "$dir/log" ;;
+*) n=$((n + 1)); echo "ok $n - $name # SKIP the prefix is none that pkg-config knows" ;;
+esac
+
 program=$(find "$dir/root" -path '*/bin/outboard')
 library=$(dirname "$(find "$dir/root" -name 'liboutboard.so' | head -n 1)")
 export LD_LIBRARY_PATH=$library
