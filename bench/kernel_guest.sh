@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# kernel_guest.sh disk|net BUILD [ATTACHMENT...]: what bench/kernel.sh runs in the rig. The same device twice in one boot: in the
+# hands of the kernel's driver, then of Outboard's. Prints a line "SIDE<TAB>LOAD<TAB>JSON" for each load, in the order in which
+# the marks come; "skip<TAB>SIDE<TAB>REASON" for what this kernel does not have.
+set -u
+kind=$1 build=$2
+shift 2
+outboard=$build/cli/outboard
+client=$build/bench/outboard-bench-client
+inprocess=$build/bench/outboard-bench-inprocess
+quick=${BENCH_QUICK:-1}
+
+load() # SIDE NAME COMMAND...
+{
+	local side=$1 name=$2 line
+	shift 2
+	if ! line=$("$@"); then
+		echo "kernel_guest: $side, $name: failed" >&2
+		exit 1
+	fi
+	printf '%s\t%s\t%s\n' "$side" "$name" "$line"
+}
+
+to_vfio() # BDF
+{
+	local at=/sys/bus/pci/devices/$1
+	[ ! -e "$at/driver" ] || echo "$1" >"$at/driver/unbind"
+	echo vfio-pci >"$at/driver_override"
+	echo "$1" >/sys/bus/pci/drivers_probe
+	[ "$(basename "$(readlink "$at/driver")")" = vfio-pci ]
+}
+
+wait_for() # COMMAND...
+{
+	local i
+	for i in $(seq 100); do
+		"$@" && return
+		sleep 0.1
+	done
+	echo "kernel_guest: waited in vain: $*" >&2
+	exit 1
+}
+
+# ---- disks --------------------------------------------------------------------------
+
+disk_loads() # SIDE DEVICE
+{
+	load "$1" "4 KiB read, depth 32" "$client" --test disk --path "$2" --count $((20000 / quick))
+	load "$1" "4 KiB write, depth 32" "$client" --test disk --path "$2" --op write --count $((20000 / quick))
+	load "$1" "4 KiB read, depth 1" "$client" --test disk --path "$2" --depth 1 --count $((4000 / quick))
+	load "$1" "4 KiB write, depth 1" "$client" --test disk --path "$2" --op write --depth 1 --count $((4000 / quick))
+	load "$1" "128 KiB read, depth 32" "$client" --test disk --path "$2" --size 131072 --count $((4000 / quick))
+	load "$1" "128 KiB write, depth 32" "$client" --test disk --path "$2" --op write --size 131072 --count $((4000 / quick))
+}
+
+disk()
+{
+	modprobe nvme || exit 1
+	wait_for test -b /dev/nvme0n1
+	disk_loads kernel /dev/nvme0n1
+	to_vfio "$RIG_NVME" || exit 1
+	modprobe -r nvme
+	load in-process "4 KiB read, depth 32" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --count $((20000 / quick))
+	load in-process "4 KiB write, depth 32" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --op write --count $((20000 / quick))
+	load in-process "4 KiB read, depth 1" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --depth 1 --count $((4000 / quick))
+	load in-process "128 KiB read, depth 32" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --size 131072 \
+		--count $((4000 / quick))
+	for attachment in "$@"; do
+		export -f disk_loads load
+		export client quick
+		"$outboard" run "vfio:$RIG_NVME" --attach "$attachment" --quiet --json="$RIG_RESULTS/$attachment.json" -- \
+			bash -c "disk_loads '$attachment' \$OUTBOARD_DEV" 2>"$RIG_RESULTS/err"
+		case $? in
+		0) ;;
+		5) printf 'skip\t%s\t%s\n' "$attachment" "$(head -n 1 "$RIG_RESULTS/err")" ;;
+		*) cat "$RIG_RESULTS/err" >&2; exit 1 ;;
+		esac
+	done
+}
+
+# ---- networks ------------------------------------------------------------------------
+
+# The card under test is in the namespace "own", its peer, always the kernel's, in "peer".
+net_loads() # SIDE INTERFACE
+{
+	load "$1" "frames of 64 bytes, sent" ip netns exec own "$client" --test frames --path "$2" --size 64 \
+		--count $((20000 / quick))
+	load "$1" "TCP, sent" "$client" --test tcp --from-ns own --to-ns peer --to 10.7.0.2 --size 65536 --count $((600 / quick))
+	load "$1" "TCP, received" "$client" --test tcp --from-ns peer --to-ns own --to 10.7.0.1 --size 65536 --count $((600 / quick))
+	load "$1" "UDP 1400, sent" "$client" --test udp --from-ns own --to-ns peer --to 10.7.0.2 --size 1400 --count $((8000 / quick))
+	load "$1" "UDP 1400, received" "$client" --test udp --from-ns peer --to-ns own --to 10.7.0.1 --size 1400 --count $((8000 / quick))
+	load "$1" "UDP ping" "$client" --test ping --from-ns own --to-ns peer --to 10.7.0.2 --size 56 --count $((2000 / quick))
+}
+
+interface_of() # BDF
+{
+	ls "/sys/bus/pci/devices/$1/net" 2>/dev/null | head -n 1
+}
+
+there() # NAMESPACE INTERFACE
+{
+	ip -n "$1" link show "$2" 2>/dev/null | grep -q LOWER_UP
+}
+
+settled()
+{
+	ip netns exec own ping -c 1 -W 1 10.7.0.2 >/dev/null 2>&1
+}
+
+net()
+{
+	local own peer
+	modprobe e1000e && modprobe e1000 || exit 1
+	wait_for test -d "/sys/bus/pci/devices/$RIG_E1000E/net"
+	wait_for test -d "/sys/bus/pci/devices/$RIG_E1000_82545EM/net"
+	own=$(interface_of "$RIG_E1000E")
+	peer=$(interface_of "$RIG_E1000_82545EM")
+	ip netns add own
+	ip netns add peer
+	ip -n own link set lo up
+	ip -n peer link set lo up
+	ip link set "$peer" netns peer
+	ip -n peer addr add 10.7.0.2/24 dev "$peer"
+	ip -n peer link set "$peer" up
+	ip link set "$own" netns own
+	ip -n own addr add 10.7.0.1/24 dev "$own"
+	ip -n own link set "$own" up
+	wait_for there own "$own"
+	wait_for there peer "$peer"
+	wait_for settled
+	net_loads kernel "$own"
+	ip -n own link set "$own" down
+	ip -n own link set "$own" netns 1
+	to_vfio "$RIG_E1000E" || exit 1
+	modprobe -r e1000e
+	load in-process "frames of 64 bytes, sent" "$inprocess" --spec "vfio:$RIG_E1000E" --test frames --size 64 \
+		--count $((20000 / quick))
+	for attachment in "$@"; do
+		export -f net_loads load settled wait_for
+		export client quick
+		# shellcheck disable=SC2016
+		"$outboard" run "vfio:$RIG_E1000E" --attach "$attachment,netns=own,address=10.7.0.1/24" --quiet \
+			--json="$RIG_RESULTS/$attachment.json" -- \
+			bash -c "ip -n own link set \$OUTBOARD_IF up; wait_for settled; net_loads '$attachment' \$OUTBOARD_IF" \
+			2>"$RIG_RESULTS/err"
+		case $? in
+		0) ;;
+		5) printf 'skip\t%s\t%s\n' "$attachment" "$(head -n 1 "$RIG_RESULTS/err")" ;;
+		*) cat "$RIG_RESULTS/err" >&2; exit 1 ;;
+		esac
+	done
+}
+
+"$kind" "$@"
