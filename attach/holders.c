@@ -305,3 +305,26 @@ unsigned int holders_of_block(const char *disk, pid_t except, char *text, size_t
 	walk_descriptors(is_open, &s);
 	return s.found;
 }
+
+int holder_check_idle(const char *disk, pid_t except, struct ob_error *err)
+{
+	char path[64], who[256];
+	int fd, rc = 0;
+
+	snprintf(path, sizeof(path), "/dev/%.40s", disk);
+	/* An exclusive open fails while it is mounted, in whatever namespace. */
+	fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (fd < 0)
+		rc = -errno;
+	else
+		close(fd);
+	if (!holders_of_block(disk, except, who, sizeof(who)) && rc != -EBUSY) {
+		if (rc)
+			ob_error_set(err, rc, "%s cannot be opened: %s", path, strerror(-rc));
+		return rc;
+	}
+	ob_error_set(err, -EBUSY, "%s is in use", path);
+	ob_error_why(err, "%s", who[0] ? who : "it is mounted in another mount namespace");
+	ob_error_fix(err, "umount %s", path);
+	return -EBUSY;
+}

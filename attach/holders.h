@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <outboard/error.h>
+
 /**
  * struct holder_socket - the other end of a connected local socket
  * @pid: 0 when the kernel does not tell or we may not look
@@ -33,5 +35,13 @@ void holder_name(pid_t pid, char *buf, size_t size);
  * Return: how many were found. Other mount namespaces and other users' processes may be hidden from us.
  */
 unsigned int holders_of_block(const char *disk, pid_t except, char *text, size_t size);
+
+/**
+ * holder_check_idle() - is a block device used by nobody, in whatever mount namespace?
+ * @disk, @except: as above
+ *
+ * Return: 0; -EBUSY with who it is; another negative errno value when it cannot be opened.
+ */
+int holder_check_idle(const char *disk, pid_t except, struct ob_error *err);
 
 #endif

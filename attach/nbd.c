@@ -83,7 +83,7 @@ static void watch_listener(struct nbd_server *srv)
 		srv->accepting = want;
 }
 
-static void add_conn(struct nbd_server *srv, int fd)
+static void add_conn(struct nbd_server *srv, int fd, bool negotiated)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 	struct nbd_conn *c = calloc(1, sizeof(*c));
@@ -103,6 +103,10 @@ static void add_conn(struct nbd_server *srv, int fd)
 		return;
 	}
 	srv->conn[srv->nr_conns++] = c;
+	if (negotiated) {
+		c->state = NBD_REQUEST;
+		return;
+	}
 	nbd_hello(c);
 	nbd_output(c);
 }
@@ -180,7 +184,7 @@ static void accept_conns(struct nbd_server *srv)
 		}
 		/* Replies are gathered here already; on a UNIX socket this fails and means nothing. */
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		add_conn(srv, fd);
+		add_conn(srv, fd, false);
 	}
 }
 
@@ -252,10 +256,8 @@ static void take_order(struct nbd_server *srv)
 	switch (order) {
 	case NBD_ORDER_SERVE:
 		srv->serving = true;
-		if (srv->ready_fd >= 0) {
-			add_conn(srv, srv->ready_fd);
-			srv->ready_fd = -1;
-		}
+		while (srv->nr_ready)
+			add_conn(srv, srv->ready[--srv->nr_ready], srv->negotiated);
 		watch_listener(srv);
 		break;
 	case NBD_ORDER_CLOSE_IF_IDLE: {
@@ -452,7 +454,7 @@ static int parse_where(struct nbd_server *srv, struct ob_spec_part *part, struct
 	}
 	if (has_fd) {
 		srv->inherited = true;
-		srv->ready_fd = (int)fd;
+		srv->ready[srv->nr_ready++] = (int)fd;
 	}
 	return 0;
 }
@@ -483,7 +485,7 @@ static void make_uri(struct nbd_server *srv)
 {
 	if (srv->inherited) {
 		snprintf(srv->uri, sizeof(srv->uri), "nbd on inherited descriptor %d",
-			 srv->listen_fd >= 0 ? srv->listen_fd : srv->ready_fd);
+			 srv->listen_fd >= 0 ? srv->listen_fd : srv->ready[0]);
 		return;
 	}
 	if (!is_path(srv)) {
@@ -555,10 +557,9 @@ static int bind_port(struct nbd_server *srv, struct ob_error *err)
 
 static int take_fd(struct nbd_server *srv, struct ob_error *err)
 {
-	int fd = srv->ready_fd, listening = 0, type = 0, flags;
+	int fd = srv->ready[--srv->nr_ready], listening = 0, type = 0, flags;
 	socklen_t len = sizeof(int);
 
-	srv->ready_fd = -1;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_STREAM) {
 		ob_error_set(err, -EINVAL, "nbd: descriptor %d is not a stream socket", fd);
 		return -EINVAL;
@@ -572,7 +573,7 @@ static int take_fd(struct nbd_server *srv, struct ob_error *err)
 	if (listening)
 		srv->listen_fd = fd;
 	else
-		srv->ready_fd = fd;
+		srv->ready[srv->nr_ready++] = fd;
 	return 0;
 }
 
@@ -717,38 +718,29 @@ static void free_server(struct nbd_server *srv)
 	close_fd(srv->epoll_fd);
 	close_fd(srv->order_fd);
 	close_fd(srv->listen_fd);
-	close_fd(srv->ready_fd);
+	while (srv->nr_ready)
+		close(srv->ready[--srv->nr_ready]);
 	pthread_cond_destroy(&srv->answered);
 	pthread_mutex_destroy(&srv->lock);
 	free(srv->tags);
-	free(srv);
 }
 
-static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
-		    struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
+static void init_server(struct nbd_server *srv, struct ob_block *blk)
 {
-	struct ob_block *blk = b->block[index];
-	struct nbd_server *srv = calloc(1, sizeof(*srv));
-	int rc;
-
-	if (!srv)
-		return ob_error_set(err, -ENOMEM, "nbd: no memory");
-	srv->epoll_fd = srv->order_fd = srv->listen_fd = srv->ready_fd = -1;
+	srv->epoll_fd = srv->order_fd = srv->listen_fd = -1;
 	pthread_mutex_init(&srv->lock, NULL);
 	pthread_cond_init(&srv->answered, NULL);
 	snprintf(srv->description, sizeof(srv->description), "%s %s", blk->model, blk->serial);
+}
 
-	rc = parse_options(srv, part, err);
-	if (!rc && srv->inherited)
-		rc = take_fd(srv, err);
-	else if (!rc && !is_path(srv))
-		rc = bind_port(srv, err);
+/* Everything but where clients come from. */
+static int open_disk(struct nbd_server *srv, struct ob_block *blk, struct ob_spec_part *part,
+		     struct ob_loop *loop, struct ob_error *err)
+{
+	int rc = disk_open(&srv->disk, blk, part, loop, NBD_DEPTH_MAX, &nbd_disk_ops, srv, err);
+
 	if (rc)
-		goto fail;
-	make_uri(srv);
-	rc = disk_open(&srv->disk, blk, part, loop, NBD_DEPTH_MAX, &nbd_disk_ops, srv, err);
-	if (rc)
-		goto fail;
+		return rc;
 	srv->flags = nbd_transmission_flags(&srv->disk);
 	/* So that four of the longest fit, and a share of half holds two. */
 	srv->max_payload = (uint32_t)(srv->disk.payload.pages / 4) * PAYLOAD_PAGE;
@@ -761,16 +753,54 @@ static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 	if (rc) {
 		ob_error_set(err, rc, "nbd: %s: %s", blk->name, strerror(-rc));
 		disk_close(&srv->disk);
-		goto fail;
 	}
+	return rc;
+}
+
+int nbd_server_open(struct nbd_server *srv, struct ob_block *blk, struct ob_spec_part *part,
+		    struct ob_loop *loop, struct ob_error *err)
+{
+	int rc;
+
+	init_server(srv, blk);
+	rc = open_disk(srv, blk, part, loop, err);
+	if (rc)
+		free_server(srv);
+	return rc;
+}
+
+static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
+		    struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
+{
+	struct ob_block *blk = b->block[index];
+	struct nbd_server *srv = calloc(1, sizeof(*srv));
+	int rc;
+
+	if (!srv)
+		return ob_error_set(err, -ENOMEM, "nbd: no memory");
+	init_server(srv, blk);
+	rc = parse_options(srv, part, err);
+	if (!rc && srv->inherited)
+		rc = take_fd(srv, err);
+	else if (!rc && !is_path(srv))
+		rc = bind_port(srv, err);
+	if (rc)
+		goto fail;
+	make_uri(srv);
+	rc = open_disk(srv, blk, part, loop, err);
+	if (rc)
+		goto fail;
 	*at = &srv->at;
 	return 0;
 
 fail:
 	/* What could not be used stays its owner's. */
-	if (srv->inherited)
-		srv->listen_fd = srv->ready_fd = -1;
+	if (srv->inherited) {
+		srv->listen_fd = -1;
+		srv->nr_ready = 0;
+	}
 	free_server(srv);
+	free(srv);
 	return rc;
 }
 
@@ -781,6 +811,11 @@ static void give_order(struct nbd_server *srv, enum nbd_order order)
 	atomic_store(&srv->order, (int)order);
 	if (write(srv->order_fd, &one, sizeof(one)) < 0)
 		return; /* only when it is readable already */
+}
+
+void nbd_server_serve(struct nbd_server *srv)
+{
+	give_order(srv, NBD_ORDER_SERVE);
 }
 
 static int nbd_publish(struct ob_attach *at, struct ob_error *err)
@@ -799,13 +834,12 @@ static int nbd_publish(struct ob_attach *at, struct ob_error *err)
 		ob_error_set(err, rc, "%s cannot be listened on: %s", srv->uri, strerror(-rc));
 		return rc;
 	}
-	give_order(srv, NBD_ORDER_SERVE);
+	nbd_server_serve(srv);
 	return 0;
 }
 
-static int nbd_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
+int nbd_server_shut_down(struct nbd_server *srv, bool force, struct ob_error *err)
 {
-	struct nbd_server *srv = (struct nbd_server *)at;
 	struct timespec until;
 	int rc = 0;
 
@@ -828,23 +862,37 @@ static int nbd_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 				  srv->uri, ANSWER_S);
 	}
 	pthread_mutex_unlock(&srv->lock);
+	return rc;
+}
+
+static int nbd_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
+{
+	struct nbd_server *srv = (struct nbd_server *)at;
+	int rc = nbd_server_shut_down(srv, force, err);
+
 	if (!rc)
 		remove_path(srv);
 	return rc;
 }
 
-static void nbd_close(struct ob_attach *at)
+void nbd_server_close(struct nbd_server *srv)
 {
-	struct nbd_server *srv = (struct nbd_server *)at;
-
 	ob_loop_remove(srv->disk.loop, srv);
 	for (unsigned int i = 0; i < srv->nr_conns; i++)
 		nbd_conn_kill(srv->conn[i]);
 	srv->shutting_down = true;
 	disk_close(&srv->disk);
 	reap(srv);
-	remove_path(srv);
 	free_server(srv);
+}
+
+static void nbd_close(struct ob_attach *at)
+{
+	struct nbd_server *srv = (struct nbd_server *)at;
+
+	nbd_server_close(srv);
+	remove_path(srv);
+	free(srv);
 }
 
 static void nbd_info(struct ob_attach *at, struct ob_attach_info *info)

@@ -119,7 +119,9 @@ struct nbd_server {
 
 	/* how clients come */
 	int listen_fd;
-	int ready_fd; /* a connected socket that was handed over, until publish */
+	int ready[NBD_CONNECTIONS_MAX]; /* connected sockets, until the loop has taken them */
+	unsigned int nr_ready;
+	bool negotiated; /* their clients know all about the export already */
 	uint16_t port;
 	struct sockaddr_un path;
 	dev_t path_dev;
@@ -153,6 +155,19 @@ struct nbd_server {
 };
 
 /* ---- nbd.c ----------------------------------------------------------------------- */
+
+/*
+ * A server without sockets: @srv is zeroed memory that begins an attachment's struct. What @srv has of ready
+ * sockets is closed by nbd_server_close(), or when this fails.
+ */
+int nbd_server_open(struct nbd_server *srv, struct ob_block *blk, struct ob_spec_part *part,
+		    struct ob_loop *loop, struct ob_error *err);
+/* Serve the ready sockets, and who connects, from now on. From another thread than the loop's. */
+void nbd_server_serve(struct nbd_server *srv);
+/* No client any more; -EBUSY when there is one, unless @force. From another thread than the loop's. */
+int nbd_server_shut_down(struct nbd_server *srv, bool force, struct ob_error *err);
+/* The loop has ended. */
+void nbd_server_close(struct nbd_server *srv);
 
 /*
  * The connection ends at once; what its client still had under way is dropped. The struct stays until

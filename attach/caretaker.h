@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The caretaker: a child process that waits for the death of the process that serves a disk, and then takes down
+ * what the kernel would wait for: a disk whose server is gone keeps its clients in uninterruptible sleep for ever
+ * (virtio-blk has no time-out; nbd only asks itself every 30 s whether its server is stuck).
+ */
+#ifndef ATTACH_CARETAKER_H
+#define ATTACH_CARETAKER_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <outboard/error.h>
+
+enum {
+	CARETAKER_FDS = 4,
+};
+
+/**
+ * struct caretaker_job - what the child does
+ * @take_down: called in the child when the parent has died. A fork of a threaded process, so with
+ *	async-signal-safe calls only (signal-safety(7)). All signals are blocked
+ * @arg: for it; read as it was when the child was started
+ * @fd, @nr_fds: descriptors that the child keeps, at the same numbers; all others are closed there
+ * @shared, @size: shared memory that it keeps; all other shared memory (BARs, the arena) is unmapped there, so that
+ *	it keeps no device in use
+ */
+struct caretaker_job {
+	void (*take_down)(void *arg);
+	void *arg;
+	int fd[CARETAKER_FDS];
+	unsigned int nr_fds;
+	void *shared;
+	size_t size;
+};
+
+struct caretaker {
+	pid_t pid; /* 0: none */
+	int fd;
+};
+
+int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct ob_error *err);
+
+/** caretaker_dismiss() - everything was taken down in order; the child ends without doing anything */
+void caretaker_dismiss(struct caretaker *c);
+
+#endif
