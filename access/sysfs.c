@@ -155,16 +155,19 @@ static uint32_t read_number(const char *root, const char *bdf, const char *file,
 
 int sysfs_function_read(const char *root, const char *name, struct sysfs_function *fn)
 {
+	char own[SYSFS_NAME], text[32];
 	struct ob_bdf bdf;
-	char text[32];
 
+	/* @name may be the one in @fn: who reads it again. */
+	snprintf(own, sizeof(own), "%.15s", name);
+	name = own;
 	memset(fn, 0, sizeof(*fn));
 	fn->group = -1;
 	if (!sysfs_parse_bdf(name, &bdf) ||
 	    !sysfs_line(text, sizeof(text), root, "/sys/bus/pci/devices/%s/vendor", name))
 		return -ENODEV;
 	fn->bdf = bdf;
-	snprintf(fn->name, sizeof(fn->name), "%.15s", name);
+	memcpy(fn->name, own, sizeof(fn->name));
 	fn->vendor = (uint16_t)strtoul(text, NULL, 16);
 	fn->device = (uint16_t)read_number(root, name, "device", 16);
 	fn->subvendor = (uint16_t)read_number(root, name, "subsystem_vendor", 16);
@@ -238,23 +241,41 @@ int sysfs_config_load(const char *root, const char *name, uint8_t config[4096])
 	return n;
 }
 
-static void take_uio_number(void *arg, const char *name)
+struct numbered {
+	const char *prefix;
+	int number;
+};
+
+static void take_number(void *arg, const char *name)
 {
-	int *number = arg;
+	struct numbered *want = arg;
+	size_t n = strlen(want->prefix);
+	int number;
 	char end;
 
-	if (sscanf(name, "uio%d%c", number, &end) != 1)
-		*number = -1;
+	if (!strncmp(name, want->prefix, n) && sscanf(name + n, "%d%c", &number, &end) == 1)
+		want->number = number;
+}
+
+/* N of the entry "uioN" in the function's folder @dir */
+static int number_in(const char *root, const char *name, const char *dir, const char *prefix)
+{
+	struct numbered want = {.prefix = prefix, .number = -1};
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/%s", root, name, dir);
+	sysfs_for_each(path, take_number, &want);
+	return want.number;
 }
 
 int sysfs_uio_number(const char *root, const char *name)
 {
-	char path[PATH_MAX];
-	int number = -1;
+	return number_in(root, name, "uio", "uio");
+}
 
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/uio", root, name);
-	sysfs_for_each(path, take_uio_number, &number);
-	return number;
+int sysfs_vfio_number(const char *root, const char *name)
+{
+	return number_in(root, name, "vfio-dev", "vfio");
 }
 
 /* ---- IOMMU groups --------------------------------------------------------------------------- */

@@ -86,6 +86,9 @@ int sysfs_config_load(const char *root, const char *name, uint8_t config[4096]);
 /** sysfs_uio_number() - N of the /dev/uioN that uio_pci_generic made of it; -1: none */
 int sysfs_uio_number(const char *root, const char *name);
 
+/** sysfs_vfio_number() - N of its /dev/vfio/devices/vfioN (iommufd, Linux 6.6); -1: none */
+int sysfs_vfio_number(const char *root, const char *name);
+
 /**
  * sysfs_holder() - a process that has a device node open
  * @node: "/dev/vfio/12", "/dev/uio0"

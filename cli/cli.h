@@ -38,6 +38,8 @@ const struct cli_command *cli_commands(void);
 
 int cmd_run(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
+int cmd_bind(int argc, char **argv);
+int cmd_unbind(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);

@@ -13,6 +13,13 @@ _outboard_instances()
 	outboard show 2>/dev/null | awk 'NR > 1 && /^[^ -]/ { print $1; print $2 }'
 }
 
+_outboard_addresses() # STATES...
+{
+	outboard devices --json 2>/dev/null |
+		awk -v want="$*" '/"address":/ { split($0, a, "\""); at = a[4] }
+			/"state":/ { split($0, a, "\""); if (index(" " want " ", " " a[4] " ")) print at }'
+}
+
 _outboard()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} line=${COMP_LINE:0:COMP_POINT} command=${COMP_WORDS[1]} words prefix
@@ -34,6 +41,8 @@ _outboard()
 	*)
 		case $command in
 		run | probe | selftest) words=$(outboard specs qemu | awk '/^  [a-z0-9-]+  / && !/=/ { print "qemu:" $1 }') ;;
+		bind) words=$(_outboard_addresses kernel free bound) ;;
+		unbind) words=$(_outboard_addresses bound held) ;;
 		show | stop) words=$(_outboard_instances) ;;
 		ethtool) words="$(_outboard_instances) qemu:e1000e qemu:e1000-82540em qemu:e1000-82545em" ;;
 		help) words=$(outboard help 2>/dev/null | awk '/^  [a-z]/ { print $1 }') ;;
@@ -43,7 +52,14 @@ _outboard()
 		--mode) words='adaptive poll interrupt' ;;
 		--irq) words='intx msi msix' ;;
 		-a | --attach) words='auto tap loop nbd fuse' ;;
-		-d | --driver) words=$(outboard version 2>/dev/null | awk '/^DRIVER/ { on = 1; next } !NF { on = 0 } on { print $1 }') ;;
+		-d | --driver)
+			if [ "$command" = bind ]; then
+				words='vfio-pci uio_pci_generic'
+			else
+				words=$(outboard version 2>/dev/null | awk '/^DRIVER/ { on = 1; next } !NF { on = 0 } on { print $1 }')
+			fi
+			;;
+		--user) words=$(compgen -u) ;;
 		esac
 		;;
 	esac

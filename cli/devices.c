@@ -10,6 +10,7 @@
 #include <outboard/access.h>
 #include <outboard/driver.h>
 
+#include "cli/binding.h"
 #include "cli/cli.h"
 #include "cli/pci_sysfs.h"
 
@@ -22,15 +23,58 @@ static const struct cli_usage usage = {
 	.command = "devices",
 	.synopsis = "[--all]",
 	.about =
-		"Lists the PCI devices of this machine: the kernel's driver, the IOMMU group, Outboard's\n"
-		"driver, the way that Outboard would take the device, and what uses it now. Then the device\n"
-		"models that need no hardware. Nothing is claimed or changed.",
+		"Lists the PCI devices of this machine: the kernel's driver, the IOMMU group, whose the device is\n"
+		"now, Outboard's driver, the way that Outboard would take the device, and what uses it. Then the\n"
+		"device models that need no hardware. Nothing is claimed or changed.",
 	.options = options,
 };
 
 static bool is_shown(const struct pci_function *fn, bool all)
 {
-	return all || fn->class_code >> 16 != PCI_CLASS_BRIDGE;
+	return all || fn->pci.class_code >> 16 != SYSFS_CLASS_BRIDGE;
+}
+
+/* ---- whose it is -------------------------------------------------------------------------- */
+
+/**
+ * struct ownership - who has a function now
+ * @state: "kernel": one of the kernel's drivers; "free": none; "bound": kept for Outboard; "held": a process
+ *	drives it
+ * @before: the kernel's driver before `outboard bind`, or ""
+ * @reserved: driver that driverctl, or whoever set driver_override, has reserved it for, or ""
+ */
+struct ownership {
+	const char *state;
+	char before[64];
+	char reserved[64];
+	const char *reserved_by;
+	pid_t pid;
+	char comm[32];
+};
+
+static void find_owner(const struct sysfs_function *fn, struct ownership *own)
+{
+	struct binding_record rec;
+	char node[64];
+
+	memset(own, 0, sizeof(*own));
+	own->pid = binding_holder("", fn, own->comm, node);
+	own->state = own->pid			   ? "held"
+		     : binding_is_ours(fn->driver) ? "bound"
+		     : *fn->driver		   ? "kernel"
+						   : "free";
+	if (binding_recall("", fn, &rec)) {
+		memcpy(own->before, rec.driver, sizeof(own->before));
+		if (rec.persistent && binding_driverctl("", fn, own->reserved))
+			own->reserved_by = "driverctl";
+		return;
+	}
+	if (binding_driverctl("", fn, own->reserved)) {
+		own->reserved_by = "driverctl";
+	} else if (*fn->override) {
+		memcpy(own->reserved, fn->override, sizeof(own->reserved));
+		own->reserved_by = "driver_override";
+	}
 }
 
 /* ---- embedded models ---------------------------------------------------------------------- */
@@ -97,15 +141,15 @@ static void put_group(struct json_object *o, const struct pci_machine *m,
 {
 	struct json_object *members;
 
-	if (fn->group < 0) {
+	if (fn->pci.group < 0) {
 		json_object_object_add(o, "iommu_group", NULL);
 		return;
 	}
-	cli_put_u64(o, "iommu_group", (uint64_t)fn->group);
+	cli_put_u64(o, "iommu_group", (uint64_t)fn->pci.group);
 	members = cli_put_array(o, "iommu_group_members");
 	for (size_t i = 0; i < m->n; i++)
-		if (m->fn[i].group == fn->group)
-			json_object_array_add(members, json_object_new_string(m->fn[i].name));
+		if (m->fn[i].pci.group == fn->pci.group)
+			json_object_array_add(members, json_object_new_string(m->fn[i].pci.name));
 }
 
 static struct json_object *function_json(const struct pci_machine *m, const struct pci_function *fn,
@@ -114,21 +158,24 @@ static struct json_object *function_json(const struct pci_machine *m, const stru
 	struct json_object *o = json_object_new_object(), *sub, *one;
 	const struct ob_driver *driver;
 	const struct ob_pci_id *id = NULL;
+	struct ownership own;
 	struct pci_way way;
 	char text[256];
 
-	driver = ob_driver_match(fn->vendor, fn->device, fn->class_code, &id);
+	driver = ob_driver_match(fn->pci.vendor, fn->pci.device, fn->pci.class_code, &id);
 	pci_way("", m, fn, &way);
-	cli_put_str(o, "address", fn->name);
-	cli_put_str(o, "name", pci_name_device(names, fn->vendor, fn->device, text, sizeof(text)));
-	cli_put_str(o, "class_name", pci_name_class(names, fn->class_code, text, sizeof(text)));
-	put_hex(o, "vendor", 4, fn->vendor);
-	put_hex(o, "device", 4, fn->device);
-	put_hex(o, "subvendor", 4, fn->subvendor);
-	put_hex(o, "subdevice", 4, fn->subdevice);
-	put_hex(o, "class", 6, fn->class_code);
-	put_hex(o, "revision", 2, fn->revision);
-	cli_put_str(o, "kernel_driver", fn->driver);
+	find_owner(&fn->pci, &own);
+	cli_put_str(o, "address", fn->pci.name);
+	cli_put_str(o, "name",
+		    pci_name_device(names, fn->pci.vendor, fn->pci.device, text, sizeof(text)));
+	cli_put_str(o, "class_name", pci_name_class(names, fn->pci.class_code, text, sizeof(text)));
+	put_hex(o, "vendor", 4, fn->pci.vendor);
+	put_hex(o, "device", 4, fn->pci.device);
+	put_hex(o, "subvendor", 4, fn->pci.subvendor);
+	put_hex(o, "subdevice", 4, fn->pci.subdevice);
+	put_hex(o, "class", 6, fn->pci.class_code);
+	put_hex(o, "revision", 2, fn->pci.revision);
+	cli_put_str(o, "kernel_driver", fn->pci.driver);
 	cli_put_str(o, "kernel_nodes", fn->nodes);
 	put_group(o, m, fn);
 	cli_put_str(o, "driver", driver ? driver->name : "");
@@ -137,7 +184,18 @@ static struct json_object *function_json(const struct pci_machine *m, const stru
 	cli_put_str(sub, "backend", way.backend);
 	cli_put_bool(sub, "in_this_build", way.built);
 	cli_put_str(sub, "why", way.why);
-	cli_put_bool(o, "can_be_taken_now", driver && way.built && !fn->uses);
+	cli_put_str(o, "state", own.state);
+	cli_put_str(o, "kernel_driver_before", own.before);
+	cli_put_str(o, "reserved_for", own.reserved);
+	cli_put_str(o, "reserved_by", own.reserved_by ? own.reserved_by : "");
+	if (own.pid) {
+		sub = cli_put_object(o, "held_by");
+		cli_put_u64(sub, "pid", (uint64_t)own.pid);
+		cli_put_str(sub, "name", own.comm);
+	} else {
+		json_object_object_add(o, "held_by", NULL);
+	}
+	cli_put_bool(o, "can_be_taken_now", driver && way.built && !fn->uses && !own.pid);
 	sub = cli_put_array(o, "used_by");
 	for (size_t i = 0; i < fn->uses; i++) {
 		one = json_object_new_object();
@@ -165,9 +223,19 @@ static void print_json(const struct pci_machine *m, struct pci_names *names, boo
 
 /* ---- for people ------------------------------------------------------------------------------- */
 
-static void uses_cell(struct cli_table *t, const struct pci_function *fn)
+static void uses_cell(struct cli_table *t, const struct pci_function *fn,
+		      const struct ownership *own)
 {
-	if (fn->uses > 1)
+	if (own->pid)
+		cli_cell(t, "process %d (%s)", (int)own->pid, own->comm);
+	else if (own->reserved_by && strcmp(own->reserved, fn->pci.driver) != 0)
+		cli_cell(t, "%s%sreserved for %s by %s", fn->nodes, *fn->nodes ? ", " : "",
+			 own->reserved, own->reserved_by);
+	else if (*own->before)
+		cli_cell(t, "was %s%s", own->before, own->reserved_by ? ", kept by driverctl" : "");
+	else if (own->reserved_by && binding_is_ours(fn->pci.driver))
+		cli_cell(t, "bound by %s", own->reserved_by);
+	else if (fn->uses > 1)
 		cli_cell(t, "%s (and %zu more)", fn->use[0].text, fn->uses - 1);
 	else
 		cli_cell(t, "%s", fn->uses ? fn->use[0].text : fn->nodes);
@@ -175,33 +243,39 @@ static void uses_cell(struct cli_table *t, const struct pci_function *fn)
 
 static size_t print_functions(const struct pci_machine *m, struct pci_names *names, bool all)
 {
-	static const char *const heads[] = {"ADDRESS",	       "DEVICE", "KERNEL DRIVER", ">GROUP",
-					    "OUTBOARD DRIVER", "WAY",	 "USED AS"};
-	struct cli_table *t = cli_table_create(heads, 7);
+	static const char *const heads[] = {
+		"ADDRESS", "DEVICE",	      "KERNEL DRIVER", ">GROUP",
+		"STATE",   "OUTBOARD DRIVER", "WAY",	       "USED AS",
+	};
+	struct cli_table *t = cli_table_create(heads, 8);
 	size_t shown = 0;
 
 	for (size_t i = 0; i < m->n; i++) {
 		const struct pci_function *fn = &m->fn[i];
 		const struct ob_driver *driver;
+		struct ownership own;
 		struct pci_way way;
 		char text[256];
 
 		if (!is_shown(fn, all))
 			continue;
+		find_owner(&fn->pci, &own);
 		shown++;
-		driver = ob_driver_match(fn->vendor, fn->device, fn->class_code, NULL);
+		driver = ob_driver_match(fn->pci.vendor, fn->pci.device, fn->pci.class_code, NULL);
 		pci_way("", m, fn, &way);
-		cli_cell(t, "%s", fn->name);
+		cli_cell(t, "%s", fn->pci.name);
 		cli_cell(t, "%s",
-			 pci_name_device(names, fn->vendor, fn->device, text, sizeof(text)));
-		cli_cell(t, "%s", *fn->driver ? fn->driver : "-");
-		if (fn->group >= 0)
-			cli_cell(t, "%d", fn->group);
+			 pci_name_device(names, fn->pci.vendor, fn->pci.device, text,
+					 sizeof(text)));
+		cli_cell(t, "%s", *fn->pci.driver ? fn->pci.driver : "-");
+		if (fn->pci.group >= 0)
+			cli_cell(t, "%d", fn->pci.group);
 		else
 			cli_cell(t, "%s", "");
+		cli_cell(t, "%s", own.state);
 		cli_cell(t, "%s", driver ? driver->name : "-");
 		cli_cell(t, "%s", way.backend ? way.backend : "-");
-		uses_cell(t, fn);
+		uses_cell(t, fn, &own);
 	}
 	cli_table_print(t, stdout);
 	return shown;
@@ -223,24 +297,12 @@ static void print_reasons(const struct pci_machine *m, bool all)
 			if (!is_shown(&m->fn[k], all) || strcmp(way[i].why, way[k].why) != 0)
 				continue;
 			said[k] = true;
-			printf(" %s", m->fn[k].name);
+			printf(" %s", m->fn[k].pci.name);
 		}
 		printf(" (%s)\n", way[i].why);
 	}
 	free(way);
 	free(said);
-}
-
-static bool any_way_is_missing(const struct pci_machine *m, bool all)
-{
-	struct pci_way way;
-
-	for (size_t i = 0; i < m->n; i++) {
-		pci_way("", m, &m->fn[i], &way);
-		if (is_shown(&m->fn[i], all) && way.backend && !way.built)
-			return true;
-	}
-	return false;
 }
 
 static void print_text(const struct pci_machine *m, struct pci_names *names, bool all)
@@ -252,11 +314,9 @@ static void print_text(const struct pci_machine *m, struct pci_names *names, boo
 		printf("This machine has no PCI devices%s.\n",
 		       m->n ? " but bridges (--all shows them)" : " that this system can see");
 	} else {
-		printf("\nWAY is how Outboard would take the device:\n");
+		printf("\nSTATE: kernel: with the kernel's driver; free: with none; bound: kept for Outboard; held: a "
+		       "process drives it.\nWAY is how Outboard would take the device:\n");
 		print_reasons(m, all);
-		if (any_way_is_missing(m, all))
-			printf("Not yet: the backends for hardware, vfio and uio, come in a later "
-			       "release.\n");
 	}
 	printf("\nModels that need no hardware ('outboard specs' lists their options):\n\n");
 	for (const struct ob_access_ops *const *b = ob_backends(); *b; b++)

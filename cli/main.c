@@ -12,6 +12,8 @@
 static const struct cli_command commands[] = {
 	{"run", "drive devices and attach them to the system", cmd_run},
 	{"devices", "list PCI devices, who drives them, and the embedded models", cmd_devices},
+	{"bind", "take PCI devices from the kernel's drivers, for Outboard", cmd_bind},
+	{"unbind", "give them back to the drivers that they had", cmd_unbind},
 	{"probe", "show one device in detail", cmd_probe},
 	{"show", "show running instances and their counters", cmd_show},
 	{"selftest", "let a driver test its device", cmd_selftest},

@@ -13,100 +13,12 @@
 
 #include "cli/pci_sysfs.h"
 
-/* ---- small files ---------------------------------------------------------------------------- */
-
-static bool read_line(char *buf, size_t size, const char *root, const char *fmt, const char *a,
-		      const char *b)
-{
-	char path[PATH_MAX], tail[PATH_MAX / 2];
-	FILE *f;
-	bool got;
-
-	snprintf(tail, sizeof(tail), fmt, a, b);
-	snprintf(path, sizeof(path), "%s%s", root, tail);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	got = fgets(buf, (int)size, f);
-	fclose(f);
-	if (got)
-		buf[strcspn(buf, "\n")] = '\0';
-	return got;
-}
-
-static uint32_t read_hex(const char *root, const char *bdf, const char *file)
-{
-	char buf[32];
-
-	if (!read_line(buf, sizeof(buf), root, "/sys/bus/pci/devices/%s/%s", bdf, file))
-		return 0;
-	return (uint32_t)strtoul(buf, NULL, 16);
-}
-
-/* The last component of what a link of the function's points to. */
-static bool link_name(char *buf, size_t size, const char *root, const char *bdf, const char *file)
-{
-	char path[PATH_MAX], target[PATH_MAX];
-	const char *name;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/%s", root, bdf, file);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n <= 0)
-		return false;
-	target[n] = '\0';
-	name = strrchr(target, '/');
-	snprintf(buf, size, "%.*s", (int)size - 1, name ? name + 1 : target);
-	return true;
-}
-
-/* Call @fn for the entries of a folder. */
-static void for_each_entry(const char *path, void (*fn)(void *arg, const char *name), void *arg)
-{
-	DIR *dir = opendir(path);
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			fn(arg, e->d_name);
-	if (dir)
-		closedir(dir);
-}
-
-/* ---- addresses ------------------------------------------------------------------------------ */
-
-bool pci_is_address(const char *text, struct ob_bdf *bdf)
-{
-	unsigned int domain = 0, bus, dev, fn;
-	int end = 0;
-
-	if (sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &dev, &fn, &end) != 4 || text[end]) {
-		domain = 0;
-		end = 0;
-		if (sscanf(text, "%2x:%2x.%1x%n", &bus, &dev, &fn, &end) != 3 || text[end])
-			return false;
-	}
-	/* sscanf() takes signs and spaces, which no address has. */
-	if (text[strspn(text, "0123456789abcdefABCDEF:.")] || dev > 31 || fn > 7)
-		return false;
-	*bdf = (struct ob_bdf){
-		.domain = (uint16_t)domain,
-		.bus = (uint8_t)bus,
-		.dev = (uint8_t)dev,
-		.fn = (uint8_t)fn,
-	};
-	return true;
-}
-
-static uint32_t order(const struct ob_bdf *b)
-{
-	return (uint32_t)b->domain << 16 | (uint32_t)b->bus << 8 | (uint32_t)b->dev << 3 | b->fn;
-}
+/* ---- all of them, by address ------------------------------------------------------------------ */
 
 static int by_address(const void *a, const void *b)
 {
 	const struct pci_function *x = a, *y = b;
-	uint32_t ox = order(&x->bdf), oy = order(&y->bdf);
+	uint32_t ox = sysfs_bdf_order(&x->pci.bdf), oy = sysfs_bdf_order(&y->pci.bdf);
 
 	return (ox > oy) - (ox < oy);
 }
@@ -115,10 +27,10 @@ const struct pci_function *pci_machine_find(const struct pci_machine *machine, c
 {
 	struct ob_bdf bdf;
 
-	if (!pci_is_address(address, &bdf))
+	if (!sysfs_parse_bdf(address, &bdf))
 		return NULL;
 	for (size_t i = 0; i < machine->n; i++)
-		if (order(&machine->fn[i].bdf) == order(&bdf))
+		if (sysfs_bdf_order(&machine->fn[i].pci.bdf) == sysfs_bdf_order(&bdf))
 			return &machine->fn[i];
 	return NULL;
 }
@@ -257,11 +169,11 @@ static void scan_node(struct scan *s, const char *dir, const char *node)
 {
 	char path[PATH_MAX], number[32];
 
-	if (read_line(number, sizeof(number), "", "%s/%s", dir, "dev"))
+	if (sysfs_line(number, sizeof(number), "", "%s/dev", dir))
 		find_mounts(s, number, node);
 	find_swap(s, node);
 	snprintf(path, sizeof(path), "%.4000s/holders", dir);
-	for_each_entry(path, scan_holder, s);
+	sysfs_for_each(path, scan_holder, s);
 }
 
 static void scan_partition(void *arg, const char *name)
@@ -302,7 +214,7 @@ static void scan_disk(void *arg, const char *name)
 	s->disk = name;
 	add_node(s->fn, name);
 	scan_node(s, path, name);
-	for_each_entry(path, scan_partition, s);
+	sysfs_for_each(path, scan_partition, s);
 }
 
 static bool has_default_route(const char *root, const char *interface)
@@ -351,11 +263,10 @@ static void add_function(void *arg, const char *name)
 {
 	struct scan *s = arg;
 	struct pci_machine *m = s->machine;
+	struct sysfs_function pci;
 	struct pci_function *fn;
-	struct ob_bdf bdf;
-	char group[16];
 
-	if (!pci_is_address(name, &bdf))
+	if (sysfs_function_read(s->root, name, &pci))
 		return;
 	fn = realloc(m->fn, (m->n + 1) * sizeof(*fn));
 	if (!fn) {
@@ -363,19 +274,7 @@ static void add_function(void *arg, const char *name)
 		return;
 	}
 	m->fn = fn;
-	fn += m->n++;
-	memset(fn, 0, sizeof(*fn));
-	fn->bdf = bdf;
-	snprintf(fn->name, sizeof(fn->name), "%.15s", name);
-	fn->vendor = (uint16_t)read_hex(s->root, name, "vendor");
-	fn->device = (uint16_t)read_hex(s->root, name, "device");
-	fn->subvendor = (uint16_t)read_hex(s->root, name, "subsystem_vendor");
-	fn->subdevice = (uint16_t)read_hex(s->root, name, "subsystem_device");
-	fn->class_code = read_hex(s->root, name, "class");
-	fn->revision = (uint8_t)read_hex(s->root, name, "revision");
-	link_name(fn->driver, sizeof(fn->driver), s->root, name, "driver");
-	fn->group =
-		link_name(group, sizeof(group), s->root, name, "iommu_group") ? atoi(group) : -1;
+	fn[m->n++] = (struct pci_function){.pci = pci};
 }
 
 int pci_machine_read(const char *root, struct pci_machine *machine)
@@ -385,13 +284,13 @@ int pci_machine_read(const char *root, struct pci_machine *machine)
 
 	memset(machine, 0, sizeof(*machine));
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices", root);
-	for_each_entry(path, add_function, &s);
+	sysfs_for_each(path, add_function, &s);
 	if (machine->n)
 		qsort(machine->fn, machine->n, sizeof(*machine->fn), by_address);
 	snprintf(path, sizeof(path), "%s/sys/block", root);
-	for_each_entry(path, scan_disk, &s);
+	sysfs_for_each(path, scan_disk, &s);
 	snprintf(path, sizeof(path), "%s/sys/class/net", root);
-	for_each_entry(path, scan_interface, &s);
+	sysfs_for_each(path, scan_interface, &s);
 	if (s.ret)
 		pci_machine_free(machine);
 	return s.ret;
@@ -416,11 +315,6 @@ static bool has_backend(const char *name)
 	return false;
 }
 
-static bool is_bridge(const struct pci_function *fn)
-{
-	return fn->class_code >> 16 == PCI_CLASS_BRIDGE;
-}
-
 /* Who would have to be given up, too: VFIO takes groups, and only bridges may stay in one. */
 static size_t others_of_group(const struct pci_machine *machine, const struct pci_function *fn,
 			      char *list, size_t size)
@@ -431,23 +325,24 @@ static size_t others_of_group(const struct pci_machine *machine, const struct pc
 	for (size_t i = 0; i < machine->n; i++) {
 		const struct pci_function *other = &machine->fn[i];
 
-		if (other == fn || other->group != fn->group || is_bridge(other))
+		if (other == fn || other->pci.group != fn->pci.group ||
+		    sysfs_is_bridge(&other->pci))
 			continue;
 		n++;
 		if (len < size)
 			len += (size_t)snprintf(list + len, size - len, "%s%s", len ? ", " : "",
-						other->name);
+						other->pci.name);
 	}
 	return n;
 }
 
-/* Lockdown forbids the resource files that a UIO backend maps (kernel_lockdown(7)). */
-static bool is_locked_down(const char *root)
+/* Bound to uio_pci_generic behind an IOMMU that lets everything pass: that works, so it is the user's choice. */
+static bool is_passed_through(const char *root, const struct sysfs_function *fn)
 {
-	char line[128];
+	char type[16];
 
-	return read_line(line, sizeof(line), root, "/sys/kernel/security/%s%s", "lockdown", "") &&
-	       !strstr(line, "[none]") && strchr(line, '[');
+	sysfs_group_type(root, fn->group, type);
+	return !strcmp(type, "identity") && !strcmp(fn->driver, "uio_pci_generic");
 }
 
 void pci_way(const char *root, const struct pci_machine *machine, const struct pci_function *fn,
@@ -456,19 +351,19 @@ void pci_way(const char *root, const struct pci_machine *machine, const struct p
 	char list[200];
 
 	memset(way, 0, sizeof(*way));
-	if (is_bridge(fn)) {
+	if (sysfs_is_bridge(&fn->pci)) {
 		snprintf(way->why, sizeof(way->why), "it is a bridge, which stays with the kernel");
-	} else if (fn->group >= 0) {
+	} else if (fn->pci.group >= 0 && !is_passed_through(root, &fn->pci)) {
 		way->backend = "vfio";
 		if (others_of_group(machine, fn, list, sizeof(list)))
 			snprintf(
 				way->why, sizeof(way->why),
 				"the IOMMU confines it, together with the rest of its group %d: %s",
-				fn->group, list);
+				fn->pci.group, list);
 		else
 			snprintf(way->why, sizeof(way->why),
-				 "the IOMMU confines it, alone in group %d", fn->group);
-	} else if (is_locked_down(root)) {
+				 "the IOMMU confines it, alone in group %d", fn->pci.group);
+	} else if (sysfs_locked_down(root)) {
 		snprintf(
 			way->why, sizeof(way->why),
 			"no IOMMU confines it, and a locked down kernel gives registers to VFIO only");
@@ -478,61 +373,4 @@ void pci_way(const char *root, const struct pci_machine *machine, const struct p
 			 "no IOMMU confines it: root only, and its DMA would reach all memory");
 	}
 	way->built = way->backend && has_backend(way->backend);
-}
-
-/* ---- one of them ---------------------------------------------------------------------------- */
-
-int pci_ranges(const char *root, const struct pci_function *fn, struct pci_range ranges[PCI_RANGES])
-{
-	/* Bits of the third column, from the kernel's include/linux/ioport.h. */
-	enum {
-		IO = 0x100,
-		MEM = 0x200,
-		PREFETCH = 0x2000,
-		MEM_64 = 0x100000
-	};
-	char path[PATH_MAX], line[128];
-	int ret = 0;
-	FILE *f;
-
-	memset(ranges, 0, sizeof(*ranges) * PCI_RANGES);
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/resource", root, fn->name);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	for (unsigned int i = 0; i < PCI_RANGES && fgets(line, sizeof(line), f); i++) {
-		unsigned long long start, end, flags;
-
-		if (sscanf(line, "%llx %llx %llx", &start, &end, &flags) != 3) {
-			ret = -EBADMSG;
-			break;
-		}
-		if (!(flags & (IO | MEM)) || end < start || (!start && !end))
-			continue;
-		ranges[i].start = start;
-		ranges[i].size = end - start + 1;
-		ranges[i].io = flags & IO;
-		ranges[i].prefetchable = flags & PREFETCH;
-		ranges[i].wide = flags & MEM_64;
-	}
-	fclose(f);
-	return ret;
-}
-
-int pci_config_load(const char *root, const struct pci_function *fn, uint8_t config[4096])
-{
-	char path[PATH_MAX];
-	ssize_t got = 0;
-	int fd, n = 0;
-
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/config", root, fn->name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	while (n < 4096 && (got = read(fd, config + n, (size_t)(4096 - n))) > 0)
-		n += (int)got;
-	if (got < 0 && !n)
-		n = -errno;
-	close(fd);
-	return n;
 }

@@ -10,12 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <outboard/device.h>
-
-enum {
-	PCI_RANGES = 7, /* six BARs and the expansion ROM */
-	PCI_CLASS_BRIDGE = 0x06,
-};
+#include "access/sysfs.h"
 
 /**
  * struct pci_use - what would go away if the kernel's driver gave the device up
@@ -30,19 +25,11 @@ struct pci_use {
 };
 
 /**
- * struct pci_function - one function
- * @driver: the kernel's, or ""
- * @group: IOMMU group, or -1
+ * struct pci_function - one function, with what the kernel makes of it
  * @nodes: what the kernel's driver made of it: "eth0", "nvme0n1"
  */
 struct pci_function {
-	struct ob_bdf bdf;
-	char name[16];
-	uint16_t vendor, device, subvendor, subdevice;
-	uint32_t class_code;
-	uint8_t revision;
-	char driver[64];
-	int group;
+	struct sysfs_function pci;
 	char nodes[128];
 	struct pci_use *use;
 	size_t uses;
@@ -51,12 +38,6 @@ struct pci_function {
 struct pci_machine {
 	struct pci_function *fn;
 	size_t n;
-};
-
-/* A range of the function's, from its file `resource`. */
-struct pci_range {
-	uint64_t start, size;
-	bool io, prefetchable, wide;
 };
 
 /**
@@ -83,18 +64,8 @@ void pci_machine_free(struct pci_machine *machine);
 /** pci_machine_find() - by "0000:03:00.0" or "03:00.0"; NULL when it is not there */
 const struct pci_function *pci_machine_find(const struct pci_machine *machine, const char *address);
 
-/** pci_is_address() - does it look like one, existing or not? */
-bool pci_is_address(const char *text, struct ob_bdf *bdf);
-
 void pci_way(const char *root, const struct pci_machine *machine, const struct pci_function *fn,
 	     struct pci_way *way);
-
-/** pci_ranges() - ranges[i].size 0: absent. Returns 0 or a negative errno value */
-int pci_ranges(const char *root, const struct pci_function *fn,
-	       struct pci_range ranges[PCI_RANGES]);
-
-/** pci_config_load() - configuration space; returns bytes (64 without root, 256, or 4096) or -errno */
-int pci_config_load(const char *root, const struct pci_function *fn, uint8_t config[4096]);
 
 /* ---- names, from the system's pci.ids: pci_names.c ---------------------------------------- */
 

@@ -206,22 +206,22 @@ static uint32_t read_stored(void *arg, unsigned int off, unsigned int size)
 
 static int put_function_bars(struct json_object *doc, const struct pci_function *fn)
 {
-	struct pci_range ranges[PCI_RANGES];
+	struct sysfs_range ranges[SYSFS_RANGES];
 	struct json_object *list, *o;
-	int ret = pci_ranges("", fn, ranges);
+	int ret = sysfs_ranges("", fn->pci.name, ranges);
 
 	if (ret)
 		return ret;
 	list = cli_put_array(doc, "bars");
-	for (unsigned int i = 0; i < PCI_RANGES; i++) {
+	for (unsigned int i = 0; i < SYSFS_RANGES; i++) {
 		if (!ranges[i].size)
 			continue;
 		o = json_object_new_object();
 		cli_put_u64(o, "index", i);
 		cli_put_str(o, "kind",
-			    i == PCI_RANGES - 1 ? "expansion ROM"
-			    : ranges[i].io	? "I/O ports"
-						: "memory");
+			    i == SYSFS_RANGES - 1 ? "expansion ROM"
+			    : ranges[i].io	  ? "I/O ports"
+						  : "memory");
 		cli_put_u64(o, "bytes", ranges[i].size);
 		put_hex(o, "base", 1, ranges[i].start);
 		cli_put_bool(o, "prefetchable", ranges[i].prefetchable);
@@ -261,17 +261,18 @@ static void put_function_kernel(struct json_object *doc, const struct pci_machin
 	struct json_object *list, *o;
 	struct pci_way way;
 
-	cli_put_str(doc, "kernel_driver", fn->driver);
+	cli_put_str(doc, "kernel_driver", fn->pci.driver);
 	cli_put_str(doc, "kernel_nodes", fn->nodes);
 	list = cli_put_array(doc, "used_by");
 	for (size_t i = 0; i < fn->uses; i++)
 		json_object_array_add(list, json_object_new_string(fn->use[i].text));
-	if (fn->group >= 0) {
-		cli_put_u64(doc, "iommu_group", (uint64_t)fn->group);
+	if (fn->pci.group >= 0) {
+		cli_put_u64(doc, "iommu_group", (uint64_t)fn->pci.group);
 		list = cli_put_array(doc, "iommu_group_members");
 		for (size_t i = 0; i < m->n; i++)
-			if (m->fn[i].group == fn->group)
-				json_object_array_add(list, json_object_new_string(m->fn[i].name));
+			if (m->fn[i].pci.group == fn->pci.group)
+				json_object_array_add(list,
+						      json_object_new_string(m->fn[i].pci.name));
 	} else {
 		json_object_object_add(doc, "iommu_group", NULL);
 	}
@@ -287,32 +288,32 @@ static struct json_object *function_json(const struct pci_machine *m, const stru
 {
 	struct stored_config config = {.size = 0};
 	struct subject s = {
-		.name = fn->name,
-		.vendor = fn->vendor,
-		.device = fn->device,
-		.subvendor = fn->subvendor,
-		.subdevice = fn->subdevice,
-		.class_code = fn->class_code,
-		.revision = fn->revision,
+		.name = fn->pci.name,
+		.vendor = fn->pci.vendor,
+		.device = fn->pci.device,
+		.subvendor = fn->pci.subvendor,
+		.subdevice = fn->pci.subdevice,
+		.class_code = fn->pci.class_code,
+		.revision = fn->pci.revision,
 		.read = read_stored,
 		.read_arg = &config,
 	};
 	struct json_object *doc;
-	int ret = pci_config_load("", fn, config.byte);
+	int ret = sysfs_config_load("", fn->pci.name, config.byte);
 
 	if (ret < 0) {
-		ob_error_set(err, ret, "%s: cannot read its configuration space: %s", fn->name,
+		ob_error_set(err, ret, "%s: cannot read its configuration space: %s", fn->pci.name,
 			     strerror(-ret));
 		return NULL;
 	}
 	config.size = s.config_size = (unsigned int)ret;
 	doc = json_object_new_object();
-	cli_put_str(doc, "name", fn->name);
-	cli_put_str(doc, "address", fn->name);
+	cli_put_str(doc, "name", fn->pci.name);
+	cli_put_str(doc, "address", fn->pci.name);
 	put_identity(doc, &s);
 	ret = put_function_bars(doc, fn);
 	if (ret) {
-		ob_error_set(err, ret, "%s: cannot read its ranges of registers: %s", fn->name,
+		ob_error_set(err, ret, "%s: cannot read its ranges of registers: %s", fn->pci.name,
 			     strerror(-ret));
 		json_object_put(doc);
 		return NULL;
@@ -564,5 +565,5 @@ int cmd_probe(int argc, char **argv)
 	if (!what)
 		return cli_bad(&usage, "which device? A SPEC, or the address of one of 'outboard "
 				       "devices'");
-	return pci_is_address(what, &bdf) ? probe_address(what) : probe_spec(what);
+	return sysfs_parse_bdf(what, &bdf) ? probe_address(what) : probe_spec(what);
 }

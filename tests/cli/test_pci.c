@@ -129,10 +129,10 @@ static void functions_are_ordered_and_found_by_address(void **state)
 	link_to("nowhere", "sys/bus/pci/devices/not-an-address");
 	assert_int_equal(pci_machine_read(root, &m), 0);
 	assert_int_equal(m.n, 3);
-	assert_string_equal(m.fn[0].name, "0000:00:02.0");
-	assert_int_equal(m.fn[0].device, 0x10d3);
-	assert_int_equal(m.fn[0].class_code, 0x020000);
-	assert_string_equal(m.fn[2].name, "0001:00:00.0");
+	assert_string_equal(m.fn[0].pci.name, "0000:00:02.0");
+	assert_int_equal(m.fn[0].pci.device, 0x10d3);
+	assert_int_equal(m.fn[0].pci.class_code, 0x020000);
+	assert_string_equal(m.fn[2].pci.name, "0001:00:00.0");
 	assert_ptr_equal(pci_machine_find(&m, "00:1f.2"), &m.fn[1]);
 	assert_ptr_equal(pci_machine_find(&m, "0001:00:00.0"), &m.fn[2]);
 	assert_null(pci_machine_find(&m, "01:00.0"));
@@ -147,10 +147,10 @@ static void only_addresses_are_addresses(void **state)
 	struct ob_bdf bdf;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		if (pci_is_address(bad[i], &bdf))
+		if (sysfs_parse_bdf(bad[i], &bdf))
 			fail_msg("'%s' was taken for an address", bad[i]);
-	assert_true(pci_is_address("00:1f.2", &bdf));
-	assert_true(pci_is_address("00a1:fe:1f.7", &bdf));
+	assert_true(sysfs_parse_bdf("00:1f.2", &bdf));
+	assert_true(sysfs_parse_bdf("00a1:fe:1f.7", &bdf));
 	assert_int_equal(bdf.domain, 0xa1);
 	assert_int_equal(bdf.bus, 0xfe);
 	assert_int_equal(bdf.dev, 0x1f);
@@ -170,7 +170,7 @@ static void a_function_alone_in_its_group_goes_by_vfio(void **state)
 	assert_string_equal(way.backend, "vfio");
 	/* The bridge of its group may stay, so it is alone. */
 	assert_non_null(strstr(way.why, "alone in group 7"));
-	assert_false(way.built);
+	assert_true(way.built);
 	the_way_of("00:01.0", &way);
 	assert_null(way.backend);
 	assert_non_null(strstr(way.why, "bridge"));
@@ -307,7 +307,7 @@ static void a_default_route_of_either_protocol_is_a_use(void **state)
 
 static void ranges_are_read_and_nonsense_is_refused(void **state)
 {
-	struct pci_range r[PCI_RANGES];
+	struct sysfs_range r[SYSFS_RANGES];
 	struct pci_machine m;
 
 	put_function("pci0000:00/0000:03:00.0", 0x808610d3, 0x020000, -1);
@@ -317,7 +317,7 @@ static void ranges_are_read_and_nonsense_is_refused(void **state)
 	    "0x000000000000c000 0x000000000000c01f 0x0000000000040101\n"
 	    "0x0000004000100000 0x000000400017ffff 0x0000000000142204\n");
 	assert_int_equal(pci_machine_read(root, &m), 0);
-	assert_int_equal(pci_ranges(root, &m.fn[0], r), 0);
+	assert_int_equal(sysfs_ranges(root, m.fn[0].pci.name, r), 0);
 	assert_int_equal(r[0].size, 0x20000);
 	assert_false(r[0].io);
 	assert_int_equal(r[1].size, 0);
@@ -326,7 +326,7 @@ static void ranges_are_read_and_nonsense_is_refused(void **state)
 	assert_true(r[3].prefetchable);
 	assert_true(r[3].wide);
 	put("sys/devices/pci0000:00/0000:03:00.0/resource", "what is this\n");
-	assert_int_equal(pci_ranges(root, &m.fn[0], r), -EBADMSG);
+	assert_int_equal(sysfs_ranges(root, m.fn[0].pci.name, r), -EBADMSG);
 	pci_machine_free(&m);
 }
 
