@@ -15,7 +15,7 @@
 #include "tests/attach/nbd_server.h"
 
 /* To catch hangs only. */
-#define HANG_MS 30000
+#define HANG_MS 60000
 
 struct server *server_new(void)
 {

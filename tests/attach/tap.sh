@@ -60,12 +60,12 @@ finish()
 # No client may hang the test: what is not done after this long will not be done.
 soon()
 {
-	timeout -k 5 60 "$@"
+	timeout -k 5 180 "$@"
 }
 
-wait_for() # COMMAND...: until it succeeds; half a minute at most
+wait_for() # COMMAND...: until it succeeds; two minutes at most, for a busy machine
 {
-	local tries=600
+	local tries=2400
 	while [ $tries -gt 0 ]; do
 		"$@" && return 0
 		tries=$((tries - 1))

@@ -53,7 +53,7 @@ finish()
 # Run the program: output in $dir/out and $dir/err, exit code in $status. Never waits for ever.
 ob() # ARGUMENTS...
 {
-	timeout -k 5 100 "$outboard" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	timeout -k 5 300 "$outboard" "$@" >"$dir/out" 2>"$dir/err" </dev/null
 	status=$?
 }
 
@@ -105,9 +105,9 @@ is_json() # FILE
 	python3 -m json.tool "$1" >/dev/null 2>&1 || jq -e . "$1" >/dev/null
 }
 
-wait_for() # SECONDS COMMAND...: until it succeeds
+wait_for() # SECONDS COMMAND...: until it succeeds; on a busy machine four times as long, only against hangs
 {
-	local tries=$(($1 * 20))
+	local tries=$(($1 * 80))
 	shift
 	while [ $tries -gt 0 ]; do
 		"$@" && return 0

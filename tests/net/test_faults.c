@@ -119,7 +119,7 @@ static void run(const char *faults, unsigned int seeds, enum recovery recovery)
 		}
 		if (recovery && !ob_device_gone(w.dev)) {
 			/* The faults are used up. Two ticks find a skipped descriptor, 5 s a hang. */
-			uint64_t end = wire_now_ns() + 20000000000ull;
+			uint64_t end = wire_now_ns() + 60000000000ull;
 
 			do
 				echoed = traffic(&w, 20, &clock);

@@ -62,10 +62,10 @@ static void send_frame(const uint8_t *frame, unsigned int len)
 	assert_int_equal(ob_net_tx_burst(net, 0, &pkt, 1), 1);
 }
 
-/* Sleep until a frame comes that @wanted likes; false after 10 s. */
+/* Sleep until a frame comes that @wanted likes; false after a minute. */
 static bool await(bool (*wanted)(const uint8_t *p, unsigned int len), uint8_t *copy)
 {
-	for (unsigned int tries = 0; tries < 100; tries++) {
+	for (unsigned int tries = 0; tries < 600; tries++) {
 		struct pollfd pfd = {.fd = net->irq_fd[0], .events = POLLIN};
 		struct ob_pkt *pkt;
 		uint64_t irqs;

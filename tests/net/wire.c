@@ -41,7 +41,7 @@ static void say(const struct ob_error *err)
  */
 static int wait_until_receiving(struct wire *w)
 {
-	uint64_t end = wire_now_ns() + 15000000000ull;
+	uint64_t end = wire_now_ns() + 60000000000ull;
 	struct ob_pkt *pkt;
 	uint8_t frame[60];
 
@@ -118,7 +118,7 @@ bool wire_send(struct wire *w, const void *frame, size_t len)
 
 bool wire_send_wait(struct wire *w, const void *frame, size_t len)
 {
-	uint64_t end = wire_now_ns() + 5000000000ull;
+	uint64_t end = wire_now_ns() + 60000000000ull;
 
 	while (!wire_send(w, frame, len)) {
 		if (errno != EAGAIN || wire_now_ns() > end)
@@ -164,7 +164,7 @@ struct ob_pkt *wire_pkt(struct wire *w, const void *frame, size_t len)
 
 bool wire_tx(struct wire *w, struct ob_pkt *pkt)
 {
-	uint64_t end = wire_now_ns() + 5000000000ull;
+	uint64_t end = wire_now_ns() + 60000000000ull;
 
 	while (!ob_net_tx_burst(w->net, 0, &pkt, 1)) {
 		if (wire_now_ns() > end || ob_device_gone(w->dev)) {

@@ -65,7 +65,7 @@ while [ $tries -gt 0 ] && kill -0 $pid 2>/dev/null && ! grep -q '^  mount, copy'
 done
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
-tries=60
+tries=300
 while count >"$dir/after"; LC_ALL=C comm -13 "$dir/before" "$dir/after" >"$dir/left"; [ -s "$dir/left" ] && [ $tries -gt 0 ]; do
 	sleep 0.2
 	tries=$((tries - 1))

@@ -53,9 +53,9 @@ skip() # NAME REASON
 	echo "ok $n - $1 # SKIP $2"
 }
 
-wait_for() # SECONDS COMMAND...: until it succeeds
+wait_for() # SECONDS COMMAND...: until it succeeds; on a busy machine twice as long, only against hangs
 {
-	local tries=$(($1 * 20))
+	local tries=$(($1 * 40))
 	shift
 	while [ $tries -gt 0 ]; do
 		"$@" && return 0

@@ -62,7 +62,7 @@ start() # NAME SPEC ATTACHMENT [WRAPPER...]
 		sh -c "echo \$\$ >$dir/$name.tmp; mv $dir/$name.tmp $dir/$name.pid; exec sleep 1000" \
 		>"$dir/$name.out" 2>&1 &
 	server[$name]=$!
-	for n in $(seq 600); do
+	for n in $(seq 2400); do
 		[ -s "$dir/$name.pid" ] && break
 		kill -0 "${server[$name]}" 2>/dev/null || break
 		sleep 0.05
@@ -124,9 +124,9 @@ nstat_of() # NAME KEY
 	in_net "$1" nstat -asz "$2" 2>/dev/null | awk -v k="$2" '$1 == k { print $2 }'
 }
 
-wait_for() # SECONDS COMMAND...: until it succeeds
+wait_for() # SECONDS COMMAND...: until it succeeds; on a busy machine four times as long, only against hangs
 {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + 4 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1

@@ -172,7 +172,7 @@ unsigned int of_test(struct rig *r, unsigned int q, struct sent_frame **list, un
 unsigned int serve_until_sent(struct rig *r, unsigned int n, struct sent_frame **list,
 			      unsigned int max)
 {
-	double end = rig_seconds() + 20;
+	double end = rig_seconds() + 60;
 	unsigned int got;
 
 	do {
@@ -197,7 +197,7 @@ uint32_t test_frame(uint8_t *b, uint32_t len, uint32_t seed)
 
 void send_frame(struct rig *r, const void *b, uint32_t len)
 {
-	double end = rig_seconds() + 20;
+	double end = rig_seconds() + 60;
 
 	while (send(r->packet, b, len, 0) != (ssize_t)len) {
 		assert_true(errno == ENOBUFS || errno == EAGAIN);

@@ -22,6 +22,13 @@
 #include "tests/tap/rig.h"
 #include "tests/tap/tcp_frame.h"
 
+/* Built twice: frames by reads and writes, and by vhost-net. */
+#ifdef BY_VHOST
+#define TAP "tap,vhost=on"
+#else
+#define TAP "tap,vhost=off"
+#endif
+
 /* ---- to the device -------------------------------------------------------------------------- */
 
 static void every_size_is_sent_as_it_is(void **state)
@@ -32,7 +39,7 @@ static void every_size_is_sent_as_it_is(void **state)
 	struct rig r;
 	unsigned int n = 0;
 
-	rig_open(&r, 1, "tap,netns=new,up");
+	rig_open(&r, 1, TAP ",netns=new,up");
 	for (uint32_t len = 14; len <= 1514; len++) {
 		send_frame(&r, b, test_frame(b, len, len));
 		if (len % 50 == 0)
@@ -56,13 +63,14 @@ static void every_size_is_sent_as_it_is(void **state)
 	rig_close(&r);
 }
 
+#ifndef BY_VHOST
 static void burst_has_one_doorbell(void **state)
 {
 	static struct sent_frame *list[FAKE_SENT];
 	uint8_t b[60];
 	struct rig r;
 
-	rig_open(&r, 1, "tap,netns=new,up");
+	rig_open(&r, 1, TAP ",netns=new,up");
 	serve(&r, 0.3); /* the kernel's own */
 	r.f->bursts = 0;
 	for (uint32_t i = 0; i < 40; i++)
@@ -72,6 +80,8 @@ static void burst_has_one_doorbell(void **state)
 	rig_close(&r);
 }
 
+#endif
+
 /* A full ring: frames wait in the kernel's queue, in order, and none is lost. */
 static void full_ring_holds_the_kernel_back(void **state)
 {
@@ -80,7 +90,7 @@ static void full_ring_holds_the_kernel_back(void **state)
 	struct rig r;
 	unsigned int n;
 
-	rig_open(&r, 1, "tap,netns=new,up");
+	rig_open(&r, 1, TAP ",netns=new,up");
 	r.f->room = 10;
 	for (uint32_t i = 0; i < 400; i++) {
 		send_frame(&r, b, test_frame(b, 100, i));
@@ -89,7 +99,12 @@ static void full_ring_holds_the_kernel_back(void **state)
 	}
 	serve(&r, 0.3);
 	assert_true(of_test(&r, 0, list, FAKE_SENT) <= 10);
+#ifdef BY_VHOST
+	/* The ring's buffers are not given back: the rest is in the kernel's queue of 500. */
+	assert_true(stats_of(&r).requests_in <= 256);
+#else
 	assert_true(stats_of(&r).requests_in < 200); /* it stopped reading */
+#endif
 	while ((n = of_test(&r, 0, list, FAKE_SENT)) < 400) {
 		r.f->room += 7;
 		if (serve_until_sent(&r, n + 1, list, FAKE_SENT) == n)
@@ -118,7 +133,7 @@ static void full_ring_does_not_spin(void **state)
 	uint8_t b[100];
 	struct rig r;
 
-	rig_open(&r, 1, "tap,netns=new,up");
+	rig_open(&r, 1, TAP ",netns=new,up");
 	r.f->room = 0;
 	for (uint32_t i = 0; i < 100; i++)
 		send_frame(&r, b, test_frame(b, 100, i));
@@ -188,7 +203,7 @@ static unsigned int send_gso(struct rig *r, struct tcp_frame *f, uint16_t size,
 	static uint8_t b[70000];
 	int fd = gso_socket(r, f->ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
 	uint32_t len = gso_frame(f, size, b);
-	double end = rig_seconds() + 20;
+	double end = rig_seconds() + 60;
 	unsigned int n;
 
 	fake_net_forget_sent(r->f);
@@ -210,7 +225,7 @@ static void device_that_segments_gets_segmentation_frames(void **state)
 	struct tcp_frame f = tcp_frame_usual();
 	struct rig r;
 
-	rig_open(&r, 1, "tap,netns=new,up");
+	rig_open(&r, 1, TAP ",netns=new,up");
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct ob_pkt *whole;
 
@@ -223,7 +238,11 @@ static void device_that_segments_gets_segmentation_frames(void **state)
 		assert_int_equal(list[0]->gso_size, 1448);
 		assert_int_equal(list[0]->hdr_len, (v6 ? 54 : 34) + 32);
 		assert_int_equal(list[0]->flags, OB_PKT_CSUM_PARTIAL);
+#ifdef BY_VHOST
+		assert_int_equal(list[0]->segments, 7); /* of 9,000 bytes and tags */
+#else
 		assert_int_equal(list[0]->segments, 2);
+#endif
 		assert_memory_equal(list[0]->bytes + list[0]->hdr_len,
 				    whole->data + list[0]->hdr_len, f.payload);
 		tcp_frame_free(whole);
@@ -242,7 +261,7 @@ static void segmented_here(unsigned int payload, uint16_t size, unsigned int mtu
 	char text[64];
 	struct rig r;
 
-	snprintf(text, sizeof(text), "tap,netns=new,up,mtu=%u", mtu);
+	snprintf(text, sizeof(text), TAP ",netns=new,up,mtu=%u", mtu);
 	rig_device(&r, 1);
 	r.f->can_tso = false;
 	r.f->can_csum = false;
@@ -250,16 +269,18 @@ static void segmented_here(unsigned int payload, uint16_t size, unsigned int mtu
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct ob_pkt *whole;
 		unsigned int n, got;
+		uint16_t mss;
 
 		f.ipv6 = v6;
 		f.payload = payload;
 		f.flags = ACK | PSH;
 		whole = tcp_frame_make(&f);
-		whole->gso_size = size;
+		mss = (uint16_t)(v6 ? size - 20 : size); /* the longer header fits the MTU, too */
+		whole->gso_size = mss;
 		whole->hdr_len = (uint16_t)(whole->len - payload);
 		whole->csum_start = v6 ? 54 : 34;
 		n = tcp_frame_split(whole, want, lens, 2048);
-		got = send_gso(&r, &f, size, list, n);
+		got = send_gso(&r, &f, mss, list, n);
 		assert_int_equal(got, n);
 		for (unsigned int i = 0; i < n; i++) {
 			assert_int_equal(list[i]->flags & OB_PKT_CSUM_PARTIAL, 0);
@@ -271,7 +292,11 @@ static void segmented_here(unsigned int payload, uint16_t size, unsigned int mtu
 		}
 		tcp_frame_free(whole);
 	}
+#ifdef BY_VHOST
+	assert_int_equal(stats_of(&r).own_copies, 0); /* the kernel does it */
+#else
 	assert_int_equal(stats_of(&r).own_copies, 2);
+#endif
 	assert_int_equal(stats_of(&r).dropped, 0);
 	rig_close(&r);
 }
@@ -293,7 +318,7 @@ static void unusual_headers_are_segmented_here(void **state)
 
 	rig_device(&r, 1);
 	r.f->net.tx_max_len = 30000;
-	rig_attach(&r, "tap,netns=new,up");
+	rig_attach(&r, TAP ",netns=new,up");
 	f.payload = 28000;
 	assert_int_equal(send_gso(&r, &f, 1448, list, 1), 1);
 	f.payload = 40000;
@@ -309,7 +334,7 @@ static void partial_checksum_is_left_to_the_device_that_can(void **state)
 		struct tcp_frame f = tcp_frame_usual();
 		static uint8_t b[2000];
 		struct virtio_net_hdr h;
-		double end = rig_seconds() + 20;
+		double end = rig_seconds() + 60;
 		struct rig r;
 		unsigned int n;
 		uint32_t len;
@@ -318,7 +343,7 @@ static void partial_checksum_is_left_to_the_device_that_can(void **state)
 		rig_device(&r, 1);
 		r.f->can_csum = can;
 		r.f->can_tso = can;
-		rig_attach(&r, "tap,netns=new,up");
+		rig_attach(&r, TAP ",netns=new,up");
 		f.payload = 500;
 		len = gso_frame(&f, 0, b);
 		memcpy(&h, b, sizeof(h));
@@ -352,7 +377,7 @@ static void partial_checksum_is_left_to_the_device_that_can(void **state)
 
 static ssize_t receive(struct rig *r, void *b, size_t size)
 {
-	double end = rig_seconds() + 20;
+	double end = rig_seconds() + 60;
 	ssize_t n;
 
 	do {
@@ -368,7 +393,7 @@ static void every_size_is_received_as_it_is(void **state)
 	struct ob_attach_stats st;
 	struct rig r;
 
-	rig_open(&r, 1, "tap,netns=new,up");
+	rig_open(&r, 1, TAP ",netns=new,up");
 	for (uint32_t len = 14; len <= 1514; len++) {
 		uint32_t piece = len % 3 ? 2048 : 1 + len / 4;
 
@@ -389,7 +414,7 @@ static void bad_frame_of_the_device_is_counted_and_dropped(void **state)
 	struct ob_attach_stats st;
 	struct rig r;
 
-	rig_open(&r, 1, "tap,netns=new,up");
+	rig_open(&r, 1, TAP ",netns=new,up");
 	fake_net_receive(r.f, 0, b, test_frame(b, 100, 1), 2048, OB_PKT_BAD);
 	fake_net_receive(r.f, 0, b, test_frame(b, 100, 2), 2048, 0);
 	assert_int_equal(receive(&r, got, sizeof(got)), 100);
@@ -400,6 +425,7 @@ static void bad_frame_of_the_device_is_counted_and_dropped(void **state)
 	rig_close(&r);
 }
 
+#ifndef BY_VHOST
 static void interface_that_is_down_drops_and_counts(void **state)
 {
 	struct ob_attach_stats st;
@@ -407,8 +433,8 @@ static void interface_that_is_down_drops_and_counts(void **state)
 	uint64_t calls;
 	struct rig r;
 
-	rig_open(&r, 1, "tap,netns=new"); /* not up */
-	serve(&r, 0.15);		  /* a tick is over, the next not near */
+	rig_open(&r, 1, TAP ",netns=new"); /* not up */
+	serve(&r, 0.15);		   /* a tick is over, the next not near */
 	for (uint32_t i = 0; i < 50; i++)
 		fake_net_receive(r.f, 0, b, test_frame(b, 100, i), 2048, 0);
 	calls = stats_of(&r).syscalls;
@@ -423,6 +449,8 @@ static void interface_that_is_down_drops_and_counts(void **state)
 	rig_close(&r);
 }
 
+#endif
+
 /* ---- several queues ------------------------------------------------------------------------------- */
 
 static void every_queue_carries_both_directions(void **state)
@@ -433,7 +461,7 @@ static void every_queue_carries_both_directions(void **state)
 	struct ob_attach_info info;
 	struct rig r;
 
-	rig_open(&r, 4, "tap,netns=new,address=10.77.0.1/24");
+	rig_open(&r, 4, TAP ",netns=new,address=10.77.0.1/24");
 	r.at->ops->info(r.at, &info);
 	assert_non_null(strstr(info.detail, "4 queues"));
 	/* The kernel chooses a queue by flow: many flows use them all. */
@@ -458,11 +486,82 @@ static void every_queue_carries_both_directions(void **state)
 	rig_close(&r);
 }
 
+#ifdef BY_VHOST
+/* ---- what only vhost-net has ---------------------------------------------------------------------- */
+
+/* While the kernel's thread works it need not be woken, and while we work neither need we. */
+static void busy_sides_make_no_system_calls(void **state)
+{
+	enum {
+		FRAMES = 20000,
+	};
+	static struct sent_frame *list[FAKE_SENT];
+	uint8_t b[1514], got[2000];
+	uint64_t before, calls;
+	unsigned int taken = 0, given = 0;
+	struct rig r;
+	double end;
+
+	rig_open(&r, 1, TAP ",netns=new,up");
+	serve(&r, 0.3);
+	before = stats_of(&r).syscalls;
+	end = rig_seconds() + 60;
+	while (given < FRAMES && rig_seconds() < end) {
+		/* A socket takes fewer than a burst's 64 from one filling; what it loses is not ours. */
+		for (unsigned int i = 0; i < 50; i++, given++)
+			fake_net_receive(r.f, 0, b, test_frame(b, 100, given), 2048, 0);
+		while (r.f->nr_rx[0] && rig_seconds() < end)
+			ob_loop_once(r.loop, 0);
+		while (recv(r.packet, got, sizeof(got), MSG_DONTWAIT) > 0)
+			taken++;
+	}
+	calls = stats_of(&r).syscalls - before;
+	assert_int_equal(given, FRAMES);
+	assert_true(taken > 0);
+	assert_true(calls * 10 < FRAMES);
+
+	before = stats_of(&r).syscalls;
+	for (unsigned int i = 0; i < FRAMES / 100; i++) {
+		fake_net_forget_sent(r.f);
+		for (unsigned int k = 0; k < 100; k++)
+			send_frame(&r, b, test_frame(b, 100, k));
+		assert_int_equal(serve_until_sent(&r, 100, list, FAKE_SENT), 100);
+	}
+	calls = stats_of(&r).syscalls - before;
+	assert_true(calls * 10 < FRAMES);
+	assert_int_equal(stats_of(&r).own_copies, 0);
+	rig_close(&r);
+}
+
+/* Its pieces are put together in their order, whatever the ring's state: it goes round several times. */
+static void long_frame_comes_in_several_buffers(void **state)
+{
+	static struct sent_frame *list[FAKE_SENT];
+	struct tcp_frame f = tcp_frame_usual();
+	struct rig r;
+
+	rig_open(&r, 1, TAP ",netns=new,up");
+	for (unsigned int i = 0; i < 300; i++) {
+		struct ob_pkt *whole;
+
+		f.payload = 9000 + i * 163;
+		assert_int_equal(send_gso(&r, &f, 1448, list, 1), 1);
+		whole = tcp_frame_make(&f);
+		assert_int_equal(list[0]->len, whole->len);
+		assert_int_equal(list[0]->hdr_len, 34 + 32);
+		assert_memory_equal(list[0]->bytes + 66, whole->data + 66, f.payload);
+		tcp_frame_free(whole);
+	}
+	assert_int_equal(stats_of(&r).dropped, 0);
+	assert_int_equal(stats_of(&r).errors, 0);
+	rig_close(&r);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_size_is_sent_as_it_is),
-		cmocka_unit_test(burst_has_one_doorbell),
 		cmocka_unit_test(full_ring_holds_the_kernel_back),
 		cmocka_unit_test(full_ring_does_not_spin),
 		cmocka_unit_test(device_that_segments_gets_segmentation_frames),
@@ -471,8 +570,14 @@ int main(void)
 		cmocka_unit_test(partial_checksum_is_left_to_the_device_that_can),
 		cmocka_unit_test(every_size_is_received_as_it_is),
 		cmocka_unit_test(bad_frame_of_the_device_is_counted_and_dropped),
-		cmocka_unit_test(interface_that_is_down_drops_and_counts),
 		cmocka_unit_test(every_queue_carries_both_directions),
+#ifdef BY_VHOST
+		cmocka_unit_test(busy_sides_make_no_system_calls),
+		cmocka_unit_test(long_frame_comes_in_several_buffers),
+#else
+		cmocka_unit_test(burst_has_one_doorbell),
+		cmocka_unit_test(interface_that_is_down_drops_and_counts),
+#endif
 	};
 
 	return rig_run(tests, sizeof(tests) / sizeof(tests[0]));

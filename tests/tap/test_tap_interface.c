@@ -26,7 +26,7 @@
 /* The kernel tells of a carrier by its own clock, up to a second late. */
 static void wait_running(struct rig *r, bool running)
 {
-	double end = rig_seconds() + 20;
+	double end = rig_seconds() + 60;
 	struct ifreq ifr = {0};
 
 	do {
