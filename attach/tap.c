@@ -18,6 +18,13 @@
 #include "attach/tap_io.h"
 #include "attach/tap_link.h"
 #include "attach/tap_netns.h"
+#include "attach/vhost_net.h"
+
+enum vhost_use {
+	VHOST_AUTO,
+	VHOST_ON,
+	VHOST_OFF,
+};
 
 struct options {
 	const char *name;
@@ -28,6 +35,7 @@ struct options {
 	uint64_t owner;
 	bool has_owner;
 	bool up, csum, gso, gro;
+	enum vhost_use vhost;
 };
 
 struct tap {
@@ -39,6 +47,7 @@ struct tap {
 	struct options opt; /* its strings are not valid after open */
 	char name[IFNAMSIZ];
 	char place[96];
+	bool vhost;   /* frames move by vhost-net */
 	bool premade; /* a persistent interface that somebody else made, and keeps */
 	bool up;
 	bool promisc;	/* as the device was told */
@@ -70,6 +79,13 @@ static int tap_probe(struct ob_error *err)
 	return tap_netns_can_create(&here, err);
 }
 
+static int vhost_net_attach_probe(struct ob_error *err)
+{
+	int ret = vhost_net_probe(err);
+
+	return ret ? ret : tap_probe(err);
+}
+
 /* ---- making the interface --------------------------------------------------------------- */
 
 static int check_name(const char *name, struct ob_error *err)
@@ -84,6 +100,21 @@ static int check_name(const char *name, struct ob_error *err)
 			     IFNAMSIZ - 1);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+static int get_vhost(struct ob_spec_part *part, struct options *o, struct ob_error *err)
+{
+	const char *text = ob_spec_get(part, "vhost");
+
+	if (!text || !strcmp(text, "auto"))
+		return 0;
+	if (!strcmp(text, "on"))
+		o->vhost = VHOST_ON;
+	else if (!strcmp(text, "off"))
+		o->vhost = VHOST_OFF;
+	else
+		return ob_error_set(err, -EINVAL, "tap: vhost=%s is none of auto, on, off", text);
 	return 0;
 }
 
@@ -116,6 +147,8 @@ static int get_options(struct ob_spec_part *part, struct ob_net *net, struct opt
 		ret = ob_spec_get_bool(part, "gso", &o->gso, err);
 	if (!ret)
 		ret = ob_spec_get_bool(part, "gro", &o->gro, err);
+	if (!ret)
+		ret = get_vhost(part, o, err);
 	return ret;
 }
 
@@ -180,13 +213,16 @@ static int make_interface(struct tap *t, struct ob_error *err)
 	memcpy(t->name, ifr.ifr_name, sizeof(t->name));
 	t->name[IFNAMSIZ - 1] = '\0';
 
+	if (vhost_net_set_header(t->ns.tun[0], t->vhost))
+		return ob_error_set(err, -errno, "tap: header of %s: %s", t->name, strerror(errno));
 	/*
 	 * Segmentation frames are taken whatever the device can do: what it cannot is done here, for less
-	 * than the kernel's stack and a system call for each segment cost.
+	 * than the kernel's stack and a system call for each segment cost. By vhost-net there is no system
+	 * call, and the kernel takes them apart without copying the payload.
 	 */
 	if (t->opt.csum)
 		offload |= TUN_F_CSUM;
-	if (t->opt.csum && t->opt.gso)
+	if (t->opt.csum && t->opt.gso && (!t->vhost || ob_net_can_tso(t->net)))
 		offload |= TUN_F_TSO4 | TUN_F_TSO6;
 	if (ioctl(t->ns.tun[0], TUNSETOFFLOAD, offload))
 		return ob_error_set(err, -errno, "tap: offloads of %s: %s", t->name,
@@ -255,15 +291,19 @@ static unsigned int poll_device(void *arg, unsigned int budget)
 {
 	struct tap_side *side = arg;
 
-	return tap_queue_from_device(side->q, budget);
+	return side->q->vhost ? vhost_net_from_device(side->q, budget)
+			      : tap_queue_from_device(side->q, budget);
 }
 
 static bool arm_device(void *arg, bool on)
 {
 	struct tap_side *side = arg;
 	struct ob_net *net = side->tap->net;
+	bool pending = net->ops->irq_arm ? net->ops->irq_arm(net, side->q->index, on) : false;
 
-	return net->ops->irq_arm ? net->ops->irq_arm(net, side->q->index, on) : false;
+	if (side->q->vhost)
+		pending |= vhost_net_full(side->q, on);
+	return pending;
 }
 
 static void apply_filters(struct tap *t)
@@ -361,11 +401,11 @@ static int add_sources(struct tap *t, struct ob_error *err)
 			break;
 		source = (struct ob_loop_source){
 			.name = "tap to device",
-			.poll = tap_queue_to_device,
-			.arm = tap_queue_waits,
+			.poll = t->vhost ? vhost_net_to_device : tap_queue_to_device,
+			.arm = t->vhost ? vhost_net_waits : tap_queue_waits,
 			.arg = &t->queue[i],
 			.fd = t->queue[i].watch,
-			.level = true,
+			.level = !t->vhost,
 		};
 		ret = ob_loop_add(t->loop, &source);
 	}
@@ -383,15 +423,40 @@ static void remove_sources(struct tap *t)
 	ob_loop_remove(t->loop, t);
 }
 
+static int open_queue(struct tap *t, unsigned int i, struct ob_error *err)
+{
+	struct tap_queue *q = &t->queue[i];
+
+	q->net = t->net;
+	q->index = i;
+	q->fd = t->ns.tun[i];
+	q->send.tso = ob_net_can_tso(t->net);
+	q->send.csum = ob_net_can_csum(t->net);
+	q->gro = t->opt.gro;
+	return t->vhost ? vhost_net_open(q, err) : tap_queue_open(q, err);
+}
+
+static void close_queues(struct tap *t)
+{
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		if (t->vhost)
+			vhost_net_close(&t->queue[i]);
+		else
+			tap_queue_close(&t->queue[i]);
+	}
+}
+
 static void tap_close(struct ob_attach *at)
 {
 	struct tap *t = tap_of(at);
 
 	remove_sources(t);
+	/* The kernel first, so that nothing is in its hands that the device gets back. */
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		vhost_net_stop(&t->queue[i]);
 	/* The device gives back what it was sending, into pools that still exist. */
 	ob_net_stop(t->net);
-	for (unsigned int i = 0; i < t->nr_queues; i++)
-		tap_queue_close(&t->queue[i]);
+	close_queues(t);
 	/* The interface goes with its last descriptor, a namespace of its own with its last user. */
 	tap_netns_close(&t->ns);
 	free(t);
@@ -410,7 +475,25 @@ static void describe_place(struct tap *t)
 		snprintf(t->place, sizeof(t->place), "netns %.80s", where);
 }
 
-static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
+/* Is vhost-net wanted and to be had? */
+static int choose_vhost(struct tap *t, struct ob_error *err)
+{
+	struct ob_error why = {0};
+	int ret;
+
+	if (t->opt.vhost == VHOST_OFF)
+		return 0;
+	ret = vhost_net_probe(&why);
+	if (ret && t->opt.vhost == VHOST_ON) {
+		if (err)
+			*err = why;
+		return ret;
+	}
+	t->vhost = !ret;
+	return 0;
+}
+
+static int open_tap(struct ob_binding *b, struct ob_spec_part *part, enum vhost_use vhost,
 		    struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
 {
 	struct tap *t = calloc(1, sizeof(*t));
@@ -424,6 +507,10 @@ static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 		t->queue[i].watch = -1;
 	t->carrier.up = true; /* as TUNSETIFF leaves it */
 	ret = get_options(part, b->net, &t->opt, err);
+	if (!ret && vhost != VHOST_AUTO)
+		t->opt.vhost = vhost;
+	if (!ret)
+		ret = choose_vhost(t, err);
 	if (ret)
 		goto free_tap;
 	t->nr_queues = (unsigned int)t->opt.queues;
@@ -442,19 +529,10 @@ static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 	if (ret)
 		goto close_netns;
 
-	for (unsigned int i = 0; i < t->nr_queues; i++) {
-		struct tap_queue *q = &t->queue[i];
-
-		q->net = b->net;
-		q->index = i;
-		q->fd = t->ns.tun[i];
-		q->send.tso = ob_net_can_tso(b->net);
-		q->send.csum = ob_net_can_csum(b->net);
-		q->gro = t->opt.gro;
-		ret = tap_queue_open(q, err);
-		if (ret)
-			goto close_queues;
-	}
+	for (unsigned int i = 0; i < t->nr_queues && !ret; i++)
+		ret = open_queue(t, i, err);
+	if (ret)
+		goto close_queues;
 	ret = ob_net_start(b->net, err);
 	if (ret)
 		goto close_queues;
@@ -468,15 +546,29 @@ static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 
 stop:
 	remove_sources(t);
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		vhost_net_stop(&t->queue[i]);
 	ob_net_stop(b->net);
 close_queues:
-	for (unsigned int i = 0; i < t->nr_queues; i++)
-		tap_queue_close(&t->queue[i]);
+	close_queues(t);
 close_netns:
 	tap_netns_close(&t->ns);
 free_tap:
 	free(t);
 	return ret;
+}
+
+static int tap_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
+		    struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
+{
+	return open_tap(b, part, VHOST_AUTO, loop, at, err);
+}
+
+static int vhost_net_attach_open(struct ob_binding *b, unsigned int index,
+				 struct ob_spec_part *part, struct ob_loop *loop,
+				 struct ob_attach **at, struct ob_error *err)
+{
+	return open_tap(b, part, VHOST_ON, loop, at, err);
 }
 
 /*
@@ -519,10 +611,10 @@ static void tap_info(struct ob_attach *at, struct ob_attach_info *info)
 	const struct tap *t = tap_of(at);
 
 	memset(info, 0, sizeof(*info));
-	info->kind = "tap";
+	info->kind = t->vhost ? "vhost-net" : "tap";
 	snprintf(info->name, sizeof(info->name), "%s", t->name);
-	snprintf(info->detail, sizeof(info->detail), "%s, %u queue%s, vnet header", t->place,
-		 t->nr_queues, t->nr_queues > 1 ? "s" : "");
+	snprintf(info->detail, sizeof(info->detail), "%s, %u queue%s%s", t->place, t->nr_queues,
+		 t->nr_queues > 1 ? "s" : "", t->vhost ? "" : ", vnet header");
 }
 
 static void tap_stats(struct ob_attach *at, struct ob_attach_stats *stats)
@@ -551,7 +643,7 @@ const struct ob_attach_ops ob_attach_tap = {
 	.summary = "a network interface, with checksum and segmentation offload",
 	.class_ = OB_CLASS_NET,
 	.options = "name=IF, netns=new|NAME|PATH|pid:N, up, address=CIDR, mtu=N, queues=N, "
-		   "owner=UID, csum=on|off, gso=on|off, gro=on|off",
+		   "owner=UID, csum=on|off, gso=on|off, gro=on|off, vhost=auto|on|off",
 	.probe = tap_probe,
 	.open = tap_open,
 	.publish = tap_publish,
@@ -561,18 +653,38 @@ const struct ob_attach_ops ob_attach_tap = {
 	.stats = tap_stats,
 };
 
+const struct ob_attach_ops ob_attach_vhost_net = {
+	.name = "vhost-net",
+	.summary = "a network interface by rings shared with the kernel",
+	.class_ = OB_CLASS_NET,
+	.options = "name=IF, netns=new|NAME|PATH|pid:N, up, address=CIDR, mtu=N, queues=N, "
+		   "owner=UID, csum=on|off, gso=on|off, gro=on|off",
+	.probe = vhost_net_attach_probe,
+	.open = vhost_net_attach_open,
+	.publish = tap_publish,
+	.unpublish = tap_unpublish,
+	.close = tap_close,
+	.info = tap_info,
+	.stats = tap_stats,
+};
+
+static bool is_tap(const struct ob_attach *at)
+{
+	return at && (at->ops == &ob_attach_tap || at->ops == &ob_attach_vhost_net);
+}
+
 /* ---- for the program -------------------------------------------------------------------------- */
 
 int ob_attach_tap_netns_fd(const struct ob_attach *at)
 {
-	return at && at->ops == &ob_attach_tap ? tap_of(at)->ns.net : -1;
+	return is_tap(at) ? tap_of(at)->ns.net : -1;
 }
 
 int ob_attach_tap_enter(const struct ob_attach *at)
 {
 	const struct tap *t;
 
-	if (!at || at->ops != &ob_attach_tap)
+	if (!is_tap(at))
 		return 0;
 	t = tap_of(at);
 	if (t->ns.user >= 0 && setns(t->ns.user, CLONE_NEWUSER))
@@ -585,7 +697,7 @@ int ob_attach_tap_enter(const struct ob_attach *at)
 void ob_attach_tap_stats(const struct ob_attach *at, struct ob_attach_tap_stats *stats)
 {
 	memset(stats, 0, sizeof(*stats));
-	if (!at || at->ops != &ob_attach_tap)
+	if (!is_tap(at))
 		return;
 	for (unsigned int i = 0; i < tap_of(at)->nr_queues; i++)
 		stats->merged += tap_of(at)->queue[i].merged;

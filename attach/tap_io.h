@@ -8,9 +8,12 @@
 
 #include "attach/tap_send.h"
 
+struct vhost_pair;
+
 /**
  * struct tap_queue - a queue of the tap with the same queue of the device
  * @fd: of the tap
+ * @vhost: frames go through vhost-net (vhost_net.h), which then uses none of what is only for reads
  * @watch: an epoll descriptor to sleep on: readable when the tap is, but not while nothing can be read
  * @masked: not now
  * @small, @large: where frames to the device are read: the beginning into a small buffer, what does not fit
@@ -24,6 +27,7 @@
  * @skip: rounds in which the tap need not be asked either
  */
 struct tap_queue {
+	struct vhost_pair *vhost;
 	struct ob_net *net;
 	unsigned int index;
 	int fd, watch;
