@@ -493,6 +493,24 @@ void ob_bar_write_message(const struct ob_bar *bar, uint64_t off, unsigned int s
 		ob_bar_write_message(ob_lower_bar(bar), off, size, val);
 }
 
+static void cork(struct ob_device *dev, bool on)
+{
+	while (dev->lower && !dev->ops->cork)
+		dev = dev->lower;
+	if (dev->ops->cork)
+		dev->ops->cork(dev, on);
+}
+
+void ob_device_cork(struct ob_device *dev)
+{
+	cork(dev, true);
+}
+
+void ob_device_uncork(struct ob_device *dev)
+{
+	cork(dev, false);
+}
+
 void ob_device_flush(struct ob_device *dev)
 {
 	if (ob_device_gone(dev))

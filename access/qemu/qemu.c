@@ -434,9 +434,9 @@ static void qemu_write(const struct ob_bar *bar, uint64_t off, unsigned int size
 	struct qemu_device *qd = bar->dev->priv;
 
 	if (bar->kind == OB_BAR_IO)
-		qtest_out(&qd->machine->qt, (uint16_t)(bar->base + off), size, val);
+		qtest_out_corked(&qd->machine->qt, (uint16_t)(bar->base + off), size, val);
 	else
-		qtest_write(&qd->machine->qt, bar->base + off, size, val);
+		qtest_write_corked(&qd->machine->qt, bar->base + off, size, val);
 }
 
 static void qemu_flush(struct ob_device *dev)
@@ -444,6 +444,16 @@ static void qemu_flush(struct ob_device *dev)
 	struct qemu_device *qd = dev->priv;
 
 	qtest_drain(&qd->machine->qt);
+}
+
+static void qemu_cork(struct ob_device *dev, bool on)
+{
+	struct qemu_device *qd = dev->priv;
+
+	if (on)
+		qtest_cork(&qd->machine->qt);
+	else
+		qtest_uncork(&qd->machine->qt);
 }
 
 static int qemu_ports(struct ob_device *dev, uint16_t base, uint16_t count, struct ob_bar *bar,
@@ -577,6 +587,7 @@ const struct ob_access_ops ob_access_qemu = {
 	.read = qemu_read,
 	.write = qemu_write,
 	.flush = qemu_flush,
+	.cork = qemu_cork,
 	.ports = qemu_ports,
 	.irq_count = qemu_irq_count,
 	.irq_enable = qemu_irq_enable,

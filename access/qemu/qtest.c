@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <outboard/device.h>
+
 #include "access/qemu/qtest.h"
 
 /*
@@ -301,6 +303,38 @@ static int send_all(struct qtest *qt, const char *p, size_t len)
 	return 0;
 }
 
+/* One request, in front of it what was held back; each is one reply that is due. */
+static int send_request(struct qtest *qt, const char *text, size_t len)
+{
+	unsigned int lines = qt->held + 1;
+	int ret;
+
+	if (ob_unlikely(qt->held)) {
+		memcpy(qt->tx + qt->tx_len, text, len); /* QTEST_LINE bytes are free */
+		text = qt->tx;
+		len += qt->tx_len;
+		qt->held = 0;
+		qt->tx_len = 0;
+	}
+	ret = send_all(qt, text, len);
+	if (!ret)
+		qt->outstanding += lines;
+	return ret;
+}
+
+static int send_held(struct qtest *qt)
+{
+	int ret = 0;
+
+	if (qt->held)
+		ret = send_all(qt, qt->tx, qt->tx_len);
+	if (!ret)
+		qt->outstanding += qt->held;
+	qt->held = 0;
+	qt->tx_len = 0;
+	return ret;
+}
+
 static char *put_word(char *p, const char *word)
 {
 	while (*word)
@@ -326,38 +360,47 @@ static char width(unsigned int size)
 	return size == 1 ? 'b' : size == 2 ? 'w' : size == 4 ? 'l' : 'q';
 }
 
-static int locked_post(struct qtest *qt, const char *text, size_t len)
+/* Take replies along, so that they never become so many that a side blocks in send(). */
+static int make_room(struct qtest *qt)
 {
-	int ret = 0;
+	int ret;
 
-	if (is_dead(qt))
-		return -ENODEV;
-	if (qt->outstanding >= qt->collect_at) {
-		/* Not when the limit is met: then the wait below takes everything. */
-		if (qt->outstanding < OUTSTANDING_MAX)
-			ret = receive(qt);
-		if (ret > 0)
-			ret = collect(qt);
-		/* QEMU is the slower one: one wait for half of them, so that it has work meanwhile. */
-		if (ret >= 0 && qt->outstanding >= OUTSTANDING_MAX)
-			ret = drain_to(qt, OUTSTANDING_MAX / 2);
-		qt->collect_at = qt->outstanding + OUTSTANDING_COLLECT < OUTSTANDING_MAX
-					 ? qt->outstanding + OUTSTANDING_COLLECT
-					 : OUTSTANDING_MAX;
-	}
-	if (ret >= 0)
-		ret = send_all(qt, text, len);
-	if (!ret)
-		qt->outstanding++;
-	return ret;
+	if (ob_likely(qt->outstanding + qt->held < qt->collect_at))
+		return 0;
+	ret = send_held(qt);
+	/* Not when the limit is met: then the wait below takes everything. */
+	if (!ret && qt->outstanding < OUTSTANDING_MAX)
+		ret = receive(qt);
+	if (ret > 0)
+		ret = collect(qt);
+	/* QEMU is the slower one: one wait for half of them, so that it has work meanwhile. */
+	if (ret >= 0 && qt->outstanding >= OUTSTANDING_MAX)
+		ret = drain_to(qt, OUTSTANDING_MAX / 2);
+	qt->collect_at = qt->outstanding + OUTSTANDING_COLLECT < OUTSTANDING_MAX
+				 ? qt->outstanding + OUTSTANDING_COLLECT
+				 : OUTSTANDING_MAX;
+	return ret < 0 ? ret : 0;
 }
 
-static int post(struct qtest *qt, const char *text, size_t len)
+static bool may_hold(const struct qtest *qt, size_t len)
+{
+	return qt->corked && pthread_equal(qt->corker, pthread_self()) &&
+	       qt->tx_len + len <= QTEST_TX - QTEST_LINE;
+}
+
+static int post(struct qtest *qt, const char *text, size_t len, bool corked)
 {
 	int ret;
 
 	pthread_mutex_lock(&qt->lock);
-	ret = locked_post(qt, text, len);
+	ret = is_dead(qt) ? -ENODEV : make_room(qt);
+	if (!ret && corked && may_hold(qt, len)) {
+		memcpy(qt->tx + qt->tx_len, text, len);
+		qt->tx_len += len;
+		qt->held++;
+	} else if (!ret) {
+		ret = send_request(qt, text, len);
+	}
 	pthread_mutex_unlock(&qt->lock);
 	return ret;
 }
@@ -374,10 +417,9 @@ static int ask(struct qtest *qt, const char *text, size_t len, uint64_t *val)
 		ret = -ENODEV;
 		goto out;
 	}
-	ret = send_all(qt, text, len);
+	ret = send_request(qt, text, len);
 	if (ret)
 		goto out;
-	qt->outstanding++;
 	while (qt->outstanding) {
 		if (!next_reply(qt, &line)) {
 			ret = receive_wait(qt);
@@ -418,31 +460,78 @@ int qtest_in(struct qtest *qt, uint16_t port, unsigned int size, uint64_t *val)
 	return ask(qt, text, (size_t)(p - text), val);
 }
 
-int qtest_write(struct qtest *qt, uint64_t addr, unsigned int size, uint64_t val)
+static size_t put_write(char *text, uint64_t addr, unsigned int size, uint64_t val)
 {
-	char text[64], *p = put_word(text, "write");
+	char *p = put_word(text, "write");
 
 	*p++ = width(size);
 	p = put_hex(p, addr);
 	p = put_hex(p, val);
 	*p++ = '\n';
-	return post(qt, text, (size_t)(p - text));
+	return (size_t)(p - text);
 }
 
-int qtest_out(struct qtest *qt, uint16_t port, unsigned int size, uint64_t val)
+static size_t put_out(char *text, uint16_t port, unsigned int size, uint64_t val)
 {
-	char text[64], *p = put_word(text, "out");
+	char *p = put_word(text, "out");
 
 	*p++ = width(size);
 	p = put_hex(p, port);
 	p = put_hex(p, val);
 	*p++ = '\n';
-	return post(qt, text, (size_t)(p - text));
+	return (size_t)(p - text);
+}
+
+int qtest_write(struct qtest *qt, uint64_t addr, unsigned int size, uint64_t val)
+{
+	char text[64];
+
+	return post(qt, text, put_write(text, addr, size, val), false);
+}
+
+int qtest_out(struct qtest *qt, uint16_t port, unsigned int size, uint64_t val)
+{
+	char text[64];
+
+	return post(qt, text, put_out(text, port, size, val), false);
+}
+
+int qtest_write_corked(struct qtest *qt, uint64_t addr, unsigned int size, uint64_t val)
+{
+	char text[64];
+
+	return post(qt, text, put_write(text, addr, size, val), true);
+}
+
+int qtest_out_corked(struct qtest *qt, uint16_t port, unsigned int size, uint64_t val)
+{
+	char text[64];
+
+	return post(qt, text, put_out(text, port, size, val), true);
+}
+
+void qtest_cork(struct qtest *qt)
+{
+	pthread_mutex_lock(&qt->lock);
+	if (!qt->corked)
+		qt->corker = pthread_self();
+	if (pthread_equal(qt->corker, pthread_self()))
+		qt->corked++;
+	pthread_mutex_unlock(&qt->lock);
+}
+
+void qtest_uncork(struct qtest *qt)
+{
+	pthread_mutex_lock(&qt->lock);
+	if (qt->corked && pthread_equal(qt->corker, pthread_self()) && !--qt->corked &&
+	    !is_dead(qt))
+		send_held(qt);
+	pthread_mutex_unlock(&qt->lock);
 }
 
 int qtest_command(struct qtest *qt, const char *text)
 {
-	char line[128];
+	char line[QTEST_LINE];
 	int n = snprintf(line, sizeof(line), "%s\n", text);
 
 	if (n < 0 || (size_t)n >= sizeof(line))
@@ -457,6 +546,8 @@ int qtest_drain(struct qtest *qt)
 	pthread_mutex_lock(&qt->lock);
 	disarm(qt);
 	if (!is_dead(qt))
+		ret = send_held(qt);
+	if (!ret)
 		ret = drain_to(qt, 0);
 	arm(qt);
 	pthread_mutex_unlock(&qt->lock);

@@ -35,12 +35,17 @@ void qtest_parse_line(const char *line, size_t len, struct qtest_line *out);
 
 enum {
 	QTEST_RX = 8192,
+	/* Longest request, and as many posted writes as QEMU takes in one turn. */
+	QTEST_LINE = 128,
+	QTEST_TX = 1024 + QTEST_LINE,
 };
 
 /**
  * struct qtest - one connection
  * @lock: whoever holds it owns the socket, both directions
  * @outstanding: posted requests without a reply yet
+ * @tx, @tx_len, @held: posted writes that are held back, and how many; they go in front of whatever is sent next
+ * @corked: how often the thread @corker has called qtest_cork(); 0: nobody holds anything back
  * @collect_at: when there are so many, replies are looked for
  * @irq: called with @lock held for each line that rises or falls
  * @watch_fd: epoll instance in which somebody sleeps on the socket, or -1
@@ -55,6 +60,10 @@ struct qtest {
 	char rx[QTEST_RX];
 	size_t rx_start, rx_end;
 	unsigned int outstanding, collect_at;
+	char tx[QTEST_TX];
+	size_t tx_len;
+	unsigned int held, corked;
+	pthread_t corker;
 	void (*irq)(void *arg, unsigned int line, bool level);
 	void *irq_arg;
 	int watch_fd;
@@ -82,6 +91,17 @@ int qtest_in(struct qtest *qt, uint16_t port, unsigned int size, uint64_t *val);
 /** qtest_write(), qtest_out() - posted: sent, its reply is collected later */
 int qtest_write(struct qtest *qt, uint64_t addr, unsigned int size, uint64_t val);
 int qtest_out(struct qtest *qt, uint16_t port, unsigned int size, uint64_t val);
+
+/**
+ * qtest_cork() - from now on qtest_write_corked() and qtest_out_corked() of this thread are held back
+ *
+ * They are sent, in order, by the last qtest_uncork(), by any other request of any thread, by qtest_drain(), and when
+ * they are too many. While one thread has it corked others cannot: theirs are sent at once. Nests.
+ */
+void qtest_cork(struct qtest *qt);
+void qtest_uncork(struct qtest *qt);
+int qtest_write_corked(struct qtest *qt, uint64_t addr, unsigned int size, uint64_t val);
+int qtest_out_corked(struct qtest *qt, uint16_t port, unsigned int size, uint64_t val);
 
 /** qtest_command() - any request without a value, waited for */
 int qtest_command(struct qtest *qt, const char *text);

@@ -72,7 +72,11 @@ static unsigned int ide_block_submit(struct ob_block *blk, unsigned int queue,
 	if (ob_likely(disk->running))
 		while (taken < n && disk->accepted < blk->limits.depth)
 			ide_submit(disk, reqs[taken++]);
-	ide_start_next(ch);
+	if (ch->state == IDE_IDLE) {
+		ob_device_cork(ch->ide->dev);
+		ide_start_next(ch);
+		ob_device_uncork(ch->ide->dev);
+	}
 	ide_unlock(ch);
 	return taken;
 }
@@ -89,8 +93,11 @@ static unsigned int ide_block_complete(struct ob_block *blk, unsigned int queue,
 	ide_lock(ch);
 	/* What a merged command left is given out without a look at the registers. */
 	if (disk->done_head == disk->done_tail) {
+		/* The end of a command and the next one are a dozen writes that need no answer between them. */
+		ob_device_cork(ch->ide->dev);
 		ide_poll(ch);
 		ide_start_next(ch);
+		ob_device_uncork(ch->ide->dev);
 	}
 	while (done < n && disk->done_head != disk->done_tail)
 		reqs[done++] = disk->done[disk->done_head++ % IDE_DEPTH_MAX];

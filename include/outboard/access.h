@@ -158,6 +158,11 @@ struct ob_access_ops {
 	/** @flush: returns when every earlier write has reached the device. */
 	void (*flush)(struct ob_device *dev);
 
+	/**
+	 * @cork: see ob_device_cork() and ob_device_uncork(). Optional: without it nothing is held back.
+	 */
+	void (*cork)(struct ob_device *dev, bool on);
+
 	/** @ports: claim legacy ports; optional (NULL: none). */
 	int (*ports)(struct ob_device *dev, uint16_t base, uint16_t count, struct ob_bar *bar,
 		     struct ob_error *err);

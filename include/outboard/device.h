@@ -244,6 +244,19 @@ OB_ACCESSOR(64)
 /** ob_device_flush() - wait until the device has taken every posted write */
 void ob_device_flush(struct ob_device *dev);
 
+/**
+ * ob_device_cork() - hold posted writes back, so that those of a burst go to the device together
+ *
+ * From here to ob_device_uncork() this thread's register writes may wait in the process, where each would be
+ * a message. They keep their order, and are sent before any read of the device is answered, by ob_device_flush(), and
+ * when they are many. So in between nothing may wait for what a write does but by reading a register: neither for a completion in
+ * memory nor for an interrupt. For writes that follow each other, as those of one command. Nests. Does
+ * nothing where registers are mapped. Other threads' writes are never held back.
+ */
+void ob_device_cork(struct ob_device *dev);
+/** ob_device_uncork() - in the same thread: send what was held back */
+void ob_device_uncork(struct ob_device *dev);
+
 /* ---- reset, removal, faults ----------------------------------------------------- */
 
 /**

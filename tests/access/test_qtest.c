@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The qtest client against a peer that behaves as QEMU does, and against one that does not. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -184,6 +185,144 @@ static void the_end_of_the_peer_is_noticed(void **state)
 	assert_int_equal(qtest_drain(&p->qt), -ENODEV);
 }
 
+/* Nothing has been sent. */
+static void silence(struct peer *p)
+{
+	char byte;
+
+	assert_int_equal(recv(p->fd, &byte, 1, MSG_DONTWAIT), -1);
+}
+
+static void corked_writes_go_together_and_in_order(void **state)
+{
+	struct peer *p = *state;
+	uint64_t before = p->qt.syscalls;
+
+	qtest_cork(&p->qt);
+	assert_int_equal(qtest_write_corked(&p->qt, 0x10, 4, 1), 0);
+	qtest_cork(&p->qt);
+	assert_int_equal(qtest_out_corked(&p->qt, 0x1f7, 1, 0xc8), 0);
+	qtest_uncork(&p->qt); /* the inner one */
+	assert_int_equal(qtest_write_corked(&p->qt, 0x14, 4, 2), 0);
+	silence(p);
+	qtest_uncork(&p->qt);
+	heard(p, "writel 0x10 0x1\noutb 0x1f7 0xc8\nwritel 0x14 0x2\n");
+	assert_int_equal(p->qt.syscalls - before, 1);
+	assert_int_equal(p->qt.outstanding, 3);
+	say(p, "OK\nOK\nOK\n");
+	assert_int_equal(qtest_drain(&p->qt), 0);
+	assert_int_equal(p->qt.outstanding, 0);
+	/* And afterwards as ever. */
+	assert_int_equal(qtest_write_corked(&p->qt, 0x18, 4, 3), 0);
+	heard(p, "writel 0x18 0x3\n");
+}
+
+static void whatever_is_asked_comes_after_corked_writes(void **state)
+{
+	struct peer *p = *state;
+	uint64_t val;
+
+	qtest_cork(&p->qt);
+	assert_int_equal(qtest_write_corked(&p->qt, 0x10, 4, 1), 0);
+	say(p, "OK\nOK 0x7\n");
+	assert_int_equal(qtest_read(&p->qt, 0x20, 4, &val), 0);
+	assert_int_equal(val, 7);
+	heard(p, "writel 0x10 0x1\nreadl 0x20\n");
+
+	assert_int_equal(qtest_write_corked(&p->qt, 0x10, 4, 2), 0);
+	assert_int_equal(qtest_write(&p->qt, 0x30, 4, 3), 0); /* configuration space, the IOMMU */
+	heard(p, "writel 0x10 0x2\nwritel 0x30 0x3\n");
+
+	assert_int_equal(qtest_write_corked(&p->qt, 0x10, 4, 4), 0);
+	say(p, "OK\nOK\nOK\n");
+	assert_int_equal(qtest_drain(&p->qt), 0);
+	heard(p, "writel 0x10 0x4\n");
+	assert_int_equal(p->qt.outstanding, 0);
+	qtest_uncork(&p->qt);
+	silence(p);
+}
+
+static void *write_from_a_thread(void *arg)
+{
+	struct peer *p = arg;
+
+	qtest_cork(&p->qt); /* it is somebody else's */
+	if (qtest_write_corked(&p->qt, 0x40, 4, 9))
+		return arg;
+	qtest_uncork(&p->qt);
+	return NULL;
+}
+
+static void a_cork_holds_back_only_its_own_thread(void **state)
+{
+	struct peer *p = *state;
+	pthread_t thread;
+	void *failed;
+
+	qtest_cork(&p->qt);
+	assert_int_equal(qtest_write_corked(&p->qt, 0x10, 4, 1), 0);
+	assert_int_equal(pthread_create(&thread, NULL, write_from_a_thread, p), 0);
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	/* The order of all writes is kept, so the first went with it. */
+	heard(p, "writel 0x10 0x1\nwritel 0x40 0x9\n");
+	assert_int_equal(qtest_write_corked(&p->qt, 0x10, 4, 2), 0);
+	silence(p);
+	qtest_uncork(&p->qt);
+	heard(p, "writel 0x10 0x2\n");
+}
+
+static void *answer_all(void *arg)
+{
+	struct peer *p = arg;
+	char buf[4096];
+	size_t lines = 0;
+	ssize_t n;
+
+	while ((n = recv(p->fd, buf, sizeof(buf), 0)) > 0)
+		for (ssize_t i = 0; i < n; i++) {
+			lines += buf[i] == '\n';
+			if (buf[i] == '\n' && send(p->fd, "OK\n", 3, 0) != 3)
+				return NULL;
+		}
+	return (void *)lines;
+}
+
+static void many_corked_writes_do_not_wait(void **state)
+{
+	struct peer *p = *state;
+	pthread_t thread;
+	void *lines;
+
+	assert_int_equal(pthread_create(&thread, NULL, answer_all, p), 0);
+	qtest_cork(&p->qt);
+	for (unsigned int i = 0; i < 1000; i++) {
+		assert_int_equal(
+			qtest_write_corked(&p->qt, 0xfedcba9876543210, 8, 0x123456789abcdef0), 0);
+		assert_true(p->qt.outstanding + p->qt.held <= 64);
+		assert_true(p->qt.tx_len <= sizeof(p->qt.tx) - QTEST_LINE);
+	}
+	qtest_uncork(&p->qt);
+	assert_int_equal(p->qt.held, 0);
+	assert_int_equal(qtest_drain(&p->qt), 0);
+	shutdown(p->qt.fd, SHUT_WR);
+	pthread_join(thread, &lines);
+	assert_int_equal((size_t)lines, 1000);
+}
+
+static void corked_writes_end_with_the_peer(void **state)
+{
+	struct peer *p = *state;
+
+	qtest_cork(&p->qt);
+	assert_int_equal(qtest_write_corked(&p->qt, 0, 4, 0), 0);
+	close(p->fd);
+	p->fd = -1;
+	qtest_uncork(&p->qt);
+	assert_int_equal(qtest_write_corked(&p->qt, 0, 4, 0), -ENODEV);
+	assert_int_equal(qtest_drain(&p->qt), -ENODEV);
+}
+
 #define with_peer(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -197,6 +336,11 @@ int main(void)
 		with_peer(a_line_without_end_ends_the_connection),
 		with_peer(an_answer_without_a_question_ends_the_connection),
 		with_peer(the_end_of_the_peer_is_noticed),
+		with_peer(corked_writes_go_together_and_in_order),
+		with_peer(whatever_is_asked_comes_after_corked_writes),
+		with_peer(a_cork_holds_back_only_its_own_thread),
+		with_peer(many_corked_writes_do_not_wait),
+		with_peer(corked_writes_end_with_the_peer),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
