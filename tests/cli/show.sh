@@ -20,7 +20,7 @@ ob
 expect_out "so does the program without arguments" 0 "$name-a" "$name-b"
 ob show --json
 check "show --json is one document" is_json "$dir/out"
-check "with both, and their counters" test "$(jq "[.instances[] | select(.name // "" | startswith(\"$name\")) |
+check "with both, and their counters" test "$(jq "[.instances[] | select(.name | strings | startswith(\"$name\")) |
 	.devices[0].loop.rounds > 0] | length" "$dir/out")" = 2
 ob show "$name-a"
 expect_out "show NAME has the counters of one" 0 "PID $a" "rounds" "reads" "64 MiB"
@@ -144,7 +144,7 @@ if "${pidns[@]}" true 2>/dev/null; then
 	done
 	ob show --json
 	check "two instances that have the same PID in their namespaces are both seen" test \
-		"$(jq "[.instances[] | select(.name // "" | startswith(\"$name-ns\")) | .pid] | unique | length" "$dir/out")" = 2
+		"$(jq "[.instances[] | select(.name | strings | startswith(\"$name-ns\")) | .pid] | unique | length" "$dir/out")" = 2
 	for i in 1 2; do
 		ob stop "$name-ns$i"
 		expect_out "and found, and stopped ($i)" 0 "has ended"
