@@ -9,6 +9,7 @@ extern const struct ob_attach_ops ob_attach_tap;
 extern const struct ob_attach_ops ob_attach_vhost_net;
 extern const struct ob_attach_ops ob_attach_loop;
 extern const struct ob_attach_ops ob_attach_ublk;
+extern const struct ob_attach_ops ob_attach_vduse_blk;
 extern const struct ob_attach_ops ob_attach_nbd;
 extern const struct ob_attach_ops ob_attach_nbd_kernel;
 extern const struct ob_attach_ops ob_attach_fuse;

@@ -152,15 +152,26 @@ int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct
 	return 0;
 }
 
+static void end(struct caretaker *c)
+{
+	close(c->fd);
+	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	c->pid = 0;
+	c->fd = -1;
+}
+
 void caretaker_dismiss(struct caretaker *c)
 {
 	if (!c->pid)
 		return;
 	/* When it was killed there is nobody to be told. */
 	(void)!send(c->fd, "q", 1, MSG_NOSIGNAL);
-	close(c->fd);
-	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-		continue;
-	c->pid = 0;
-	c->fd = -1;
+	end(c);
+}
+
+void caretaker_act(struct caretaker *c)
+{
+	if (c->pid)
+		end(c);
 }

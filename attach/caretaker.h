@@ -44,4 +44,7 @@ int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct
 /** caretaker_dismiss() - everything was taken down in order; the child ends without doing anything */
 void caretaker_dismiss(struct caretaker *c);
 
+/** caretaker_act() - it takes down now, as if this process had died; returns when it has */
+void caretaker_act(struct caretaker *c);
+
 #endif

@@ -110,6 +110,29 @@ static void settle(struct disk *d, struct disk_request *rq)
 	d->ops->done(d->front, rq);
 }
 
+/* The next part's memory, and how much of it is contiguous. */
+static char *next_piece(struct disk_request *rq, uint64_t *max)
+{
+	const struct iovec *iov = rq->iov;
+	char *buf = (char *)iov->iov_base + rq->iov_given;
+
+	if (*max > iov->iov_len - rq->iov_given)
+		*max = iov->iov_len - rq->iov_given;
+	return buf;
+}
+
+static void advance(struct disk_request *rq, uint32_t len)
+{
+	rq->given += len;
+	if (!rq->iov)
+		return;
+	rq->iov_given += len;
+	if (rq->iov_given == rq->iov->iov_len) {
+		rq->iov++;
+		rq->iov_given = 0;
+	}
+}
+
 static void make_part(struct disk *d, struct disk_request *rq)
 {
 	unsigned int slot = (unsigned int)__builtin_ctz(~(unsigned int)rq->active);
@@ -123,9 +146,11 @@ static void make_part(struct disk *d, struct disk_request *rq)
 		part->op = rq->op;
 		part->flags = rq->flags;
 		part->offset = rq->offset + rq->given;
-		part->len = (uint32_t)(left < max ? left : max);
 		part->buf = rq->buf ? rq->buf + rq->given : NULL;
-		rq->given += part->len;
+		if (rq->iov)
+			part->buf = next_piece(rq, &max);
+		part->len = (uint32_t)(left < max ? left : max);
+		advance(rq, part->len);
 	} else {
 		part->op = OB_BLOCK_FLUSH;
 		part->flags = 0;
@@ -178,6 +203,7 @@ void disk_start(struct disk *d, struct disk_request *rq)
 	rq->status = 0;
 	rq->active = 0;
 	rq->given = 0;
+	rq->iov_given = 0;
 	rq->flush = false;
 	rq->flush_after = false;
 	if (rq->op == OB_BLOCK_FLUSH) {

@@ -27,6 +27,8 @@ enum {
  * @flags: enum ob_block_flags; FUA may always be asked for and is made of a flush where the disk has none
  * @offset, @len: bytes, multiples of the block size, within the disk
  * @buf: READ, WRITE: payload memory
+ * @iov: or, where it is not NULL, the pieces that it consists of, each a multiple of the block size; they stay until the
+ *	request has ended. Each piece is at least one request to the device
  * @status: at disk_ops.done: 0 or a negative errno value
  *
  * The others are disk.c's.
@@ -39,6 +41,8 @@ struct disk_request {
 	int status;
 	uint64_t offset, len, given;
 	char *buf;
+	const struct iovec *iov;
+	uint32_t iov_given; /* of the first piece */
 	struct disk_request *link;
 	struct ob_block_req part[DISK_PARTS];
 };

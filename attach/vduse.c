@@ -1,0 +1,794 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VDUSE devices: made, given to the kernel's virtio driver through vdpa (linux/vdpa.h), served as far as the device's kind
+ * does not matter, and taken back. Contract in vduse.h; the kernel's side is drivers/vdpa/vdpa_user/vduse_dev.c.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <linux/vdpa.h>
+#include <linux/virtio_config.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "attach/vduse.h"
+
+#define CONTROL "/dev/vduse/control"
+
+enum {
+	PAGE = 4096,
+	/* Busy rounds between two looks for a control message: they are rare, and each look is a system call. */
+	LOOK_EVERY = 64,
+	WAIT_MS = 10000,
+	NAMES = 64,
+};
+
+static void vduse_log(const struct vduse *v, enum ob_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void vduse_log(const struct vduse *v, enum ob_log_level level, const char *fmt, ...)
+{
+	char line[400];
+	va_list ap;
+	int n;
+
+	if (!v->dev->log)
+		return;
+	n = snprintf(line, sizeof(line), "%s: ", v->name);
+	va_start(ap, fmt);
+	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+	va_end(ap);
+	v->dev->log(v->dev->log_arg, level, line);
+}
+
+/* ---- what the system can do ------------------------------------------------------ */
+
+static int find_vduse(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *attr[VDPA_ATTR_MGMTDEV_DEV_NAME + 1];
+	bool *found = arg;
+
+	genetlink_attrs(nlh, attr, VDPA_ATTR_MGMTDEV_DEV_NAME + 1);
+	*found |= attr[VDPA_ATTR_MGMTDEV_DEV_NAME] != NULL;
+	return MNL_CB_OK;
+}
+
+static int open_netlink(struct genetlink *g, struct ob_error *err)
+{
+	int rc = genetlink_open(g, VDPA_GENL_NAME, VDPA_GENL_VERSION, err);
+
+	if (rc == -ENOENT) {
+		ob_error_set(err, -ENODEV, "VDUSE is not there");
+		ob_error_why(err, "the kernel has no generic netlink family 'vdpa'");
+		ob_error_fix(err, "modprobe -a vduse virtio_vdpa (Linux 5.15 and later, with "
+				  "CONFIG_VDPA_USER)");
+		return -ENODEV;
+	}
+	return rc;
+}
+
+static int find_manager(struct genetlink *g, struct ob_error *err)
+{
+	char request[GENETLINK_REQUEST];
+	struct nlmsghdr *nlh = genetlink_begin(g, request, VDPA_CMD_MGMTDEV_GET);
+	bool found = false;
+
+	mnl_attr_put_strz(nlh, VDPA_ATTR_MGMTDEV_DEV_NAME, "vduse");
+	genetlink_talk(g, nlh, find_vduse, &found, NULL, 0);
+	if (found)
+		return 0;
+	ob_error_set(err, -ENODEV, "VDUSE is not there");
+	ob_error_why(err, "vdpa has no management device 'vduse'");
+	ob_error_fix(err, "modprobe vduse");
+	return -ENODEV;
+}
+
+static int explain_control(int rc, struct ob_error *err)
+{
+	ob_error_set(err, rc, CONTROL " cannot be used: %s", strerror(-rc));
+	if (rc == -ENOENT)
+		ob_error_fix(err, "modprobe vduse");
+	else if (rc == -EACCES)
+		ob_error_fix(err, "run it as root");
+	return rc;
+}
+
+int vduse_probe(const char *driver, struct ob_error *err)
+{
+	struct genetlink g;
+	char path[64];
+	int rc;
+
+	if (access(CONTROL, R_OK | W_OK))
+		return explain_control(-errno, err);
+	if (!genetlink_allowed(CAP_NET_ADMIN)) {
+		ob_error_set(err, -EPERM, "a VDUSE device cannot be given to the kernel's driver");
+		ob_error_why(err, "vdpa takes it from CAP_NET_ADMIN only");
+		ob_error_fix(err, "run it as root");
+		return -EPERM;
+	}
+	rc = open_netlink(&g, err);
+	if (!rc) {
+		rc = find_manager(&g, err);
+		genetlink_close(&g);
+	}
+	if (rc)
+		return rc;
+	if (access("/sys/bus/vdpa/drivers/virtio_vdpa", F_OK)) {
+		ob_error_set(err, -ENODEV,
+			     "no driver would make a virtio device of a VDUSE device");
+		ob_error_fix(err, "modprobe virtio_vdpa");
+		return -ENODEV;
+	}
+	snprintf(path, sizeof(path), "/sys/bus/virtio/drivers/%s", driver);
+	if (access(path, F_OK)) {
+		ob_error_set(err, -ENODEV, "the kernel's virtio driver %s is not there", driver);
+		ob_error_fix(err, "modprobe %s", driver);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* ---- interrupts ------------------------------------------------------------------- */
+
+void vduse_interrupt(struct vduse *v, unsigned int queue)
+{
+	uint32_t index = queue;
+
+	v->syscalls++;
+	if (!ioctl(v->memory.fd, VDUSE_VQ_INJECT_IRQ, &index))
+		v->irq_due &= ~(1u << queue);
+	else
+		/* The kernel notes DRIVER_OK only after our answer to it: try again soon. */
+		v->irq_due |= 1u << queue;
+}
+
+static void retry_interrupts(struct vduse *v)
+{
+	for (uint32_t due = v->irq_due; due; due &= due - 1)
+		vduse_interrupt(v, (unsigned int)__builtin_ctz(due));
+}
+
+/* ---- memory ----------------------------------------------------------------------- */
+
+/* The cache of the device's mappings knows memory by its address: what goes is told. */
+static void drop_regions(struct vduse *v)
+{
+	struct vduse_memory *m = &v->memory;
+
+	for (unsigned int i = 0; i < m->nr_regions; i++)
+		if (v->dev->dma)
+			ob_dma_forget(v->dev->dma, m->region[i].base,
+				      m->region[i].last - m->region[i].start + 1);
+	vduse_unmap_all(m);
+}
+
+/*
+ * The kernel counts the pages against RLIMIT_MEMLOCK, also root's (vduse_dev_reg_umem()). Where we may, the limit is
+ * raised by what is needed.
+ */
+static void raise_memlock(const struct vduse *v)
+{
+	struct rlimit l;
+	rlim_t want;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &l) || l.rlim_cur == RLIM_INFINITY)
+		return;
+	want = l.rlim_cur + v->config.bounce;
+	if (l.rlim_max != RLIM_INFINITY && l.rlim_max < want)
+		l.rlim_max = want;
+	l.rlim_cur = want;
+	setrlimit(RLIMIT_MEMLOCK, &l);
+}
+
+void vduse_before_pop(struct vduse *v)
+{
+	struct vduse_iova_umem umem = {
+		.uaddr = (uintptr_t)v->config.umem,
+		.iova = 0,
+		.size = v->config.bounce,
+	};
+	int rc;
+
+	if (ob_likely(!v->umem_wanted))
+		return;
+	v->umem_wanted = false;
+	rc = ioctl(v->memory.fd, VDUSE_IOTLB_REG_UMEM, &umem) ? -errno : 0;
+	if (rc == -ENOMEM) {
+		raise_memlock(v);
+		rc = ioctl(v->memory.fd, VDUSE_IOTLB_REG_UMEM, &umem) ? -errno : 0;
+	}
+	/* -EEXIST: before a reset. */
+	if (!rc || rc == -EEXIST) {
+		v->memory.umem = v->config.umem;
+		v->memory.bounce = v->config.bounce;
+		return;
+	}
+	vduse_log(
+		v, OB_LOG_WARN,
+		"the bounce area does not become the device's memory (%s), payload is copied once "
+		"more%s",
+		strerror(-rc),
+		rc == -ENOMEM ? "; to fix: ulimit -l, or a smaller bounce area" : "");
+}
+
+/* ---- control messages -------------------------------------------------------------- */
+
+static int start_queue(struct vduse *v, unsigned int i)
+{
+	uint64_t features = atomic_load(&v->features);
+	struct vduse_vq_info info = {.index = i};
+	struct vduse_vq_eventfd kick = {.index = i, .fd = v->kick_fd};
+	struct virtqueue_layout layout;
+	int rc;
+
+	if (ioctl(v->memory.fd, VDUSE_VQ_GET_INFO, &info))
+		return -errno;
+	memset(&v->queue[i], 0, sizeof(v->queue[i]));
+	if (!info.ready)
+		return 0;
+	/* What the driver was offered is what it may choose from. */
+	if (info.num > v->config.queue_size)
+		return -EINVAL;
+	layout = (struct virtqueue_layout){
+		.num = info.num,
+		.desc = info.desc_addr,
+		.avail = info.driver_addr,
+		.used = info.device_addr,
+		.event_idx = features >> VIRTIO_RING_F_EVENT_IDX & 1,
+		.indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1,
+	};
+	rc = virtqueue_init(&v->queue[i], &layout, &v->map, &v->shared->queue[i], false);
+	if (rc) {
+		v->queue[i].num = 0;
+		return rc;
+	}
+	return ioctl(v->memory.fd, VDUSE_VQ_SETUP_KICKFD, &kick) ? -errno : 0;
+}
+
+static int start(struct vduse *v)
+{
+	uint64_t features;
+	int rc;
+
+	if (ioctl(v->memory.fd, VDUSE_DEV_GET_FEATURES, &features))
+		return -errno;
+	if (!(features >> VIRTIO_F_VERSION_1 & 1) || features & ~v->config.features) {
+		vduse_log(v, OB_LOG_ERROR, "the driver wants features 0x%" PRIx64, features);
+		return -EINVAL;
+	}
+	atomic_store(&v->features, features);
+	v->umem_wanted = v->config.umem && !v->memory.umem;
+	for (unsigned int i = 0; i < v->config.queues; i++) {
+		rc = start_queue(v, i);
+		if (rc) {
+			vduse_log(v, OB_LOG_ERROR, "queue %u cannot be used: %s", i, strerror(-rc));
+			return rc;
+		}
+	}
+	rc = v->ops->start(v->front);
+	v->running = !rc;
+	return rc;
+}
+
+static void forget_queues(struct vduse *v)
+{
+	memset(v->queue, 0, sizeof(v->queue));
+	/* Nothing is out any more: a successor has nothing to end. */
+	memset(v->shared, 0, sizeof(*v->shared));
+	v->irq_due = 0;
+	drop_regions(v);
+}
+
+static void answer(struct vduse *v, const struct vduse_dev_response *response)
+{
+	v->syscalls++;
+	if (write(v->memory.fd, response, sizeof(*response)) != (ssize_t)sizeof(*response))
+		vduse_log(v, OB_LOG_ERROR, "the kernel did not take an answer: %s",
+			  strerror(errno));
+}
+
+/* Returns false when the answer comes later. */
+static bool set_status(struct vduse *v, uint8_t status, struct vduse_dev_response *response)
+{
+	if (!status) {
+		if (!v->running)
+			return true;
+		v->running = false;
+		v->resetting = true;
+		v->reset_answer = *response;
+		if (v->ops->stop(v->front))
+			vduse_stopped(v);
+		return false;
+	}
+	if ((status & VIRTIO_CONFIG_S_DRIVER_OK) && !v->running && start(v)) {
+		response->result = VDUSE_REQ_RESULT_FAILED;
+		forget_queues(v);
+	}
+	return true;
+}
+
+void vduse_stopped(struct vduse *v)
+{
+	if (!v->resetting)
+		return;
+	v->resetting = false;
+	forget_queues(v);
+	answer(v, &v->reset_answer);
+}
+
+static void handle(struct vduse *v, const struct vduse_dev_request *request)
+{
+	struct vduse_dev_response response = {.request_id = request->request_id};
+	uint32_t index;
+
+	switch (request->type) {
+	case VDUSE_GET_VQ_STATE:
+		index = request->vq_state.index;
+		if (index >= v->config.queues) {
+			response.result = VDUSE_REQ_RESULT_FAILED;
+			break;
+		}
+		response.vq_state.index = index;
+		response.vq_state.split.avail_index = v->queue[index].last_avail;
+		break;
+	case VDUSE_SET_STATUS:
+		if (!set_status(v, request->s.status, &response))
+			return;
+		break;
+	case VDUSE_UPDATE_IOTLB:
+		/* virtio_vdpa never moves memory; under a running queue we could not follow it. */
+		if (v->running)
+			response.result = VDUSE_REQ_RESULT_FAILED;
+		else
+			drop_regions(v);
+		break;
+	case VDUSE_SET_VQ_GROUP_ASID:
+		/* One group, one address space. */
+		if (request->vq_group_asid.asid)
+			response.result = VDUSE_REQ_RESULT_FAILED;
+		break;
+	default:
+		response.result = VDUSE_REQ_RESULT_FAILED;
+		break;
+	}
+	answer(v, &response);
+}
+
+static void look(struct vduse *v)
+{
+	struct vduse_dev_request request;
+	ssize_t n;
+
+	/* One at a time: the next comes after the answer. */
+	while (!v->resetting && !v->broken) {
+		v->syscalls++;
+		n = read(v->memory.fd, &request, sizeof(request));
+		if (n == (ssize_t)sizeof(request)) {
+			handle(v, &request);
+			continue;
+		}
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		v->broken = true;
+		vduse_log(v, OB_LOG_ERROR, "the kernel has given it up: %s",
+			  n < 0 ? strerror(errno) : "no whole message");
+	}
+}
+
+/* ---- the loop's sources ------------------------------------------------------------- */
+
+static unsigned int vduse_poll(void *arg, unsigned int budget)
+{
+	struct vduse *v = arg;
+
+	if (!v->rounds_to_look--) {
+		v->rounds_to_look = v->look_at_once ? 0 : LOOK_EVERY;
+		v->look_at_once = false;
+		look(v);
+	}
+	if (!v->running)
+		return 0;
+	if (ob_unlikely(v->irq_due))
+		retry_interrupts(v);
+	return v->ops->work(v->front, budget);
+}
+
+/* A sleep comes: look for a message before it, and at once when it has ended. */
+static bool vduse_arm(void *arg, bool on)
+{
+	struct vduse *v = arg;
+	bool pending = false;
+
+	if (on) {
+		v->rounds_to_look = 0;
+		v->look_at_once = true;
+	}
+	for (unsigned int i = 0; v->running && i < v->config.queues; i++) {
+		if (!v->queue[i].num)
+			continue;
+		if (on)
+			pending |= virtqueue_enable_notify(&v->queue[i]);
+		else
+			virtqueue_disable_notify(&v->queue[i]);
+	}
+	return pending;
+}
+
+/* So that the descriptor is watched; messages are looked for by vduse_poll(). */
+static unsigned int message_poll(void *arg, unsigned int budget)
+{
+	return 0;
+}
+
+static int add_sources(struct vduse *v)
+{
+	int rc = ob_loop_add(v->loop, &(struct ob_loop_source){
+					      .name = "vduse",
+					      .poll = vduse_poll,
+					      .arm = vduse_arm,
+					      .arg = v,
+					      .fd = v->kick_fd,
+				      });
+
+	if (rc)
+		return rc;
+	return ob_loop_add(v->loop, &(struct ob_loop_source){
+					    .name = "vduse messages",
+					    .poll = message_poll,
+					    .arg = v,
+					    .fd = v->memory.fd,
+					    .level = true,
+				    });
+}
+
+/* ---- create ------------------------------------------------------------------------- */
+
+static int open_control(struct vduse *v, struct ob_error *err)
+{
+	int rc;
+
+	v->control_fd = open(CONTROL, O_RDWR | O_CLOEXEC);
+	if (v->control_fd < 0)
+		return explain_control(-errno, err);
+	if (ioctl(v->control_fd, VDUSE_GET_API_VERSION, &v->api)) {
+		rc = -errno;
+		return ob_error_set(err, rc, CONTROL ": its version: %s", strerror(-rc));
+	}
+	if (v->api > VDUSE_API_VERSION_1)
+		v->api = VDUSE_API_VERSION_1;
+	if (ioctl(v->control_fd, VDUSE_SET_API_VERSION, &v->api)) {
+		rc = -errno;
+		return ob_error_set(err, rc, CONTROL ": version %" PRIu64 ": %s", v->api,
+				    strerror(-rc));
+	}
+	return 0;
+}
+
+static int make_device(struct vduse *v, struct ob_error *err)
+{
+	const struct vduse_config *c = &v->config;
+	union {
+		struct vduse_dev_config dev;
+		char room[sizeof(struct vduse_dev_config) + VDUSE_CONFIG];
+	} u;
+	int rc = -EEXIST;
+
+	if (c->space_size > VDUSE_CONFIG || c->queues > VDUSE_QUEUES)
+		return ob_error_set(err, -EINVAL, "vduse: configuration too large");
+	/* Another attachment of this process, or what a process with our number left, may have a name. */
+	for (unsigned int i = 0; i < NAMES && rc == -EEXIST; i++) {
+		memset(&u, 0, sizeof(u));
+		snprintf(v->name, sizeof(v->name), "outboard-%d-%u", getpid(), i);
+		memcpy(u.dev.name, v->name, sizeof(v->name));
+		u.dev.device_id = c->device_id;
+		u.dev.features = c->features;
+		u.dev.vq_num = c->queues;
+		u.dev.vq_align = PAGE;
+		if (v->api >= VDUSE_API_VERSION_1)
+			u.dev.ngroups = u.dev.nas = 1;
+		u.dev.config_size = c->space_size;
+		memcpy(u.dev.config, c->space, c->space_size);
+		rc = ioctl(v->control_fd, VDUSE_CREATE_DEV, &u.dev) ? -errno : 0;
+	}
+	if (rc) {
+		v->name[0] = '\0';
+		ob_error_set(err, rc, "the kernel makes no VDUSE device: %s", strerror(-rc));
+	}
+	return rc;
+}
+
+static int open_device(struct vduse *v, struct ob_error *err)
+{
+	char path[96];
+	int rc = -ENOENT;
+
+	snprintf(path, sizeof(path), "/dev/vduse/%s", v->name);
+	for (unsigned int ms = 0; ms < WAIT_MS && rc == -ENOENT; ms += 10) {
+		v->memory.fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		if (v->memory.fd >= 0)
+			return 0;
+		rc = -errno;
+		usleep(10000); /* udev may still make it */
+	}
+	return ob_error_set(err, rc, "%s cannot be opened: %s", path, strerror(-rc));
+}
+
+static int set_up_queues(struct vduse *v, struct ob_error *err)
+{
+	for (unsigned int i = 0; i < v->config.queues; i++) {
+		struct vduse_vq_config q = {
+			.index = i,
+			.max_size = (uint16_t)v->config.queue_size,
+		};
+
+		if (ioctl(v->memory.fd, VDUSE_VQ_SETUP, &q))
+			return ob_error_set(err, -errno, "%s: queue %u of %u entries: %s", v->name,
+					    i, v->config.queue_size, strerror(errno));
+	}
+	return 0;
+}
+
+/* Since Linux 6.7; without it the area has 64 MiB, and ours does not fit. */
+static void set_bounce_size(struct vduse *v)
+{
+	char path[128], text[32];
+	int fd, n;
+
+	snprintf(path, sizeof(path), "/sys/class/vduse/%s/bounce_size", v->name);
+	n = snprintf(text, sizeof(text), "%" PRIu64, v->config.bounce);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, text, (size_t)n) == n) {
+		close(fd);
+		return;
+	}
+	vduse_log(v, OB_LOG_WARN, "%s: %s; payload is copied once more", path, strerror(errno));
+	v->config.umem = NULL;
+	if (fd >= 0)
+		close(fd);
+}
+
+int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_config *config,
+		 const struct vduse_ops *ops, void *front, struct ob_loop *loop,
+		 struct ob_error *err)
+{
+	int rc;
+
+	v->dev = dev;
+	v->config = *config;
+	v->ops = ops;
+	v->front = front;
+	v->loop = loop;
+	v->control_fd = v->kick_fd = v->memory.fd = -1;
+	v->map.translate = vduse_translate;
+	v->map.arg = &v->memory;
+	v->shared = mmap(NULL, sizeof(*v->shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (v->shared == MAP_FAILED) {
+		v->shared = NULL;
+		return ob_error_set(err, -ENOMEM, "vduse: no memory");
+	}
+	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (v->kick_fd < 0) {
+		rc = ob_error_set(err, -errno, "vduse: no eventfd: %s", strerror(errno));
+		goto fail;
+	}
+	rc = open_netlink(&v->netlink, err);
+	if (!rc)
+		rc = open_control(v, err);
+	if (!rc)
+		rc = make_device(v, err);
+	if (!rc)
+		rc = open_device(v, err);
+	if (!rc)
+		rc = set_up_queues(v, err);
+	if (rc)
+		goto fail;
+	set_bounce_size(v);
+	rc = add_sources(v);
+	if (rc) {
+		ob_error_set(err, rc, "%s: cannot be added to the loop: %s", v->name,
+			     strerror(-rc));
+		goto fail;
+	}
+	return 0;
+
+fail:
+	vduse_destroy(v);
+	return rc;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void vduse_destroy(struct vduse *v)
+{
+	char name[VDUSE_NAME_MAX] = "";
+
+	if (!v->shared)
+		return;
+	ob_loop_remove(v->loop, v);
+	/* Nobody serves it any more: what the kernel waits for is ended by the caretaker. */
+	if (v->attached && v->care.pid) {
+		close_fd(&v->memory.fd);
+		caretaker_act(&v->care);
+		v->name[0] = '\0';
+	}
+	caretaker_dismiss(&v->care);
+	drop_regions(v);
+	close_fd(&v->memory.fd);
+	if (v->name[0]) {
+		memcpy(name, v->name, sizeof(v->name));
+		/* Busy while the last hold on its node goes. */
+		for (unsigned int ms = 0; ms < WAIT_MS; ms++) {
+			if (!ioctl(v->control_fd, VDUSE_DESTROY_DEV, name) || errno != EBUSY)
+				break;
+			usleep(1000);
+		}
+	}
+	close_fd(&v->control_fd);
+	close_fd(&v->kick_fd);
+	genetlink_close(&v->netlink);
+	munmap(v->shared, sizeof(*v->shared));
+	v->shared = NULL;
+}
+
+/* ---- attach and detach --------------------------------------------------------------- */
+
+static struct nlmsghdr *delete_request(struct vduse *v, char request[GENETLINK_REQUEST])
+{
+	struct nlmsghdr *nlh = genetlink_begin(&v->netlink, request, VDPA_CMD_DEV_DEL);
+
+	mnl_attr_put_strz(nlh, VDPA_ATTR_DEV_NAME, v->name);
+	return nlh;
+}
+
+static int start_caretaker(struct vduse *v, struct ob_error *err)
+{
+	struct caretaker_job job = {
+		.take_down = vduse_take_down,
+		.arg = v,
+		.fd = {mnl_socket_get_fd(v->netlink.sock), v->control_fd, v->kick_fd},
+		.nr_fds = 3,
+		.shared = v->shared,
+		.size = sizeof(*v->shared),
+	};
+	char request[GENETLINK_REQUEST];
+	struct nlmsghdr *nlh = delete_request(v, request);
+
+	if (nlh->nlmsg_len > sizeof(v->delete_request))
+		return ob_error_set(err, -E2BIG, "%s: request too long", v->name);
+	nlh->nlmsg_flags = NLM_F_REQUEST; /* nobody takes an answer */
+	memcpy(v->delete_request, nlh, nlh->nlmsg_len);
+	v->delete_len = nlh->nlmsg_len;
+	return caretaker_start(&v->care, &job, err);
+}
+
+static bool write_sysfs(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* vhost_vdpa takes what it can get, too, when it was loaded first. */
+static int choose_driver(const struct vduse *v, struct ob_error *err)
+{
+	char dir[128], path[192], driver[256];
+	ssize_t n;
+
+	snprintf(dir, sizeof(dir), "/sys/bus/vdpa/devices/%s", v->name);
+	snprintf(path, sizeof(path), "%s/driver", dir);
+	n = readlink(path, driver, sizeof(driver) - 1);
+	driver[n > 0 ? n : 0] = '\0';
+	if (n > 0 && strstr(driver, "/virtio_vdpa"))
+		return 0;
+	snprintf(path, sizeof(path), "%s/driver_override", dir);
+	write_sysfs(path, "virtio_vdpa");
+	snprintf(path, sizeof(path), "%s/driver/unbind", dir);
+	if (n > 0)
+		write_sysfs(path, v->name);
+	if (!write_sysfs("/sys/bus/vdpa/drivers_probe", v->name)) {
+		ob_error_set(err, -ENODEV, "%s: no virtio device is made of it", v->name);
+		ob_error_fix(err, "modprobe virtio_vdpa");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* "virtioN" in the vdpa device's directory. */
+static bool find_child(const struct vduse *v, char *child, size_t size)
+{
+	char dir[128];
+	struct dirent *e;
+	bool found = false;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "/sys/bus/vdpa/devices/%s", v->name);
+	d = opendir(dir);
+	while (d && !found && (e = readdir(d))) {
+		if (strncmp(e->d_name, "virtio", 6) != 0)
+			continue;
+		snprintf(child, size, "%s/%.40s", dir, e->d_name);
+		found = true;
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+int vduse_attach(struct vduse *v, char *child, size_t size, struct ob_error *err)
+{
+	char request[GENETLINK_REQUEST], why[256];
+	struct nlmsghdr *nlh;
+	int rc;
+
+	rc = start_caretaker(v, err);
+	if (rc)
+		return rc;
+	nlh = genetlink_begin(&v->netlink, request, VDPA_CMD_DEV_NEW);
+	mnl_attr_put_strz(nlh, VDPA_ATTR_DEV_NAME, v->name);
+	mnl_attr_put_strz(nlh, VDPA_ATTR_MGMTDEV_DEV_NAME, "vduse");
+	/* Returns when the driver has taken it, with all that it asks the device for. */
+	rc = genetlink_talk(&v->netlink, nlh, NULL, NULL, why, sizeof(why));
+	if (rc) {
+		ob_error_set(err, rc, "%s cannot be given to the kernel's driver: %s", v->name,
+			     strerror(-rc));
+		if (*why)
+			ob_error_why(err, "%s", why);
+		goto dismiss;
+	}
+	v->attached = true;
+	rc = choose_driver(v, err);
+	if (rc)
+		goto detach;
+	for (unsigned int ms = 0; ms < WAIT_MS; ms += 10) {
+		if (find_child(v, child, size))
+			return 0;
+		usleep(10000);
+	}
+	rc = ob_error_set(err, -ETIMEDOUT, "%s: the kernel makes no virtio device of it", v->name);
+
+detach:
+	vduse_detach(v, NULL);
+dismiss:
+	caretaker_dismiss(&v->care);
+	return rc;
+}
+
+int vduse_detach(struct vduse *v, struct ob_error *err)
+{
+	char request[GENETLINK_REQUEST], why[256];
+	int rc;
+
+	if (!v->attached)
+		return 0;
+	rc = genetlink_talk(&v->netlink, delete_request(v, request), NULL, NULL, why, sizeof(why));
+	/* -ENODEV: somebody else has taken it away, by `vdpa dev del`. */
+	if (rc && rc != -ENODEV) {
+		ob_error_set(err, rc, "%s cannot be taken from the kernel's driver: %s", v->name,
+			     strerror(-rc));
+		if (*why)
+			ob_error_why(err, "%s", why);
+		return rc;
+	}
+	v->attached = false;
+	caretaker_dismiss(&v->care);
+	return 0;
+}

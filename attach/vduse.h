@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A virtio device in user space (VDUSE: Linux, Documentation/userspace-api/vduse.rst), given to the kernel's own virtio
+ * driver through vdpa: what disks and interfaces of this kind have in common. The rings are the kernel's memory,
+ * payload passes through a bounce area that is ours where the kernel takes it (UMEM), and then lies in the
+ * device's arena.
+ *
+ * Everything runs in the loop's thread but vduse_create(), vduse_attach(), vduse_detach() and vduse_destroy().
+ */
+#ifndef ATTACH_VDUSE_H
+#define ATTACH_VDUSE_H
+
+#include <stdatomic.h>
+
+#include <linux/vduse.h>
+
+#include <outboard/attach.h>
+
+#include "attach/caretaker.h"
+#include "attach/genetlink.h"
+#include "attach/virtqueue.h"
+
+enum {
+	VDUSE_QUEUES = 16,
+	/* Rings are one region each; the bounce area is one; the kernel has no others. */
+	VDUSE_REGIONS = VDUSE_QUEUES + 8,
+	VDUSE_CONFIG = 256,
+};
+
+/**
+ * struct vduse_region - IOVAs start to last, mapped at @base
+ */
+struct vduse_region {
+	uint64_t start, last;
+	char *base;
+	bool write;
+};
+
+/**
+ * struct vduse_memory - where the driver's addresses lead; what the caretaker needs, too, so without the library's calls
+ * @fd: /dev/vduse/NAME
+ * @umem: our memory that is the bounce area from IOVA 0 on, or NULL
+ * @bounce: bytes of the bounce area
+ */
+struct vduse_memory {
+	int fd;
+	char *umem;
+	uint64_t bounce;
+	struct vduse_region region[VDUSE_REGIONS];
+	unsigned int nr_regions;
+};
+
+struct vduse;
+
+/**
+ * struct vduse_ops - the device's side
+ */
+struct vduse_ops {
+	/** @start: the driver is ready; v->features and v->queue[] are set. 0, or the device is refused */
+	int (*start)(void *front);
+	/**
+	 * @stop: the driver resets the device; rings and payload are gone when this says so.
+	 * Returns true when no DMA to the bounce area is under way any more; false: vduse_stopped() follows.
+	 */
+	bool (*stop)(void *front);
+	/** @work: serve the queues; returns units of work, as ob_loop_source.poll */
+	unsigned int (*work)(void *front, unsigned int budget);
+};
+
+/**
+ * struct vduse_config - what is created
+ * @device_id: VIRTIO_ID_BLOCK, VIRTIO_ID_NET
+ * @features: offered, with VERSION_1 and ACCESS_PLATFORM
+ * @space, @space_size: the device's configuration space
+ * @queues, @queue_size: of all queues; a power of two, at most VIRTQUEUE_SIZE_MAX
+ * @umem: memory for the bounce area, page aligned, in the device's arena; or NULL
+ * @bounce: bytes of the bounce area, a multiple of the page size from 1 MiB to 1 GiB, that of @umem
+ * @fail_byte: a killed server's requests are ended by this in the last byte of each, as a status: nothing is
+ *	written where it is negative
+ */
+struct vduse_config {
+	uint32_t device_id;
+	uint64_t features;
+	const void *space;
+	unsigned int space_size;
+	unsigned int queues, queue_size;
+	void *umem;
+	uint64_t bounce;
+	int fail_byte;
+};
+
+/* Shared with the caretaker: what a successor of a killed server must know. */
+struct vduse_log {
+	struct virtqueue_log queue[VDUSE_QUEUES];
+};
+
+struct vduse {
+	char name[64];
+	const struct vduse_ops *ops;
+	void *front;
+	struct ob_loop *loop;
+	struct ob_device *dev; /* for its log, and its arena, which may know the bounce area */
+
+	int control_fd, kick_fd;
+	uint64_t api;
+	struct vduse_config config;
+	struct vduse_memory memory;
+	struct virtqueue_memory map;
+	bool umem_wanted; /* not registered yet, and the kernel has not refused it */
+	bool attached;
+	struct genetlink netlink;
+	struct caretaker care;
+	struct vduse_log *shared;
+
+	/* the loop's thread */
+	_Atomic uint64_t features; /* negotiated */
+	bool running;		   /* from start to stop */
+	bool broken;		   /* the kernel takes no answers any more */
+	struct virtqueue queue[VDUSE_QUEUES];
+	uint32_t irq_due; /* a bit per queue whose interrupt was refused */
+	bool resetting;	  /* an answer waits for vduse_stopped() */
+	struct vduse_dev_response reset_answer;
+	unsigned int rounds_to_look;
+	bool look_at_once;
+	uint64_t syscalls;
+
+	/* the caretaker's */
+	char delete_request[512];
+	size_t delete_len;
+};
+
+/**
+ * vduse_probe() - can this system make one for this user? Changes nothing
+ * @driver: the kernel's driver that is to take it: "virtio_blk", "virtio_net"
+ */
+int vduse_probe(const char *driver, struct ob_error *err);
+
+/**
+ * vduse_create() - make the device, not yet given to the kernel's driver
+ * @v: zeroed
+ * @config: copied, with what it points to but umem
+ */
+int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_config *config,
+		 const struct vduse_ops *ops, void *front, struct ob_loop *loop,
+		 struct ob_error *err);
+
+/**
+ * vduse_attach() - give it to the kernel's driver; the loop serves meanwhile
+ * @child: where to: the directory of sysfs that the driver's own device is in, e.g.
+ *	"/sys/bus/vdpa/devices/NAME/virtio3"
+ */
+int vduse_attach(struct vduse *v, char *child, size_t size, struct ob_error *err);
+
+/** vduse_detach() - take it from the kernel's driver, which ends all requests first; the loop serves meanwhile */
+int vduse_detach(struct vduse *v, struct ob_error *err);
+
+/** vduse_destroy() - the loop has ended; NULL-safe in all parts that vduse_create() has not made */
+void vduse_destroy(struct vduse *v);
+
+/** vduse_stopped() - the answer to a stop that returned false */
+void vduse_stopped(struct vduse *v);
+
+/** vduse_interrupt() - after virtqueue_publish() has asked for it */
+void vduse_interrupt(struct vduse *v, unsigned int queue);
+
+/**
+ * vduse_before_pop() - there is something in a ring: register UMEM where that has not been done
+ *
+ * The kernel takes it only once the bounce area is in use (vduse_dev_reg_umem()), and then before anything in it has
+ * been touched is the time.
+ */
+void vduse_before_pop(struct vduse *v);
+
+/* vduse_memory.c, also in the caretaker: */
+void *vduse_translate(void *memory, uint64_t addr, uint32_t *len, bool write);
+void vduse_unmap_all(struct vduse_memory *m);
+
+/* vduse_orphan.c: what the caretaker does when the server has died. */
+void vduse_take_down(void *v);
+
+#endif
