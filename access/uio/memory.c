@@ -362,7 +362,8 @@ static int try_pages(enum uio_pages pages, const struct uio_memory_want *want,
 		     struct uio_memory *mem, uint64_t *longest)
 {
 	uint64_t available = memory_available() / 2;
-	uint64_t budget = want->last == UINT64_MAX ? want->size * 4 : available;
+	/* Neighbours are frequent among a few times as much; low memory may come last. */
+	uint64_t budget = want->last == UINT64_MAX ? want->size * 4 + 8 * HUGE : available;
 	struct area a;
 	size_t run = 0, start = 0, need;
 	int ret;

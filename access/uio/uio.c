@@ -26,9 +26,10 @@
 
 #define DRIVER "uio_pci_generic"
 
-/* Command register [PCI 3.0, 6.2.2], at offset 4; its upper byte is apart, see write_intx_off(). */
+/* Configuration space [PCI 3.0, 6.2.2]. */
 enum {
 	PCI_COMMAND = 4,
+	PCI_STATUS = 6,
 	COMMAND_IO = 1 << 0,
 	COMMAND_MEMORY = 1 << 1,
 	COMMAND_MASTER = 1 << 2,
@@ -45,12 +46,13 @@ enum {
  * @uio_fd: /dev/uioN; as long as it is open the kernel's driver holds the function, and when it closes, for
  *	whatever reason, uio_pci_generic switches bus mastering off
  * @mapped: of a BAR: the mapping, whole pages
- * @lock: over vector 0, intx_on and the command register's upper byte
+ * @lock: over vector 0, intx_on and the command register
  * @intx_on: interrupts are delivered
  */
 struct uio_device {
 	struct ob_device *dev;
 	struct sysfs_function fn;
+	int uio_number;
 	int uio_fd, config_fd, uevent_fd, stop_fd;
 	int resource_fd[OB_BAR_COUNT];
 	struct {
@@ -119,57 +121,54 @@ static int raw_config(struct uio_device *ud, bool write, unsigned int off, unsig
 }
 
 /*
- * One byte only, and under the lock: the kernel's interrupt handler sets this bit by reading and writing the
- * whole register, in one step against our system call but not against two of them.
+ * INTx disable, under the lock. The kernel's interrupt handler sets it, too, in one step against our system calls but
+ * not against two of them: between our reading and writing it may mask what we then unmask. That delivers a line
+ * that is still asserted once more and loses nothing; other bits the kernel leaves alone while we are open. The whole
+ * register is written because QEMU looks at the line only when its lower byte is (7.2, pci_default_write_config()).
  */
 static int write_intx_off(struct uio_device *ud, bool off)
 {
 	uint32_t val;
-	int ret = raw_config(ud, false, PCI_COMMAND + 1, 1, &val);
+	int ret = raw_config(ud, false, PCI_COMMAND, 2, &val);
 
 	if (ret)
 		return ret;
-	val = off ? val | COMMAND_INTX_OFF >> 8 : val & ~(COMMAND_INTX_OFF >> 8);
-	return raw_config(ud, true, PCI_COMMAND + 1, 1, &val);
+	val = off ? val | COMMAND_INTX_OFF : val & ~(uint32_t)COMMAND_INTX_OFF;
+	return raw_config(ud, true, PCI_COMMAND, 2, &val);
+}
+
+/* A driver's write to the command register. Masking of INTx is not its business, as with VFIO. */
+static int write_command(struct uio_device *ud, unsigned int off, unsigned int size, uint32_t val)
+{
+	unsigned int shift = 8 * (off - PCI_COMMAND),
+		     bytes = off + size > PCI_STATUS ? PCI_STATUS - off : size;
+	uint32_t keep = COMMAND_INTX_OFF | (uint32_t) ~(((1ull << (8 * bytes)) - 1) << shift);
+	uint32_t now, status = val >> 16;
+	int ret;
+
+	pthread_mutex_lock(&ud->lock);
+	ret = raw_config(ud, false, PCI_COMMAND, 2, &now);
+	now = (now & keep) | (val << shift & ~keep & 0xffff);
+	if (!ret)
+		ret = raw_config(ud, true, PCI_COMMAND, 2, &now);
+	pthread_mutex_unlock(&ud->lock);
+	/* Bits of the status register are cleared by writing ones, so it is written only when meant. */
+	if (!ret && size == 4)
+		ret = raw_config(ud, true, PCI_STATUS, 2, &status);
+	return ret;
 }
 
 static int uio_config(struct ob_device *dev, bool write, unsigned int off, unsigned int size,
 		      uint32_t *val)
 {
 	struct uio_device *ud = dev->priv;
-	uint32_t low, high;
 	int ret;
 
-	if (!write || off > PCI_COMMAND + 1 || off + size <= PCI_COMMAND + 1) {
-		ret = raw_config(ud, write, off, size, val);
-		if (!write && !ret && !off && size >= 2 && (*val & 0xffff) == 0xffff)
-			lost(ud); /* no function has this vendor: it was pulled out */
-		return ret;
-	}
-	/* A write to the upper byte of the command register: INTx masking is not the driver's. */
-	if (size == 1) {
-		low = 0;
-		high = *val & 0xff;
-	} else {
-		low = *val & 0xff;
-		high = *val >> 8 & 0xff;
-	}
-	pthread_mutex_lock(&ud->lock);
-	ret = size == 1 ? 0 : raw_config(ud, true, PCI_COMMAND, 1, &low);
-	if (!ret) {
-		uint32_t now;
-
-		ret = raw_config(ud, false, PCI_COMMAND + 1, 1, &now);
-		high = (high & ~(COMMAND_INTX_OFF >> 8)) | (now & COMMAND_INTX_OFF >> 8);
-	}
-	if (!ret)
-		ret = raw_config(ud, true, PCI_COMMAND + 1, 1, &high);
-	pthread_mutex_unlock(&ud->lock);
-	/* The status register in the upper half: bits are cleared by writing ones. */
-	if (!ret && size == 4) {
-		high = *val >> 16;
-		ret = raw_config(ud, true, PCI_COMMAND + 2, 2, &high);
-	}
+	if (write && off >= PCI_COMMAND && off < PCI_STATUS)
+		return write_command(ud, off, size, *val);
+	ret = raw_config(ud, write, off, size, val);
+	if (!write && !ret && !off && size >= 2 && (*val & 0xffff) == 0xffff)
+		lost(ud); /* no function has this vendor: it was pulled out */
 	return ret;
 }
 
@@ -702,12 +701,12 @@ static int busy(const struct uio_device *ud, const char *node, int pid, struct o
 static int open_node(struct uio_device *ud, struct ob_error *err)
 {
 	char path[128], comm[32];
-	int number, ret, holder;
+	int ret, holder;
 	pid_t pid;
 
-	number = sysfs_uio_number("", ud->fn.name);
-	snprintf(path, sizeof(path), "/dev/uio%d", number);
-	if (number < 0)
+	ud->uio_number = sysfs_uio_number("", ud->fn.name);
+	snprintf(path, sizeof(path), "/dev/uio%d", ud->uio_number);
+	if (ud->uio_number < 0)
 		return ob_error_set(err, -ENODEV, "%s: " DRIVER " gives no /dev/uioN for it",
 				    ud->fn.name);
 	ret = ob_claim(ud->fn.name, &ud->dev->claim_fd, &holder);
@@ -745,29 +744,25 @@ static int open_node(struct uio_device *ud, struct ob_error *err)
 static int quiesce(struct uio_device *ud, struct ob_error *err)
 {
 	uint32_t command = 0, pin = 0;
-	ssize_t n;
+	char count[32];
 	int ret;
 
-	ret = raw_config(ud, false, PCI_COMMAND, 1, &command);
+	ret = raw_config(ud, false, PCI_COMMAND, 2, &command);
 	if (!ret && command & COMMAND_MASTER)
 		ob_device_log(ud->dev, OB_LOG_INFO, "bus mastering was still on");
-	command = (command & ~(uint32_t)COMMAND_MASTER) | COMMAND_IO | COMMAND_MEMORY;
+	command &= ~(uint32_t)COMMAND_MASTER;
+	command |= COMMAND_IO | COMMAND_MEMORY | COMMAND_INTX_OFF;
 	if (!ret)
-		ret = raw_config(ud, true, PCI_COMMAND, 1, &command);
-	if (!ret)
-		ret = write_intx_off(ud, true);
+		ret = raw_config(ud, true, PCI_COMMAND, 2, &command);
 	if (!ret)
 		ret = raw_config(ud, false, PCI_INTERRUPT_PIN, 1, &pin);
 	if (ret)
 		return ob_error_set(err, ret, "%s: its configuration space cannot be written: %s",
 				    ud->fn.name, strerror(-ret));
 	ud->has_intx = pin && ud->fn.irq;
-	/* An interrupt of before is none of ours: counting begins here. */
-	if (ud->has_intx) {
-		n = read(ud->uio_fd, &ud->seen, sizeof(ud->seen));
-		if (n < 0 && errno == EIO) /* bound without an interrupt */
-			ud->has_intx = false;
-	}
+	/* Interrupts of before are none of ours. A read gives the same number, but only once there is another. */
+	if (sysfs_line(count, sizeof(count), "", "/sys/class/uio/uio%d/event", ud->uio_number))
+		ud->seen = (uint32_t)strtoul(count, NULL, 10);
 	return 0;
 }
 
