@@ -217,12 +217,11 @@ static int make_interface(struct tap *t, struct ob_error *err)
 		return ob_error_set(err, -errno, "tap: header of %s: %s", t->name, strerror(errno));
 	/*
 	 * Segmentation frames are taken whatever the device can do: what it cannot is done here, for less
-	 * than the kernel's stack and a system call for each segment cost. By vhost-net there is no system
-	 * call, and the kernel takes them apart without copying the payload.
+	 * than the kernel's stack and a system call, or a ring's entry, for each segment cost.
 	 */
 	if (t->opt.csum)
 		offload |= TUN_F_CSUM;
-	if (t->opt.csum && t->opt.gso && (!t->vhost || ob_net_can_tso(t->net)))
+	if (t->opt.csum && t->opt.gso)
 		offload |= TUN_F_TSO4 | TUN_F_TSO6;
 	if (ioctl(t->ns.tun[0], TUNSETOFFLOAD, offload))
 		return ob_error_set(err, -errno, "tap: offloads of %s: %s", t->name,

@@ -44,6 +44,11 @@ enum {
 	RX_HEADROOM = 64, /* keeps data aligned to a cache line; the header goes before it */
 	RX_REFILL = 32,	  /* a few at a time, not each for itself */
 
+	/* Segments of the usual size, for a device that does not make them. */
+	SEGMENT_COUNT = 512,
+	SEGMENT_LEAST = 64,
+	SEGMENT_DATA = 1984,
+
 	/* From the device: descriptors, one for each header and each piece of a frame. */
 	TX_RING = 1024,
 	TX_PIECES = 128,
@@ -66,6 +71,7 @@ enum {
  * @ring: by TO_DEVICE and FROM_DEVICE
  * @headers: of frames from the device, outside of the arena, by their chain's first descriptor
  * @pool: buffers to the device
+ * @segments: for segments that are made here; NULL when the device makes them
  * @first, @last: a frame of several buffers, of which @missing have not come
  * @damaged: and it cannot be one
  * @waiting: frames of the device that the ring had no room for: @nr_waiting from @waiting_head
@@ -77,7 +83,7 @@ struct vhost_pair {
 	int kick[2];
 	struct vhost_ring ring[2];
 	uint8_t *headers;
-	struct ob_pool *pool;
+	struct ob_pool *pool, *segments;
 	struct ob_pkt *first, *last;
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 	unsigned int missing;
@@ -198,20 +204,30 @@ static int set_up(struct tap_queue *q)
 	return ret;
 }
 
-static int make_pool(struct tap_queue *q)
+static int make_pool(struct tap_queue *q, unsigned int count, unsigned int least, uint32_t data,
+		     struct ob_pool **pool)
+{
+	int ret;
+
+	do
+		ret = ob_pool_create(ob_device_dma(q->net->dev), count, RX_HEADROOM + data,
+				     RX_HEADROOM, 64, pool);
+	while (ret && (count /= 2) >= least);
+	return ret;
+}
+
+static int make_pools(struct tap_queue *q)
 {
 	struct vhost_pair *v = q->vhost;
 	uint32_t data = q->net->mtu_max + ETH_HDR + VLAN_TAGS;
-	unsigned int count = RX_COUNT;
 	int ret;
 
-	/* Segments that are made here are not longer than this, either. */
+	/* Segments for a large MTU are taken from here, too. */
 	if (data < RX_DATA)
 		data = RX_DATA;
-	do
-		ret = ob_pool_create(ob_device_dma(q->net->dev), count, RX_HEADROOM + data,
-				     RX_HEADROOM, 64, &v->pool);
-	while (ret && (count /= 2) >= RX_LEAST);
+	ret = make_pool(q, RX_COUNT, RX_LEAST, data, &v->pool);
+	if (!ret && !q->send.tso)
+		ret = make_pool(q, SEGMENT_COUNT, SEGMENT_LEAST, SEGMENT_DATA, &v->segments);
 	return ret;
 }
 
@@ -269,7 +285,7 @@ int vhost_net_open(struct tap_queue *q, struct ob_error *err)
 		ob_error_set(err, ret, "%s: no memory for the rings of vhost-net", name);
 		goto close;
 	}
-	ret = make_pool(q);
+	ret = make_pools(q);
 	if (ret) {
 		ob_error_set(err, ret, "%s: no room in the arena for the frames of vhost-net",
 			     name);
@@ -289,7 +305,8 @@ int vhost_net_open(struct tap_queue *q, struct ob_error *err)
 		v->most_held = q->net->rx_pool[q->index]->size / 2;
 	q->send.net = q->net;
 	q->send.index = q->index;
-	q->send.small = v->pool;
+	q->send.small = v->segments ? v->segments : v->pool;
+	q->send.large = v->segments ? v->pool : NULL;
 	q->send.stats = &q->stats;
 	refill(q);
 	vhost_ring_publish(&v->ring[TO_DEVICE]);
@@ -343,6 +360,7 @@ void vhost_net_close(struct tap_queue *q)
 	if (q->watch >= 0)
 		close(q->watch);
 	q->watch = -1;
+	ob_pool_destroy(v->segments);
 	ob_pool_destroy(v->pool);
 	if (v->headers)
 		munmap(v->headers, TX_RING * TX_HEADER_STRIDE);
