@@ -156,20 +156,21 @@ static int set_memory(struct tap_queue *q)
 {
 	const struct ob_dma *dma = ob_device_dma(q->net->dev);
 	struct vhost_pair *v = q->vhost;
-	struct {
-		struct vhost_memory m;
-		struct vhost_memory_region r[2];
-	} table = {
-		.m.nregions = 2,
-		.r = {{.guest_phys_addr = (uintptr_t)dma->base,
-		       .memory_size = dma->size,
-		       .userspace_addr = (uintptr_t)dma->base},
-		      {.guest_phys_addr = (uintptr_t)v->headers,
-		       .memory_size = TX_RING * TX_HEADER_STRIDE,
-		       .userspace_addr = (uintptr_t)v->headers}},
+	const struct vhost_memory_region r[] = {
+		{.guest_phys_addr = (uintptr_t)dma->base,
+		 .memory_size = dma->size,
+		 .userspace_addr = (uintptr_t)dma->base},
+		{.guest_phys_addr = (uintptr_t)v->headers,
+		 .memory_size = TX_RING * TX_HEADER_STRIDE,
+		 .userspace_addr = (uintptr_t)v->headers},
 	};
+	/* Ends with an array of no size, so no compiler but gcc has it inside of another struct. */
+	_Alignas(struct vhost_memory) char table[sizeof(struct vhost_memory) + sizeof(r)] = {0};
+	struct vhost_memory *m = (struct vhost_memory *)table;
 
-	return ioctl(v->fd, VHOST_SET_MEM_TABLE, &table) ? -errno : 0;
+	m->nregions = sizeof(r) / sizeof(r[0]);
+	memcpy(m->regions, r, sizeof(r));
+	return ioctl(v->fd, VHOST_SET_MEM_TABLE, m) ? -errno : 0;
 }
 
 static int set_backend(struct tap_queue *q, int tap)
