@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "access/access_private.h"
@@ -491,6 +492,14 @@ void ob_bar_write_message(const struct ob_bar *bar, uint64_t off, unsigned int s
 		dev->ops->write(bar, off, size, val);
 	else
 		ob_bar_write_message(ob_lower_bar(bar), off, size, val);
+}
+
+uint64_t ob_clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 static void cork(struct ob_device *dev, bool on)

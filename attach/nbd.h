@@ -202,6 +202,18 @@ void nbd_tag_put(struct nbd_server *srv, struct nbd_tag *t);
 /* Leave the queue for tags and payload memory. */
 void nbd_unqueue(struct nbd_conn *c);
 
+/* Drop what has come of that which nobody wants; true when all of it has. */
+static inline bool nbd_skipped(struct nbd_conn *c)
+{
+	unsigned int have = c->in_have - c->in_pos;
+
+	if (have > c->skip)
+		have = (unsigned int)c->skip;
+	c->in_pos += have;
+	c->skip -= have;
+	return !c->skip;
+}
+
 static inline bool nbd_transmitting(const struct nbd_conn *c)
 {
 	return c->state >= NBD_REQUEST && c->state <= NBD_QUIT;

@@ -272,13 +272,7 @@ static unsigned int step_option(struct nbd_conn *c)
 
 static unsigned int step_option_skip(struct nbd_conn *c)
 {
-	unsigned int have = c->in_have - c->in_pos;
-
-	if (have > c->skip)
-		have = (unsigned int)c->skip;
-	c->in_pos += have;
-	c->skip -= have;
-	if (c->skip)
+	if (!nbd_skipped(c))
 		return 1;
 	c->state = NBD_OPTION;
 	/* EXPORT_NAME cannot be answered with an error. */

@@ -542,14 +542,9 @@ static unsigned int step_payload(struct nbd_conn *c)
 
 static unsigned int step_payload_skip(struct nbd_conn *c)
 {
-	unsigned int have = c->in_have - c->in_pos;
 	struct nbd_tag *t = c->filling;
 
-	if (have > c->skip)
-		have = (unsigned int)c->skip;
-	c->in_pos += have;
-	c->skip -= have;
-	if (c->skip)
+	if (!nbd_skipped(c))
 		return 1;
 	c->filling = NULL;
 	c->state = NBD_REQUEST;

@@ -12,7 +12,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <outboard/block.h>
@@ -70,14 +69,6 @@ struct block_class {
 	bool fua, flush, discard, zeroes;
 	struct block_queue queue[];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /*
  * Counters have one writer, the queue's thread, and readers in any thread: a relaxed load and store
@@ -663,7 +654,7 @@ struct rw_wait {
 
 static void rw_tick(struct ob_block *blk, struct rw_wait *w)
 {
-	uint64_t now = now_ns();
+	uint64_t now = ob_clock_ns();
 
 	if (now - w->last_tick < RW_TICK_MS * 1000000u)
 		return;
@@ -711,7 +702,7 @@ int ob_block_rw(struct ob_block *blk, unsigned int queue, enum ob_block_op op, u
 		uint64_t offset, void *buf, uint64_t len)
 {
 	struct ob_block_req req[RW_PIECES], *idle[RW_PIECES], *got[RW_PIECES];
-	struct rw_wait w = {.last_tick = now_ns()};
+	struct rw_wait w = {.last_tick = ob_clock_ns()};
 	unsigned int nr_idle = 0, flying = 0, n;
 	uint64_t pos = 0, piece = rw_piece(blk, op);
 	bool pending = op == OB_BLOCK_FLUSH; /* a flush is one request of no length */

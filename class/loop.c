@@ -11,7 +11,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <outboard/device.h>
@@ -93,14 +92,6 @@ struct ob_loop {
 	uint64_t futile_since;	   /* 0 while sleeping is possible or work is done */
 	struct counters stats;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
-}
 
 /* One thread writes the counters, so a relaxed load and store is enough, and no locked instruction. */
 static void count(_Atomic uint64_t *c, uint64_t n)
@@ -440,13 +431,13 @@ static void after_work(struct ob_loop *loop)
 	else if (loop->armed)
 		arm_all(loop, false);
 	if (loop->idle_since) {
-		learn_gap(loop, now_ns());
+		learn_gap(loop, ob_clock_ns());
 		loop->idle_since = 0;
 	}
 	if (ob_unlikely(!loop->rounds_to_clock--)) {
 		loop->rounds_to_clock = CLOCK_ROUNDS;
 		if (loop->has_tick)
-			tick_all(loop, now_ns());
+			tick_all(loop, ob_clock_ns());
 	}
 }
 
@@ -457,7 +448,7 @@ static void after_work(struct ob_loop *loop)
  */
 static unsigned int after_nothing(struct ob_loop *loop, int limit_ms)
 {
-	uint64_t now = now_ns(), later;
+	uint64_t now = ob_clock_ns(), later;
 	bool pending, woken;
 	unsigned int work;
 
@@ -490,7 +481,7 @@ static unsigned int after_nothing(struct ob_loop *loop, int limit_ms)
 		return 0;
 	woken = sleep_on(loop, sleep_limit(loop, now, limit_ms));
 	/* Only wake-ups in quick succession are futile: the next one after a real sleep is not. */
-	later = now_ns();
+	later = ob_clock_ns();
 	if (!woken || later - now > FUTILE_NS / 2)
 		loop->futile_since = 0;
 	else if (is_futile(loop, later))
@@ -521,7 +512,7 @@ int ob_loop_once(struct ob_loop *loop, int timeout_ms)
 		after_work(loop);
 		return (int)work;
 	}
-	now = now_ns();
+	now = ob_clock_ns();
 	tick_all(loop, now);
 	if (!timeout_ms)
 		return 0;
@@ -531,7 +522,7 @@ int ob_loop_once(struct ob_loop *loop, int timeout_ms)
 		do {
 			cpu_relax();
 			work = poll_all(loop);
-			now = now_ns();
+			now = ob_clock_ns();
 			tick_all(loop, now);
 		} while (!work && now < end && !atomic_load(&loop->stop));
 		return (int)work;
@@ -541,7 +532,7 @@ int ob_loop_once(struct ob_loop *loop, int timeout_ms)
 		if (work || atomic_load(&loop->stop))
 			return (int)work;
 		sleep_on(loop, sleep_limit(loop, now, timeout_ms));
-		tick_all(loop, now_ns());
+		tick_all(loop, ob_clock_ns());
 	}
 	work = poll_all(loop);
 	if (work)

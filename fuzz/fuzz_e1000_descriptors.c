@@ -7,13 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fuzz/fuzz.h"
 #include "tests/net/fake_card.h"
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			__builtin_trap();                                                          \
-	} while (0)
 
 enum {
 	RING = 64,
@@ -36,8 +31,6 @@ struct input {
 	const uint8_t *p;
 	size_t left;
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint64_t take(struct input *in, unsigned int bytes)
 {

@@ -13,14 +13,7 @@
 #include <outboard/access.h>
 
 #include "drivers/ide/ide.h"
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			__builtin_trap();                                                          \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 enum {
 	REQUESTS = 24, /* per disk */

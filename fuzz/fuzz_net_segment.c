@@ -7,32 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fuzz/fuzz.h"
 #include "tests/net/fake_card.h"
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			__builtin_trap();                                                          \
-	} while (0)
+#include "tests/net/plain_sum.h"
 
 enum {
 	POOL = 48,
 	OUT = 40,
 	PARAMETERS = 12,
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static uint16_t plain_sum(const uint8_t *p, size_t len, uint32_t sum)
-{
-	for (size_t i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-	if (len & 1)
-		sum += (uint32_t)(p[len - 1] << 8);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
 
 /* A receiver's look at an IPv4 segment without tags. */
 static void check_ipv4(const uint8_t *p, uint32_t len)

@@ -14,14 +14,7 @@
 #include <unistd.h>
 
 #include "access/qemu/qtest.h"
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			__builtin_trap();                                                          \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 static void parse(const char *text, size_t len, struct qtest_line *line)
 {

@@ -13,14 +13,7 @@
 
 #include "attach/tap_gro.h"
 #include "attach/tap_vnet.h"
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			__builtin_trap();                                                          \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 /* Memory of exactly the frame's size, so that AddressSanitizer sees a look beyond it. */
 static struct ob_pkt *make(const uint8_t *bytes, uint32_t len, uint16_t flags)

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <outboard/device.h>
@@ -177,14 +176,6 @@ static int receive(struct qtest *qt)
 	return receive_some(qt, sizeof(qt->rx), MSG_DONTWAIT);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Receive more and wait for it: a short spin, since QEMU answers at once, then poll(). */
 static int receive_wait(struct qtest *qt)
 {
@@ -202,7 +193,7 @@ static int receive_wait(struct qtest *qt)
 			sched_yield();
 	}
 	for (;;) {
-		uint64_t now = now_ms();
+		uint64_t now = ob_clock_ms();
 
 		if (!start)
 			start = now;

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "drivers/beep/beep.h"
 #include "drivers/drivers.h"
@@ -89,14 +88,6 @@ static int compare_periods(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /*
  * Watch the output and take the time between rising edges. A process that loses the processor misses
  * edges, or sees them late: between the questions to which two answers belong anything may have happened.
@@ -112,12 +103,12 @@ static int beep_measure(struct beep *beep, uint64_t *val)
 
 	if (!*val || *val > MEASURE_MAX_MS)
 		return -ERANGE;
-	asked_before = asked = now_ns();
+	asked_before = asked = ob_clock_ns();
 	end = asked + *val * 1000000;
 	while (asked < end && n < MEASURE_PERIODS) {
 		bool level = ob_read8(&beep->gate, 0) & GATE_OUT2;
 
-		answered = now_ns();
+		answered = ob_clock_ns();
 		if (answered - asked_before > gap)
 			gap = answered - asked_before;
 		if (level && !high) {

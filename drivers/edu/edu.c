@@ -74,14 +74,6 @@ static struct edu *edu_of(struct ob_char *chr)
 	return (struct edu *)((char *)chr - offsetof(struct edu, chr));
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* ---- interrupts -------------------------------------------------------------------- */
 
 static void edu_irq_off(struct edu *e)
@@ -120,13 +112,13 @@ static int edu_irq_on(struct edu *e, enum ob_irq_kind kind, struct ob_error *err
  */
 static int edu_irq_wait(struct edu *e, uint32_t bits, uint32_t *got)
 {
-	uint64_t deadline = now_ms() + e->timeout_ms, now;
+	uint64_t deadline = ob_clock_ms() + e->timeout_ms, now;
 
 	for (;;) {
 		uint32_t status;
 		int rc;
 
-		now = now_ms();
+		now = ob_clock_ms();
 		if (now >= deadline)
 			return -ETIMEDOUT;
 		rc = ob_irq_wait(e->irq, (int)(deadline - now));
@@ -151,13 +143,13 @@ static int edu_irq_wait(struct edu *e, uint32_t bits, uint32_t *got)
 /* Poll a register until @mask is clear, sleeping a little longer each time, up to 1 ms. */
 static int edu_poll_clear(struct edu *e, uint32_t reg, uint32_t mask)
 {
-	uint64_t deadline = now_ms() + e->timeout_ms;
+	uint64_t deadline = ob_clock_ms() + e->timeout_ms;
 	struct timespec pause = {0, 1000};
 
 	while (ob_read32(e->bar, reg) & mask) {
 		if (ob_device_gone(e->dev))
 			return -ENODEV;
-		if (now_ms() >= deadline)
+		if (ob_clock_ms() >= deadline)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 		if (pause.tv_nsec < 1000000)

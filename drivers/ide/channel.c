@@ -8,7 +8,6 @@
  */
 #include <endian.h>
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "drivers/ide/ide.h"
@@ -26,19 +25,11 @@
 /* How long the other device of the cable may be busy when it is selected: it has nothing to do. */
 #define SELECT_TIMEOUT_NS 1000000000ull
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static void spin_ns(uint64_t ns)
 {
-	uint64_t end = now_ns() + ns;
+	uint64_t end = ob_clock_ns() + ns;
 
-	while (now_ns() < end)
+	while (ob_clock_ns() < end)
 		;
 }
 
@@ -152,14 +143,14 @@ void ide_settle(struct ide_channel *ch)
 /* Turn the cable to the other device [ATA, bus idle protocol: device selection]. */
 static int select_device(struct ide_channel *ch, unsigned int unit)
 {
-	uint64_t deadline = now_ns() + SELECT_TIMEOUT_NS;
+	uint64_t deadline = ob_clock_ns() + SELECT_TIMEOUT_NS;
 
 	ide_out(&ch->cmd, ATA_DEVICE, ATA_DEVICE_BASE | ATA_DEVICE_LBA | (unit ? ATA_DEVICE_1 : 0));
 	ide_settle(ch);
 	while (ide_in(&ch->ctl, 0) & (ATA_BSY | ATA_DRQ)) {
 		if (ob_device_gone(ch->ide->dev))
 			return -ENODEV;
-		if (now_ns() >= deadline)
+		if (ob_clock_ns() >= deadline)
 			return -ETIMEDOUT;
 		spin_ns(1000);
 	}
@@ -538,13 +529,12 @@ void ide_tick(struct ide_channel *ch, uint64_t now)
 	ide_start_next(ch);
 }
 
-void ide_cancel(struct ide_disk *disk)
+/* A disk's requests leave the FIFO; the other disk's stay in their order. */
+static void cancel_waiting(struct ide_disk *disk)
 {
 	struct ide_channel *ch = disk->ch;
-	uint64_t deadline = now_ns() + ch->timeout_ms * 1000000ull;
 	uint32_t keep = ch->head;
 
-	/* Those that the device has not seen. */
 	for (uint32_t i = ch->head; i != ch->tail; i++) {
 		struct ob_block_req *req = ch->fifo[i % IDE_FIFO];
 
@@ -554,6 +544,15 @@ void ide_cancel(struct ide_disk *disk)
 			ch->fifo[keep++ % IDE_FIFO] = req;
 	}
 	ch->tail = keep;
+}
+
+void ide_cancel(struct ide_disk *disk)
+{
+	struct ide_channel *ch = disk->ch;
+	uint64_t deadline = ob_clock_ns() + ch->timeout_ms * 1000000ull;
+
+	/* Those that the device has not seen. */
+	cancel_waiting(disk);
 
 	/* The one that it has: best let it end. */
 	while (ch->state == IDE_BUSY && disk_of(ch->cur[0]) == disk) {
@@ -561,7 +560,7 @@ void ide_cancel(struct ide_disk *disk)
 			continue; /* through, or with the device again */
 		if (ob_device_gone(ch->ide->dev)) {
 			ide_fail_all(ch, -ENODEV);
-		} else if (now_ns() >= deadline) {
+		} else if (ob_clock_ns() >= deadline) {
 			ch->status = -ECANCELED;
 			ch->tries = IDE_TRIES; /* not again */
 			reset(ch);
@@ -570,15 +569,7 @@ void ide_cancel(struct ide_disk *disk)
 		}
 	}
 	/* What an error took apart, or a reset holds: the bus master is stopped, nothing moves. */
-	for (uint32_t i = keep = ch->head; i != ch->tail; i++) {
-		struct ob_block_req *req = ch->fifo[i % IDE_FIFO];
-
-		if (disk_of(req) == disk)
-			finish(req, -ECANCELED);
-		else
-			ch->fifo[keep++ % IDE_FIFO] = req;
-	}
-	ch->tail = keep;
+	cancel_waiting(disk);
 	if (ch->nr_cur && disk_of(ch->cur[0]) == disk)
 		finish_current(ch, -ECANCELED);
 }

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "drivers/drivers.h"
@@ -27,14 +26,6 @@ static const char *const disk_names[IDE_CHANNELS][2] = {
 	{"ide0-master", "ide0-slave"},
 	{"ide1-master", "ide1-slave"},
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* ---- finding the registers ---------------------------------------------------------------- */
 
@@ -96,7 +87,7 @@ int ide_place_registers(struct ide_channel *ch, struct ob_error *err)
 static int wait_status(struct ide_channel *ch, uint8_t want, unsigned int timeout_ms,
 		       uint8_t *status)
 {
-	uint64_t deadline = now_ms() + timeout_ms;
+	uint64_t deadline = ob_clock_ms() + timeout_ms;
 	unsigned int pause_us = 50;
 
 	for (;;) {
@@ -112,7 +103,7 @@ static int wait_status(struct ide_channel *ch, uint8_t want, unsigned int timeou
 			if (*status & (ATA_ERR | ATA_DF))
 				return -EIO;
 		}
-		if (now_ms() >= deadline)
+		if (ob_clock_ms() >= deadline)
 			return -ETIMEDOUT;
 		usleep(pause_us);
 		if (pause_us < 10000)

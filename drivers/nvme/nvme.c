@@ -441,14 +441,7 @@ static int start_controller(struct nvme_ctrl *ctrl, struct ob_error *err)
 	void *data;
 	int rc;
 
-	rc = nvme_disable(ctrl, err);
-	if (rc && rc != -ENODEV) {
-		rc = ob_device_reset(ctrl->dev, err);
-		if (!rc)
-			rc = nvme_disable(ctrl, err);
-	}
-	if (!rc)
-		rc = nvme_enable(ctrl, err);
+	rc = nvme_restart(ctrl, err);
 	if (rc)
 		return rc;
 	data = malloc(NVME_IDENTIFY_BYTES);

@@ -458,9 +458,11 @@ struct nvme_ctrl {
 };
 
 uint32_t nvme_csts(struct nvme_ctrl *ctrl);
-/* nvme_enable(), nvme_disable() - 7.6.1 and 7.3.2; -ETIMEDOUT, -EIO (CSTS.CFS), -ENODEV */
+/* nvme_enable(), nvme_disable() - 7.6.1 and 7.3.2; -ETIMEDOUT, -EIO (CSTS.CFS), -EPROTO (CC), -ENODEV */
 int nvme_enable(struct nvme_ctrl *ctrl, struct ob_error *err);
 int nvme_disable(struct nvme_ctrl *ctrl, struct ob_error *err);
+/* nvme_restart() - both, with a reset of the function in between where the first does not work */
+int nvme_restart(struct nvme_ctrl *ctrl, struct ob_error *err);
 void nvme_shutdown(struct nvme_ctrl *ctrl);
 int nvme_admin_alloc(struct nvme_ctrl *ctrl, struct ob_error *err);
 void nvme_admin_free(struct nvme_ctrl *ctrl);

@@ -16,14 +16,6 @@
 
 #define CID_STEP	NVME_ADMIN_ENTRIES /* above the slot's index, as for I/O queues */
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void sleep_us(unsigned int us)
 {
 	struct timespec ts = {.tv_nsec = (long)us * 1000};
@@ -43,11 +35,11 @@ uint32_t nvme_csts(struct nvme_ctrl *ctrl)
 static int wait_csts(struct nvme_ctrl *ctrl, uint32_t mask, uint32_t want, unsigned int ms,
 		     bool fatal)
 {
-	uint64_t end = now_ms() + ms;
+	uint64_t end = ob_clock_ms() + ms;
 	unsigned int us = 10;
 
 	for (;;) {
-		bool late = now_ms() > end;
+		bool late = ob_clock_ms() > end;
 		uint32_t csts = nvme_csts(ctrl);
 
 		if (csts == 0xffffffff || ob_device_gone(ctrl->dev))
@@ -131,6 +123,19 @@ int nvme_enable(struct nvme_ctrl *ctrl, struct ob_error *err)
 	if (!rc)
 		rc = wait_csts(ctrl, NVME_CSTS_RDY, NVME_CSTS_RDY, ctrl->ready_ms, true);
 	return rc ? enable_error(ctrl, err, rc, "start") : 0;
+}
+
+int nvme_restart(struct nvme_ctrl *ctrl, struct ob_error *err)
+{
+	int rc = nvme_disable(ctrl, err);
+
+	if (rc && rc != -ENODEV) {
+		/* It does not even stop: reset the function. Its registers are as after power-on. */
+		rc = ob_device_reset(ctrl->dev, err);
+		if (!rc)
+			rc = nvme_disable(ctrl, err);
+	}
+	return rc ? rc : nvme_enable(ctrl, err);
 }
 
 void nvme_shutdown(struct nvme_ctrl *ctrl)
@@ -247,9 +252,9 @@ int nvme_admin_command(struct nvme_ctrl *ctrl, struct nvme_sqe *cmd, uint32_t *r
 	if (index < 0)
 		return index;
 	slot = &ctrl->admin.slot[index];
-	end = now_ms() + ctrl->admin_ms;
+	end = ob_clock_ms() + ctrl->admin_ms;
 	for (;;) {
-		bool late = now_ms() > end;
+		bool late = ob_clock_ms() > end;
 
 		nvme_admin_poll(ctrl);
 		if (slot->done)

@@ -66,16 +66,8 @@ static void give_up(struct nvme_ctrl *ctrl, int status)
 
 static int bring_back_once(struct nvme_ctrl *ctrl, struct ob_error *err)
 {
-	int rc = nvme_disable(ctrl, err);
+	int rc = nvme_restart(ctrl, err);
 
-	if (rc && rc != -ENODEV) {
-		/* It does not even stop: reset the function. Its registers are as after power-on. */
-		rc = ob_device_reset(ctrl->dev, err);
-		if (!rc)
-			rc = nvme_disable(ctrl, err);
-	}
-	if (!rc)
-		rc = nvme_enable(ctrl, err);
 	if (rc)
 		return rc;
 	if (ctrl->nr_queues) {

@@ -257,6 +257,16 @@ void ob_device_cork(struct ob_device *dev);
 /** ob_device_uncork() - in the same thread: send what was held back */
 void ob_device_uncork(struct ob_device *dev);
 
+/* ---- time ------------------------------------------------------------------------- */
+
+/** ob_clock_ns() - CLOCK_MONOTONIC in nanoseconds: what every tick() is given, and what time-outs go by */
+uint64_t ob_clock_ns(void);
+
+static inline uint64_t ob_clock_ms(void)
+{
+	return ob_clock_ns() / 1000000;
+}
+
 /* ---- reset, removal, faults ----------------------------------------------------- */
 
 /**

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "tests/net/plain_sum.h"
 #include "tests/net/wire.h"
 
 static const char *model = "e1000e";
@@ -237,17 +238,6 @@ static void a_slow_client_loses_frames_but_not_the_card(void **state)
 }
 
 /* ---- offloads ---- */
-
-static uint16_t plain_sum(const uint8_t *p, size_t len, uint32_t sum)
-{
-	for (size_t i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-	if (len & 1)
-		sum += (uint32_t)(p[len - 1] << 8);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
 
 static void w16(uint8_t *p, unsigned int v)
 {

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/net/fake_card.h"
+#include "tests/net/plain_sum.h"
 
 enum {
 	POOL = 80
@@ -21,18 +22,6 @@ enum {
 
 static struct ob_dma dma;
 static struct ob_pool *pool;
-
-/* RFC 1071, as one would write it on a blackboard. */
-static uint16_t plain_sum(const uint8_t *p, size_t len, uint32_t sum)
-{
-	for (size_t i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-	if (len & 1)
-		sum += (uint32_t)(p[len - 1] << 8);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
 
 static unsigned int be16(const uint8_t *p)
 {
