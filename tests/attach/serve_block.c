@@ -14,58 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <outboard/outboard.h>
+#include "tests/serve.h"
 
 enum {
 	ATTACHMENTS = 8,
 };
-
-static int fail(const char *what, const struct ob_error *err)
-{
-	char text[1400];
-
-	fprintf(stderr, "%s: %s\n", what, ob_error_text(err, text, sizeof(text)));
-	return 2;
-}
-
-static void *serve(void *loop)
-{
-	return (void *)(intptr_t)ob_loop_run(loop);
-}
-
-static int run_command(char **argv)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		sigset_t none;
-
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execvp(argv[0], argv);
-		perror(argv[0]);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return 2;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static double cpu_seconds(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
 
 static void write_stats(struct ob_attach *at, struct ob_loop *loop, struct ob_block *blk)
 {
@@ -162,7 +116,7 @@ int main(int argc, char **argv)
 			printf("%s%s", published ? " " : "ready ", info.name);
 	}
 	if (command) {
-		code = run_command(command);
+		code = run_command(command, NULL, NULL);
 	} else {
 		printf("\n");
 		fflush(stdout);

@@ -15,61 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <outboard/outboard.h>
 
 #include "attach/tap.h"
-
-static int fail(const char *what, const struct ob_error *err)
-{
-	char text[1400];
-
-	fprintf(stderr, "%s: %s\n", what, ob_error_text(err, text, sizeof(text)));
-	return 2;
-}
-
-static void *serve(void *loop)
-{
-	return (void *)(intptr_t)ob_loop_run(loop);
-}
-
-static int run_command(struct ob_attach *at, char **argv)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		sigset_t none;
-		int ret = ob_attach_tap_enter(at);
-
-		if (ret) {
-			fprintf(stderr, "namespace: %s\n", strerror(-ret));
-			_exit(126);
-		}
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execvp(argv[0], argv);
-		perror(argv[0]);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return 2;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static double cpu_seconds(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
+#include "tests/serve.h"
 
 static void write_stats(struct ob_attach *at, struct ob_loop *loop, struct ob_net *net)
 {
@@ -184,7 +134,7 @@ int main(int argc, char **argv)
 	printf("ready %s\n", info.name);
 	fflush(stdout);
 	if (argc > 3)
-		code = run_command(at, argv + 4);
+		code = run_command(argv + 4, ob_attach_tap_enter, at);
 	else
 		sigwait(&wait_for, &sig);
 	ret = ob_attach_unpublish(at, true, &err);
