@@ -108,7 +108,9 @@ int vfio_irq_enable(struct ob_device *dev, enum ob_irq_kind kind, unsigned int n
 			empty(dev->vector[i].fd);
 		fds[i] = dev->vector[i].fd;
 	}
-	off(vd);
+	/* Not off and on again: a message that comes in between would be lost. */
+	if (!again)
+		off(vd);
 	ret = set_irqs(vd, index_of(kind), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 		       n, fds);
 	if (ret) {

@@ -141,7 +141,7 @@ static int claim(struct vfio_device *vd, const char *text, struct ob_error *err)
 	snprintf(dev->info.name, sizeof(dev->info.name), "vfio:%s", vd->fn.name);
 	ret = ob_claim(vd->fn.name, &dev->claim_fd, &pid);
 	if (ret == -EBUSY)
-		return vfio_explain_holder(dev->info.name, pid, err);
+		return vfio_explain_holder(vd->fn.name, pid, err);
 	if (ret)
 		return ob_error_set(err, ret, "%s cannot be claimed: %s", dev->info.name,
 				    strerror(-ret));

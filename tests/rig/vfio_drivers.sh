@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The drivers that were written on embedded models pass their self-tests on a real kernel's VFIO, unchanged, in each DMA policy.
+#
+# rig-kernels: 6.12 6.1 7.2
+# rig-device: edu
+# rig-device: e1000e,netdev=none
+# rig-device: e1000-82545em,netdev=none
+# rig-device: e1000,netdev=none
+# rig-device: nvme,null=64M
+# rig-modprobe: vfio-pci vfio_iommu_type1
+# rig-timeout: 300
+set -u
+. tests/vfio/rig.sh
+# shellcheck disable=SC2086 # a list
+give_to vfio-pci $RIG_DEVICES
+for bdf in $RIG_DEVICES; do
+	for policy in pooled strict lazy; do
+		check "$(cat "/sys/bus/pci/devices/$bdf/vendor" "/sys/bus/pci/devices/$bdf/device" | paste -sd:) $policy" \
+			"$OUTBOARD" selftest "vfio:$bdf,dma=$policy"
+	done
+done
+check 'nothing was refused by the IOMMU' test ! -s "$RIG_FAULTS"
+echo "1..$n"

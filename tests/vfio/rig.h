@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the tests of real devices share. They run in the rig (tests/rig/vfio_*.sh), where RIG_EDU and so on are the
+ * addresses of devices that vfio-pci has.
+ */
+#ifndef TESTS_VFIO_RIG_H
+#define TESTS_VFIO_RIG_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <outboard/outboard.h>
+
+/* A device's address from the environment: RIG_EDU. */
+static inline const char *rig_device(const char *variable)
+{
+	const char *bdf = getenv(variable);
+
+	if (!bdf)
+		fail_msg("%s is not set: these tests run in the rig", variable);
+	return bdf;
+}
+
+static inline struct ob_device *rig_open(const char *variable, const char *options)
+{
+	struct ob_error err = {0};
+	struct ob_device *dev;
+	char spec[128], text[2048];
+
+	snprintf(spec, sizeof(spec), "vfio:%s%s", rig_device(variable), options);
+	if (ob_device_open(spec, &dev, &err))
+		fail_msg("%s: %s", spec, ob_error_text(&err, text, sizeof(text)));
+	return dev;
+}
+
+static inline double rig_seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Ends only what hangs. */
+#define WAIT_FOR(cond)                                                                             \
+	do {                                                                                       \
+		double start_ = rig_seconds();                                                     \
+		while (!(cond)) {                                                                  \
+			if (rig_seconds() - start_ > 60)                                           \
+				fail_msg("never came true: %s", #cond);                            \
+			usleep(1000);                                                              \
+		}                                                                                  \
+	} while (0)
+
+/* Accesses that the emulated IOMMU refused so far, counted by QEMU itself; -1 where nobody counts. */
+static inline long rig_refused(void)
+{
+	const char *path = getenv("RIG_FAULTS");
+	FILE *f = path ? fopen(path, "re") : NULL;
+	char line[256];
+	long n = 0;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		n += !!strstr(line, "fault");
+	fclose(f);
+	return n;
+}
+
+static inline int rig_sysfs_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* The command register as the kernel sees it, whoever has the device. */
+static inline unsigned int rig_command(const char *bdf)
+{
+	unsigned char reg[2] = {0xff, 0xff};
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0xffff;
+	if (pread(fd, reg, 2, 4) != 2)
+		reg[0] = reg[1] = 0xff;
+	close(fd);
+	return reg[0] | (unsigned int)reg[1] << 8;
+}
+
+/* Registers of edu: QEMU docs/specs/edu. */
+enum {
+	EDU_IDENT = 0x00,
+	EDU_IRQ_STATUS = 0x24,
+	EDU_IRQ_RAISE = 0x60,
+	EDU_IRQ_ACK = 0x64,
+	EDU_DMA_SRC = 0x80,
+	EDU_DMA_DST = 0x88,
+	EDU_DMA_COUNT = 0x90,
+	EDU_DMA_CMD = 0x98,
+	EDU_DMA_RUN = 1,
+	EDU_DMA_TO_RAM = 2,
+	EDU_BUFFER = 0x40000,
+	EDU_DMA_BITS = 28,
+};
+
+static inline void edu_start(struct ob_bar *bar, uint64_t iova, uint64_t len, bool to_ram)
+{
+	ob_write64(bar, EDU_DMA_SRC, to_ram ? EDU_BUFFER : iova);
+	ob_write64(bar, EDU_DMA_DST, to_ram ? iova : EDU_BUFFER);
+	ob_write64(bar, EDU_DMA_COUNT, len);
+	ob_write64(bar, EDU_DMA_CMD, EDU_DMA_RUN | (to_ram ? EDU_DMA_TO_RAM : 0));
+}
+
+#endif
