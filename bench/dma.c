@@ -5,18 +5,22 @@
  * another process; see docs/dma.md for how to read the figures.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <outboard/outboard.h>
 
-#include "bench/program.h"
+#include "bench/rounds.h"
 
 enum {
 	RUNS = 5,
 	RUN_NS = 50000000, /* at least half of it */
 	RUN_QUICK_NS = 2000000,
+	READ_ROUNDS = 31,
+	READ_TURN_NS = 20000000,
+	READ_TURN_QUICK_NS = 5000000,
 	PAGE = 4096,
 	MAX_LEN = 1 << 20,
 	READ_LEN = 4096,
@@ -65,7 +69,7 @@ struct options {
 	const char *json;
 	FILE *out; /* open, with --json */
 	bool table;
-	bool quick, maps_only;
+	bool quick, maps_only, reads_only;
 	uint64_t run_ns;
 	const char *way;
 	unsigned int size;
@@ -176,7 +180,7 @@ static void print_map_head(const struct options *o)
 	unsigned int i;
 
 	if (o->out)
-		fprintf(o->out, "{\n  \"map_unmap\": [");
+		fprintf(o->out, "\n  \"map_unmap\": [");
 	if (!o->table)
 		return;
 	printf("map + unmap, nanoseconds per request (median of %d runs)\n\n%-14s %-7s", RUNS,
@@ -283,159 +287,183 @@ static const struct reads read_ways[] = {
 static const unsigned int depths[] = {1, 16, 64};
 #define DEPTHS (sizeof(depths) / sizeof(depths[0]))
 
-static int read_some(struct ob_block *blk, struct ob_block_req *reqs, unsigned int depth,
-		     uint64_t n)
+/* A disk, what is beside it, and the memory that it reads into. */
+struct reader {
+	struct ob_device *dev[2];
+	struct ob_binding *binding;
+	struct ob_block *blk; /* started */
+	struct ob_block_req reqs[MAX_DEPTH];
+	char *heap;
+};
+
+static char *choose_memory(struct reader *r, const struct reads *way)
 {
-	struct ob_block_req *ready[MAX_DEPTH], *done[MAX_DEPTH];
-	unsigned int nr_ready = depth, i, got;
-	uint64_t sent = 0, ended = 0;
+	struct ob_dma *dma = ob_device_dma(r->dev[way->memory == IN_NEIGHBOUR]);
+	char *mem;
 
-	for (i = 0; i < depth; i++)
-		ready[i] = &reqs[i];
-	while (ended < n) {
-		unsigned int want = n - sent < nr_ready ? (unsigned int)(n - sent) : nr_ready;
-
-		got = want ? ob_block_submit(blk, 0, ready, want) : 0;
-		sent += got;
-		nr_ready -= got;
-		memmove(ready, ready + got, nr_ready * sizeof(ready[0]));
-		got = ob_block_complete(blk, 0, done, depth);
-		for (i = 0; i < got; i++) {
-			if (done[i]->status)
-				return done[i]->status;
-			ready[nr_ready++] = done[i];
-		}
-		ended += got;
-		if (ob_device_gone(blk->dev))
-			return -ENODEV;
+	if (way->memory == ON_HEAP) {
+		r->heap = aligned_alloc(PAGE, MAX_DEPTH * READ_LEN);
+		return r->heap;
 	}
-	return 0;
+	mem = ob_dma_alloc(dma, MAX_DEPTH * READ_LEN, PAGE, "bench", NULL);
+	/* Consistent memory is mapped as long as it lives; a strict driver maps each request. */
+	if (mem && way->memory == IN_ARENA && ob_dma_policy(dma) != OB_DMA_POOLED)
+		ob_dma_free(dma, mem);
+	return mem;
 }
 
-static int measure_reads(struct ob_block *blk, struct ob_block_req *reqs, unsigned int depth,
-			 const struct options *o, struct cell *cell)
-{
-	uint64_t n = 4ull * depth, start;
-	double ns[RUNS];
-	unsigned int i;
-
-	for (;;) {
-		start = now_ns();
-		if (read_some(blk, reqs, depth, n))
-			return -1;
-		if (now_ns() - start >= o->run_ns)
-			break;
-		n *= 2;
-	}
-	for (i = 0; i < RUNS; i++) {
-		start = now_ns();
-		if (read_some(blk, reqs, depth, n))
-			return -1;
-		ns[i] = (double)(now_ns() - start) / (double)n;
-	}
-	sort_values(ns, RUNS);
-	cell->ns = ns[RUNS / 2];
-	cell->worst = ns[RUNS - 1];
-	return 0;
-}
-
-static int bench_read_way(const struct reads *way, const struct options *o, struct cell *cells)
+static int open_reader(struct reader *r, const struct reads *way)
 {
 	struct ob_driver_config config = {.mode = OB_MODE_POLL};
-	struct ob_block_req reqs[MAX_DEPTH] = {0};
-	struct ob_binding *binding = NULL;
-	struct ob_device *dev[2];
 	struct ob_error err = {0};
-	char text[2][128], *mem = NULL, *heap = NULL;
+	char text[2][128], *mem;
 	const char *specs[2] = {text[0], text[1]};
-	struct ob_block *blk;
-	unsigned int i;
-	int ret = -1;
 
-	snprintf(text[0], sizeof(text[0]), "qemu:nvme,null=64M,vm=bench,dma=%s,arena=32M",
+	snprintf(text[0], sizeof(text[0]), "qemu:nvme,null=64M,vm=%s,dma=%s,arena=32M", way->way,
 		 way->policy);
-	snprintf(text[1], sizeof(text[1]), "qemu:edu,vm=bench,arena=32M");
-	if (ob_devices_open(specs, 2, dev, &err))
+	snprintf(text[1], sizeof(text[1]), "qemu:edu,vm=%s,arena=32M", way->way);
+	if (ob_devices_open(specs, 2, r->dev, &err) ||
+	    ob_driver_bind(r->dev[0], NULL, &config, &r->binding, &err) ||
+	    ob_block_start(r->binding->block[0], &err))
 		return -complain(&err);
-	if (ob_driver_bind(dev[0], NULL, &config, &binding, &err)) {
-		complain(&err);
-		goto close;
-	}
-	blk = binding->block[0];
-	if (!blk || ob_block_start(blk, &err)) {
-		complain(&err);
-		goto unbind;
-	}
-	heap = aligned_alloc(PAGE, MAX_DEPTH * READ_LEN);
-	if (way->memory == IN_ARENA)
-		mem = ob_dma_alloc(ob_device_dma(dev[0]), MAX_DEPTH * READ_LEN, PAGE, "bench",
-				   NULL);
-	else if (way->memory == IN_NEIGHBOUR)
-		mem = ob_dma_alloc(ob_device_dma(dev[1]), MAX_DEPTH * READ_LEN, PAGE, "bench",
-				   NULL);
-	else
-		mem = heap;
+	r->blk = r->binding->block[0];
+	mem = choose_memory(r, way);
 	if (!mem)
-		goto stop;
-	/* Consistent memory is mapped as long as it lives; a strict driver maps each request. */
-	if (way->memory == IN_ARENA && ob_dma_policy(blk->dma) != OB_DMA_POOLED)
-		ob_dma_free(blk->dma, mem);
-	for (i = 0; i < MAX_DEPTH; i++)
-		reqs[i] = (struct ob_block_req){
+		return -1;
+	for (unsigned int i = 0; i < MAX_DEPTH; i++)
+		r->reqs[i] = (struct ob_block_req){
 			.op = OB_BLOCK_READ,
 			.len = READ_LEN,
 			.offset = (uint64_t)i * READ_LEN,
 			.buf = mem + (size_t)i * READ_LEN,
 		};
-	ret = 0;
-	for (i = 0; i < DEPTHS && !ret; i++)
-		ret = measure_reads(blk, reqs, depths[i], o, &cells[i]);
-	if (ret)
-		fprintf(stderr, "outboard-bench-dma: reads by %s (%s) failed\n", way->way,
-			way->policy);
-stop:
-	ob_block_stop(blk);
-unbind:
-	ob_driver_unbind(binding);
-close:
-	ob_device_close(dev[0]);
-	ob_device_close(dev[1]);
-	free(heap);
-	return ret;
+	return 0;
+}
+
+static void close_reader(struct reader *r)
+{
+	if (r->blk)
+		ob_block_stop(r->blk);
+	ob_driver_unbind(r->binding);
+	ob_device_close(r->dev[0]);
+	ob_device_close(r->dev[1]);
+	free(r->heap);
+}
+
+/* Return: nanoseconds per read, in @ns of them; -1 when one failed. */
+static double read_turn(struct reader *r, unsigned int depth, uint64_t ns)
+{
+	struct ob_block_req *idle[MAX_DEPTH];
+	uint64_t start = now_ns(), now = start, ended = 0;
+	unsigned int n = depth, got, i;
+
+	for (i = 0; i < depth; i++)
+		idle[i] = &r->reqs[i];
+	while (now - start < ns || n < depth) {
+		if (n && now - start < ns) {
+			got = ob_block_submit(r->blk, 0, idle, n);
+			n -= got;
+			memmove(idle, idle + got, n * sizeof(idle[0]));
+		}
+		got = ob_block_complete(r->blk, 0, idle + n, depth - n);
+		for (i = 0; i < got; i++)
+			if (idle[n + i]->status)
+				return -1;
+		n += got;
+		ended += got;
+		now = now_ns();
+		if (got)
+			continue;
+		if (ob_device_gone(r->blk->dev))
+			return -1;
+		/* The device model is on the same processor. */
+		sched_yield();
+	}
+	return (double)(now - start) / (double)ended;
+}
+
+struct read_row {
+	double ns[DEPTHS][READ_ROUNDS], ratio[DEPTHS][READ_ROUNDS];
+};
+
+/* All are alive at once and take turns, so that noise meets all; the first one is what ratios are of. */
+static int compare_reads(struct reader *readers, struct read_row *rows, unsigned int rounds,
+			 uint64_t ns)
+{
+	for (unsigned int d = 0; d < DEPTHS; d++) {
+		for (unsigned int round = 0; round <= rounds; round++) {
+			double each[READ_WAYS];
+
+			for (unsigned int w = 0; w < READ_WAYS; w++) {
+				each[w] = read_turn(&readers[w], depths[d], ns);
+				if (each[w] < 0) {
+					fprintf(stderr,
+						"outboard-bench-dma: a read by %s (%s) failed\n",
+						read_ways[w].way, read_ways[w].policy);
+					return -1;
+				}
+			}
+			/* The first round fills caches and is not counted. */
+			for (unsigned int w = 0; round && w < READ_WAYS; w++) {
+				rows[w].ns[d][round - 1] = each[w];
+				rows[w].ratio[d][round - 1] = each[w] / each[0];
+			}
+		}
+	}
+	return 0;
+}
+
+static void report_reads(const struct options *o, const struct read_row *rows, unsigned int rounds)
+{
+	if (o->out)
+		fprintf(o->out, "%s\n  \"nvme_read_4k\": [", o->reads_only ? "" : ",");
+	if (o->table)
+		printf("\nNVMe reads of 4 KiB, null disk, polled, %u rounds in turn: microseconds per read, and the median\n"
+		       "of each round's ratio to arena; device model and driver on one processor\n\n"
+		       "%-14s %-7s %9s %6s %9s %6s %9s %6s\n",
+		       rounds, "way", "policy", "depth 1", "ratio", "depth 16", "ratio", "depth 64",
+		       "ratio");
+	for (unsigned int w = 0; w < READ_WAYS; w++) {
+		if (o->table)
+			printf("%-14s %-7s", read_ways[w].way, read_ways[w].policy);
+		for (unsigned int d = 0; d < DEPTHS; d++) {
+			double us = median(rows[w].ns[d], rounds) / 1000;
+			double ratio = median(rows[w].ratio[d], rounds);
+
+			if (o->table)
+				printf(" %9.2f %6.2f", us, ratio);
+			if (o->out)
+				fprintf(o->out,
+					"%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"depth\": %u, "
+					"\"us\": %.3f, \"ratio\": %.4f}",
+					w || d ? "," : "", read_ways[w].way, read_ways[w].policy,
+					depths[d], us, ratio);
+		}
+		if (o->table)
+			printf("\n");
+	}
+	if (o->out)
+		fprintf(o->out, "\n  ]");
 }
 
 static int bench_reads(const struct options *o)
 {
-	struct cell cells[READ_WAYS][DEPTHS];
-	unsigned int w, d;
+	unsigned int rounds = o->quick ? ROUNDS_QUICK : READ_ROUNDS;
+	uint64_t ns = o->quick ? READ_TURN_QUICK_NS : READ_TURN_NS;
+	static struct reader readers[READ_WAYS];
+	static struct read_row rows[READ_WAYS];
+	int rc = 0;
 
-	for (w = 0; w < READ_WAYS; w++) {
-		if (bench_read_way(&read_ways[w], o, cells[w]))
-			return -1;
-	}
-	if (o->out)
-		fprintf(o->out, ",\n  \"nvme_read_4k\": [");
-	if (o->table)
-		printf("\nNVMe reads of 4 KiB, null disk, polled: microseconds per request\n\n"
-		       "%-14s %-7s %9s %9s %9s   %s\n",
-		       "way", "policy", "depth 1", "depth 16", "depth 64", "of arena, depth 64");
-	for (w = 0; w < READ_WAYS; w++) {
-		if (o->table) {
-			printf("%-14s %-7s", read_ways[w].way, read_ways[w].policy);
-			for (d = 0; d < DEPTHS; d++)
-				printf(" %9.2f", cells[w][d].ns / 1000);
-			printf("   %.2f\n", cells[w][DEPTHS - 1].ns / cells[0][DEPTHS - 1].ns);
-		}
-		for (d = 0; d < DEPTHS && o->out; d++)
-			fprintf(o->out,
-				"%s\n    {\"way\": \"%s\", \"policy\": \"%s\", \"depth\": %u, "
-				"\"us\": %.3f, \"worst_us\": %.3f}",
-				w || d ? "," : "", read_ways[w].way, read_ways[w].policy, depths[d],
-				cells[w][d].ns / 1000, cells[w][d].worst / 1000);
-	}
-	if (o->out)
-		fprintf(o->out, "\n  ]");
-	return 0;
+	choose_cpus(&(struct rounds){0});
+	for (unsigned int w = 0; w < READ_WAYS && !rc; w++)
+		rc = open_reader(&readers[w], &read_ways[w]);
+	if (!rc)
+		rc = compare_reads(readers, rows, rounds, ns);
+	if (!rc)
+		report_reads(o, rows, rounds);
+	for (unsigned int w = 0; w < READ_WAYS; w++)
+		close_reader(&readers[w]);
+	return rc;
 }
 
 /* ---- command line ------------------------------------------------------------------------------ */
@@ -445,11 +473,12 @@ static void usage(FILE *to)
 	unsigned int i;
 
 	fprintf(to,
-		"usage: outboard-bench-dma [--json FILE|-] [--quick] [--maps-only] [--way NAME]\n"
-		"                          [--size BYTES] [--count N]\n"
+		"usage: outboard-bench-dma [--json FILE|-] [--quick] [--maps-only | --reads-only]\n"
+		"                          [--way NAME] [--size BYTES] [--count N]\n"
 		"  --json FILE  also write the figures as JSON (-: instead of the table)\n"
 		"  --quick      short runs: a look, not a measurement\n"
 		"  --maps-only  without the reads from a disk\n"
+		"  --reads-only nothing but those\n"
 		"  --way NAME   only this one (and no reads)\n"
 		"  --size N     only this size: 64, 512, 4096 ... 1048576\n"
 		"  --count N    exactly N requests a run, for instruction counters\n"
@@ -488,6 +517,7 @@ int main(int argc, char **argv)
 		{"json", ARGUMENT_TEXT, &o.json},
 		{"quick", ARGUMENT_FLAG, &o.quick},
 		{"maps-only", ARGUMENT_FLAG, &o.maps_only},
+		{"reads-only", ARGUMENT_FLAG, &o.reads_only},
 		{"way", ARGUMENT_TEXT, &o.way},
 		{"size", ARGUMENT_NUMBER, &o.size},
 		{"count", ARGUMENT_COUNT, &o.count},
@@ -503,6 +533,11 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	if (o.reads_only && (o.maps_only || o.way)) {
+		fprintf(stderr, "outboard-bench-dma: --reads-only leaves out what is asked for\n");
+		usage(stderr);
+		return 2;
+	}
 	o.run_ns = o.quick ? RUN_QUICK_NS : RUN_NS;
 	o.table = wants_table(o.json);
 	if (o.json) {
@@ -510,7 +545,9 @@ int main(int argc, char **argv)
 		if (!o.out)
 			return 1;
 	}
-	rc = bench_map(&o) || (!o.way && !o.maps_only && bench_reads(&o));
+	if (o.out)
+		fprintf(o.out, "{");
+	rc = (!o.reads_only && bench_map(&o)) || (!o.way && !o.maps_only && bench_reads(&o));
 	if (!o.out)
 		return rc;
 	fprintf(o.out, "\n}\n");
