@@ -26,8 +26,13 @@
 
 enum {
 	PAGE = 4096,
-	/* Busy rounds between two looks for a control message: they are rare, and each look is a system call. */
+	/* Rounds between two looks for a control message before the driver is ready: each is a system call. */
 	LOOK_EVERY = 64,
+	/*
+	 * Afterwards they are rare. A message keeps the loop from sleeping, but it is also woken by the driver and the device: one is
+	 * looked for when it slept so many times and there was nothing in the rings, and with each tick.
+	 */
+	IDLE_SLEEPS = 4,
 	WAIT_MS = 10000,
 	NAMES = 64,
 };
@@ -390,29 +395,42 @@ static void look(struct vduse *v)
 static unsigned int vduse_poll(void *arg, unsigned int budget)
 {
 	struct vduse *v = arg;
+	unsigned int work;
 
-	if (!v->rounds_to_look--) {
-		v->rounds_to_look = v->look_at_once ? 0 : LOOK_EVERY;
-		v->look_at_once = false;
-		look(v);
-	}
-	if (!v->running)
+	if (!v->running) {
+		if (v->armed || !v->rounds_to_look--) {
+			v->rounds_to_look = LOOK_EVERY;
+			v->armed = false;
+			look(v);
+		}
 		return 0;
+	}
 	if (ob_unlikely(v->irq_due))
 		retry_interrupts(v);
-	return v->ops->work(v->front, budget);
+	work = v->ops->work(v->front, budget);
+	if (work) {
+		v->idle_sleeps = 0;
+	} else if (v->armed) {
+		v->armed = false;
+		if (++v->idle_sleeps == IDLE_SLEEPS) {
+			v->idle_sleeps = 0;
+			look(v);
+		}
+	}
+	return work;
 }
 
-/* A sleep comes: look for a message before it, and at once when it has ended. */
+static void vduse_tick(void *arg, uint64_t now_ns)
+{
+	look(arg);
+}
+
 static bool vduse_arm(void *arg, bool on)
 {
 	struct vduse *v = arg;
 	bool pending = false;
 
-	if (on) {
-		v->rounds_to_look = 0;
-		v->look_at_once = true;
-	}
+	v->armed |= on;
 	for (unsigned int i = 0; v->running && i < v->config.queues; i++) {
 		if (!v->queue[i].num)
 			continue;
@@ -436,6 +454,7 @@ static int add_sources(struct vduse *v)
 					      .name = "vduse",
 					      .poll = vduse_poll,
 					      .arm = vduse_arm,
+					      .tick = vduse_tick,
 					      .arg = v,
 					      .fd = v->kick_fd,
 				      });

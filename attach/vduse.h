@@ -120,8 +120,8 @@ struct vduse {
 	uint32_t irq_due; /* a bit per queue whose interrupt was refused */
 	bool resetting;	  /* an answer waits for vduse_stopped() */
 	struct vduse_dev_response reset_answer;
-	unsigned int rounds_to_look;
-	bool look_at_once;
+	unsigned int rounds_to_look, idle_sleeps;
+	bool armed; /* the loop goes to sleep, or did */
 	uint64_t syscalls;
 
 	/* the caretaker's */
