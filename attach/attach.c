@@ -52,14 +52,14 @@ static int choose(struct ob_binding *b, unsigned int index, const struct ob_atta
 {
 	char why[sizeof(err->why)] = "";
 	struct ob_error missing;
-	bool any = false;
+	unsigned int tried = 0;
 	size_t n = 0;
 	int rc;
 
 	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++) {
 		if (!has_class(b, index, (*a)->class_))
 			continue;
-		any = true;
+		tried++;
 		memset(&missing, 0, sizeof(missing));
 		rc = (*a)->probe(&missing);
 		if (!rc) {
@@ -70,12 +70,15 @@ static int choose(struct ob_binding *b, unsigned int index, const struct ob_atta
 			n += (size_t)snprintf(why + n, sizeof(why) - n, "%s%s: %s", n ? "; " : "",
 					      (*a)->name, missing.what);
 	}
-	if (!any)
+	if (!tried)
 		return ob_error_set(err, -EOPNOTSUPP, "%s has no number %u that could be attached",
 				    ob_device_info(b->dev)->name, index);
 	ob_error_set(err, -EOPNOTSUPP, "nothing on this system can attach number %u of %s", index,
 		     ob_device_info(b->dev)->name);
 	ob_error_why(err, "%s", why);
+	/* Where there is a choice, which remedy is best is not ours to say. */
+	if (tried == 1 && missing.fix[0])
+		ob_error_fix(err, "%s", missing.fix);
 	return -EOPNOTSUPP;
 }
 

@@ -140,20 +140,14 @@ static void explain(const struct unit *unit, const struct ob_attach *at, char *w
 static int attach_unit(struct unit *unit, bool may_isolate, struct ob_error *err)
 {
 	struct ob_binding *b = unit->binding;
-	unsigned int n = b->net ? 1 : b->nr_blocks;
+	unsigned int n = b->net || (b->chr && !b->nr_blocks) ? 1 : b->nr_blocks;
 	const char *text = unit->attach ? unit->attach : "auto";
 	int ret;
 
 	if (!n) {
 		ob_error_set(err, -EOPNOTSUPP, "%s: driver %s found nothing that can be attached",
 			     ob_device_info(unit->dev)->name, b->driver->name);
-		if (b->chr) {
-			ob_error_why(err, "it is a character device, and this release attaches "
-					  "networks and disks");
-			ob_error_fix(err, "outboard selftest %s", unit->spec);
-		} else {
-			ob_error_why(err, "no disk is connected to it");
-		}
+		ob_error_why(err, "no disk is connected to it");
 		return -EOPNOTSUPP;
 	}
 	for (unsigned int i = 0; i < n; i++) {

@@ -256,6 +256,11 @@ static void describe(const struct unit *unit, unsigned int i, char *text, size_t
 	struct ob_net *net = b->net;
 	char bytes[16];
 
+	if (b->chr && !net && !b->nr_blocks) {
+		snprintf(text, size, "%s (driver %s)", ob_device_info(unit->dev)->name,
+			 b->driver->name);
+		return;
+	}
 	if (!net) {
 		snprintf(text, size, "%s (%s, %s)", b->block[i]->name,
 			 cli_size(bytes, b->block[i]->limits.size), b->block[i]->model);

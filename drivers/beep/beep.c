@@ -158,8 +158,26 @@ static int beep_ioctl(struct ob_char *chr, unsigned int cmd, uint64_t *val)
 	return rc;
 }
 
+/* As docs/cuse.md has it: a frequency, and the one that is heard; 0 is silence. */
+static long beep_answer(struct ob_char *chr, const char *line, char *reply, unsigned long size)
+{
+	uint64_t hz;
+	char *end;
+	int rc;
+
+	hz = strtoul(line, &end, 10);
+	if (*line < '0' || *line > '9' || *end)
+		return -EINVAL;
+	rc = beep_ioctl(chr, hz ? BEEP_START : BEEP_STOP, &hz);
+	if (rc)
+		return rc;
+	rc = snprintf(reply, size, "%llu\n", (unsigned long long)hz);
+	return (unsigned long)rc < size ? rc : -EOVERFLOW;
+}
+
 static const struct ob_char_ops beep_char_ops = {
 	.ioctl = beep_ioctl,
+	.answer = beep_answer,
 };
 
 static int beep_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n)

@@ -327,10 +327,31 @@ static int edu_ioctl(struct ob_char *chr, unsigned int cmd, uint64_t *val)
 	return rc;
 }
 
+/* As docs/cuse.md has it: a number, and its factorial. */
+static long edu_answer(struct ob_char *chr, const char *line, char *reply, unsigned long size)
+{
+	struct edu *e = edu_of(chr);
+	unsigned long n;
+	uint64_t val;
+	char *end;
+	int rc;
+
+	n = strtoul(line, &end, 10);
+	if (*line < '0' || *line > '9' || *end)
+		return -EINVAL;
+	val = n;
+	rc = edu_ioctl(chr, e->irq ? EDU_FACTORIAL_IRQ : EDU_FACTORIAL, &val);
+	if (rc)
+		return rc;
+	rc = snprintf(reply, size, "%llu\n", (unsigned long long)val);
+	return (unsigned long)rc < size ? rc : -EOVERFLOW;
+}
+
 static const struct ob_char_ops edu_char_ops = {
 	.read = edu_read,
 	.write = edu_write,
 	.ioctl = edu_ioctl,
+	.answer = edu_answer,
 };
 
 /* ---- self-test ---------------------------------------------------------------------- */

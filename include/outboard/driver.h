@@ -6,6 +6,8 @@
 #ifndef OUTBOARD_DRIVER_H
 #define OUTBOARD_DRIVER_H
 
+#include <sys/ioctl.h>
+
 #include <outboard/block.h>
 #include <outboard/irq.h>
 #include <outboard/loop.h>
@@ -58,13 +60,26 @@ struct ob_selftest_line {
 
 struct ob_char;
 
+/* An action of ob_char_ops.ioctl, as a command of ioctl(2) on the device's node: its argument is a uint64_t. */
+#define OB_CHAR_IOCTL(cmd) _IOWR(0xED, (cmd), uint64_t)
+
 /**
  * struct ob_char_ops - devices that are neither disks nor networks: named actions on numbers and bytes
+ *
+ * All are called from one thread at a time. Each may be NULL.
  */
 struct ob_char_ops {
 	long (*read)(struct ob_char *chr, void *buf, unsigned long len, uint64_t off);
 	long (*write)(struct ob_char *chr, const void *buf, unsigned long len, uint64_t off);
 	int (*ioctl)(struct ob_char *chr, unsigned int cmd, uint64_t *val);
+	/**
+	 * @answer: a line that somebody wrote to the device's node, without its newline; a device that has
+	 * this is used by text, one that has not by the bytes of read and write.
+	 * @reply: what can be read then, lines with their newlines
+	 * Return: bytes of the reply, at most @size; -EINVAL for a line that makes no sense, -ERANGE for one
+	 * out of bounds, or another negative errno value
+	 */
+	long (*answer)(struct ob_char *chr, const char *line, char *reply, unsigned long size);
 };
 struct ob_char {
 	const struct ob_char_ops *ops;

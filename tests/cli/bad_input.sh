@@ -161,7 +161,7 @@ expect "a file that is no driver is named" 1 "$dir/disk.img"
 ob run qemu:nvme,null=1M --driver edu -- true
 check "a driver for another device does not touch it" grep -q "edu does not drive" "$dir/err"
 ob run qemu:edu -- true
-expect "what cannot be attached is said" 5 "character device"
+expect "what cannot be attached is said" 5 "CUSE"
 ob stop nosuch-instance
 expect "stop names an instance that does not run" 1 "'nosuch-instance'"
 ob show nosuch-instance
