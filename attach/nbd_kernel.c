@@ -351,37 +351,35 @@ static bool still_there(const struct nbd_kernel *k)
 }
 
 /* What went through the page cache and was not written back; the loop serves it meanwhile. */
-static int write_back(const struct nbd_kernel *k, struct ob_error *err)
+static void write_back(const struct nbd_kernel *k)
 {
 	char path[32];
-	int fd, rc = 0;
+	int fd;
 
 	if (k->srv.disk.blk->limits.read_only)
-		return 0;
+		return;
 	snprintf(path, sizeof(path), "/dev/nbd%d", k->number);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
-	if (fsync(fd) && errno != EINVAL)
-		rc = ob_error_set(err, -errno, "%s: what was written last is lost: %s", path,
-				  strerror(errno));
+		return;
+	/* Its writers, who closed it, cannot be told any more. */
+	if (fsync(fd))
+		disk_log(&k->srv.disk, OB_LOG_ERROR, "%s: what was written last is lost: %s", path,
+			 strerror(errno));
 	close(fd);
-	return rc;
 }
 
 static int nbdk_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 {
 	struct nbd_kernel *k = (struct nbd_kernel *)at;
 	char disk[16];
-	int rc = 0;
 
 	if (k->number >= 0 && still_there(k)) {
 		snprintf(disk, sizeof(disk), "nbd%d", k->number);
 		if (!force) {
-			rc = holder_check_idle(disk, 0, err);
-			if (rc == -EBUSY)
-				return rc;
-			rc = write_back(k, err);
+			if (holder_check_idle(disk, 0, err) == -EBUSY)
+				return -EBUSY;
+			write_back(k);
 		}
 		/* Requests under way fail now; a mounted file system gets I/O errors from here on. */
 		nbdk_disconnect(k);
@@ -390,8 +388,7 @@ static int nbdk_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 	}
 	k->number = -1;
 	caretaker_dismiss(&k->care);
-	nbd_server_shut_down(&k->srv, true, rc ? NULL : err);
-	return rc;
+	return nbd_server_shut_down(&k->srv, true, err);
 }
 
 static void nbdk_close(struct ob_attach *at)

@@ -28,7 +28,8 @@ static const struct cli_option options[] = {
 	 "use this driver: a name, or the path of a shared object;\n"
 	 "one for all devices, or as many as there are devices"},
 	{'a', "attach", "HOW",
-	 "how to attach it: tap, loop, nbd, fuse, with options\n"
+	 "how to attach it: tap, vduse-blk, nbd-kernel, loop, nbd,\n"
+	 "fuse, with options\n"
 	 "(NAME,OPTION=VALUE,...), or auto (default); one for all\n"
 	 "devices that it fits, or as many as there are devices"},
 	{OPT_MODE, "mode", "MODE", "adaptive (default), poll or interrupt"},
