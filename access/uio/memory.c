@@ -25,7 +25,9 @@
 
 #include "access/uio/uio.h"
 
-#define HUGE	  ((uint64_t)2 << 20)
+#define HUGE ((uint64_t)2 << 20)
+#define SMALL_MOST                                                                                 \
+	((uint64_t)16 << 20)   /* longer runs of 4 KiB pages are not found, and each is a mapping */
 #define PIN_PIECE (1ull << 30) /* the most that one registered buffer may have */
 
 /* From the kernel's include/uapi/asm-generic/mman-common.h; newer than Debian 12's headers. */
@@ -67,35 +69,46 @@ const char *uio_pages_name(enum uio_pages pages)
 
 /* ---- physical addresses ---------------------------------------------------------------------- */
 
+/* Bit 63: present (bit 62, swapped, is not); bits 54:0: page frame, 0 without CAP_SYS_ADMIN. */
+static bool present(uint64_t entry, uint64_t *frame)
+{
+	*frame = entry & ((1ull << 55) - 1);
+	return entry >> 63;
+}
+
+/* Up to 512 entries; returns how many. */
+static ssize_t read_pagemap(const struct area *a, const void *va, uint64_t n, uint64_t entry[512])
+{
+	ssize_t bytes;
+
+	if (n > 512)
+		n = 512;
+	bytes = pread(a->pagemap, entry, n * sizeof(*entry),
+		      (off_t)((uintptr_t)va / a->page * sizeof(*entry)));
+	return bytes < 0 ? -1 : bytes / (ssize_t)sizeof(*entry);
+}
+
 /* Return: 0; -EPERM: the kernel does not say; -ENXIO: not there, or not one piece. */
 static int physical(const struct area *a, const void *va, uint64_t len, uint64_t *phys)
 {
-	uint64_t entry[512];
-	uint64_t first = 0;
+	uint64_t entry[512], first = 0, frame;
 
 	for (uint64_t done = 0; done < len / a->page;) {
-		uint64_t n = len / a->page - done;
-		ssize_t bytes;
+		ssize_t n = read_pagemap(a, (const char *)va + done * a->page, len / a->page - done,
+					 entry);
 
-		if (n > 512)
-			n = 512;
-		bytes = (ssize_t)(n * sizeof(entry[0]));
-		if (pread(a->pagemap, entry, (size_t)bytes,
-			  (off_t)(((uintptr_t)va / a->page + done) * sizeof(entry[0]))) != bytes)
+		if (n <= 0)
 			return -ENXIO;
-		for (uint64_t i = 0; i < n; i++) {
-			uint64_t frame = entry[i] & ((1ull << 55) - 1);
-
-			if (!(entry[i] >> 63)) /* bit 63: present; bit 62, swapped, is not */
+		for (ssize_t i = 0; i < n; i++, done++) {
+			if (!present(entry[i], &frame))
 				return -ENXIO;
 			if (!frame)
-				return -EPERM; /* hidden without CAP_SYS_ADMIN */
-			if (!done && !i)
+				return -EPERM;
+			if (!done)
 				first = frame;
-			if (frame != first + done + i)
+			if (frame != first + done)
 				return -ENXIO;
 		}
-		done += n;
 	}
 	*phys = first * a->page;
 	return 0;
@@ -191,12 +204,57 @@ static bool take_transparent(const struct area *a, char *at, uint64_t *phys)
 	return false;
 }
 
+static int add_huge(struct area *a, char *at, uint64_t len)
+{
+	for (uint64_t off = 0; off < len; off += a->grain) {
+		struct piece *p = &a->piece[a->n];
+		int ret = 0;
+
+		p->off = a->used + off;
+		if (a->pages == UIO_PAGES_TRANSPARENT) {
+			if (!take_transparent(a, at + off, &p->phys))
+				continue;
+		} else {
+			ret = physical(a, at + off, a->grain, &p->phys);
+		}
+		if (ret == -EPERM)
+			return ret;
+		if (!ret)
+			a->n++;
+	}
+	return 0;
+}
+
+/* Any pages, so many are asked for at once. */
+static int add_small(struct area *a, char *at, uint64_t len)
+{
+	uint64_t entry[512], frame;
+
+	for (uint64_t done = 0; done < len / a->page;) {
+		ssize_t n = read_pagemap(a, at + done * a->page, len / a->page - done, entry);
+
+		if (n <= 0)
+			return -ENOMEM;
+		for (ssize_t i = 0; i < n; i++, done++) {
+			if (!present(entry[i], &frame))
+				continue;
+			if (!frame)
+				return -EPERM;
+			a->piece[a->n++] = (struct piece){
+				.phys = frame * a->page,
+				.off = a->used + done * a->page,
+			};
+		}
+	}
+	return 0;
+}
+
 /* Try @len bytes more. Return: 0; -ENOMEM when there are no more; -EPERM. */
 static int area_grow(struct area *a, uint64_t len)
 {
 	char *at = a->at + a->used;
 	size_t before = a->n;
-	int flags = MAP_FIXED;
+	int flags = MAP_FIXED, ret;
 
 	if (len > a->size - a->used)
 		len = a->size - a->used;
@@ -216,22 +274,12 @@ static int area_grow(struct area *a, uint64_t len)
 		/* A child that writes would leave us with a copy that the device does not know. */
 		madvise(at, len, MADV_DONTFORK);
 	}
-	for (uint64_t off = 0; off < len; off += a->grain) {
-		struct piece *p = &a->piece[a->n];
-		int ret = 0;
-
-		p->off = a->used + off;
-		if (a->pages == UIO_PAGES_TRANSPARENT) {
-			if (!take_transparent(a, at + off, &p->phys))
-				continue;
-		} else {
-			ret = physical(a, at + off, a->grain, &p->phys);
-		}
-		if (ret == -EPERM)
-			return ret;
-		if (!ret)
-			a->n++;
-	}
+	if (a->grain == a->page)
+		ret = add_small(a, at, len);
+	else
+		ret = add_huge(a, at, len);
+	if (ret)
+		return ret;
 	a->used += len;
 	return a->n > before ? 0 : -ENOMEM;
 }
@@ -370,12 +418,17 @@ static int try_pages(enum uio_pages pages, const struct uio_memory_want *want,
 
 	if (pages == UIO_PAGES_HUGETLB)
 		available = reserved_huge_pages();
+	if (want->min > (pages == UIO_PAGES_SMALL ? SMALL_MOST : available))
+		return -ENOMEM;
 	if (budget > available)
 		budget = available;
+	if (pages == UIO_PAGES_SMALL && budget > 4 * SMALL_MOST)
+		budget = 4 * SMALL_MOST;
 	ret = area_init(&a, pages, budget);
 	need = (size_t)((want->size + a.grain - 1) / a.grain);
 	while (!ret && run < need) {
-		ret = area_grow(&a, run ? want->size / 2 + HUGE : want->size + HUGE);
+		/* Twice as much each time: what is tried is sorted anew. */
+		ret = area_grow(&a, a.used ? a.used : want->size + HUGE);
 		if (!ret)
 			run = longest_run(&a, want->last, need, &start);
 	}
