@@ -71,6 +71,17 @@ ok 'exit code of busybox' test "$code" -eq 9
 ok 'devices, files and results' grep -q done "$work/small/made"
 ok 'a program of this machine runs from the ramdisk' printed out outboard
 
+echo '# a saved machine'
+saved=("${kernel[@]}" --snapshot --device edu --device e1000e,netdev=none --device nvme,null=64M)
+# shellcheck disable=SC2016 # the guest's variables
+look='for d in $RIG_EDU $RIG_E1000E $RIG_NVME; do cat "/sys/bus/pci/devices/$d/device"; done; date +%s; exit 5'
+for time in first second; do
+	run "${saved[@]}" -- sh -c "$look"
+	ok "the $time time: exit code" test "$code" -eq 5
+	ok "the $time time: its devices" test "$(head -n 3 "$work/out" | paste -sd' ')" = '0x11e8 0x10d3 0x0010'
+	ok "the $time time: its clock" test "$(tail -n 1 "$work/out")" -ge "$(($(date +%s) - 600))"
+done
+
 echo '# users, limits, kinds of IOMMU'
 grouped='echo vfio-pci >"/sys/bus/pci/devices/$RIG_EDU/driver_override"; echo "$RIG_EDU" >/sys/bus/pci/drivers_probe
 	[ -e "/sys/bus/pci/devices/$RIG_EDU/iommu_group" ] && echo grouped'
