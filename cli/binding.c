@@ -289,7 +289,7 @@ static int bind_one(const char *root, struct binding_step *step, const char *dri
 	bool known = binding_recall(root, fn, &rec);
 	int ret;
 
-	memcpy(step->previous, fn->driver, sizeof(step->previous));
+	snprintf(step->previous, sizeof(step->previous), "%s", fn->driver);
 	if (!known) {
 		rec.vendor = fn->vendor;
 		rec.device = fn->device;
@@ -383,7 +383,7 @@ int binding_bind(const char *root, const struct pci_machine *machine, struct bin
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		memcpy(step->previous, step->fn.driver, sizeof(step->previous));
+		snprintf(step->previous, sizeof(step->previous), "%s", step->fn.driver);
 		if (!strcmp(step->fn.driver, driver))
 			continue;
 		ret = load_driver(root, driver, err);
@@ -412,7 +412,7 @@ static int unbind_one(const char *root, struct binding_step *step,
 	char now[64];
 	int ret;
 
-	memcpy(step->previous, fn->driver, sizeof(step->previous));
+	snprintf(step->previous, sizeof(step->previous), "%s", fn->driver);
 	if (known && rec.persistent && has_program("driverctl")) {
 		ret = tell_driverctl(root, fn, NULL, err);
 		if (ret)
@@ -484,7 +484,7 @@ int binding_unbind(const char *root, const struct pci_machine *machine, struct b
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		memcpy(step->previous, step->fn.driver, sizeof(step->previous));
+		snprintf(step->previous, sizeof(step->previous), "%s", step->fn.driver);
 		/* A record of a function that somebody else has taken back is of no use any more. */
 		if (!binding_is_ours(step->fn.driver))
 			binding_forget(root, &step->fn);
