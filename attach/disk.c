@@ -151,6 +151,8 @@ static void make_part(struct disk *d, struct disk_request *rq)
 			part->buf = next_piece(rq, &max);
 		part->len = (uint32_t)(left < max ? left : max);
 		advance(rq, part->len);
+		if (ob_unlikely(rq->flags & OB_BLOCK_MAPPED))
+			part->iova = ob_iova_add(rq->iova, part->offset - rq->offset);
 	} else {
 		part->op = OB_BLOCK_FLUSH;
 		part->flags = 0;

@@ -29,6 +29,7 @@ enum {
  * @buf: READ, WRITE: payload memory
  * @iov: or, where it is not NULL, the pieces that it consists of, each a multiple of the block size; they stay until the
  *	request has ended. Each piece is at least one request to the device
+ * @iova: with OB_BLOCK_MAPPED: where the device sees @buf
  * @status: at disk_ops.done: 0 or a negative errno value
  *
  * The others are disk.c's.
@@ -43,6 +44,7 @@ struct disk_request {
 	char *buf;
 	const struct iovec *iov;
 	uint32_t iov_given; /* of the first piece */
+	ob_iova iova;
 	struct disk_request *link;
 	struct ob_block_req part[DISK_PARTS];
 };

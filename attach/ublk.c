@@ -25,6 +25,13 @@ enum {
 	/* What udev may take to give the nodes of an ordinary user's disk to him. */
 	NODE_MS = 5000,
 	BLOCK_SIZE_MAX = 4096, /* the kernel's: a page */
+	/*
+	 * How long the kernel may take to notice that a server died: before Linux 6.15, when it had all
+	 * requests, only by the time-out of one, 30 s.
+	 */
+	NOTICE_MS = 40000,
+	/* The block layer makes no fewer requests than this (include/linux/blkdev.h, BLKDEV_MIN_RQ). */
+	REQUESTS_MIN = 4,
 	GRACE_DEFAULT = 10,
 	GRACE_MAX = 3600,
 };
@@ -60,7 +67,8 @@ static int ublk_probe(struct ob_error *err)
 
 struct wanted {
 	uint64_t queues, id, grace;
-	bool id_given, unprivileged;
+	const char *share;
+	bool id_given, recover, unprivileged;
 };
 
 static int parse_options(struct ublk_attach *u, struct ob_spec_part *part, struct wanted *w,
@@ -68,9 +76,15 @@ static int parse_options(struct ublk_attach *u, struct ob_spec_part *part, struc
 {
 	int ret = ob_spec_get_u64(part, "queues", 1, UBLK_QUEUES_MAX, &w->queues, err);
 
+	static const char *const zero_copy[] = {"auto", "off", NULL};
+	unsigned int choice = 0;
+
 	w->id_given = ob_spec_get(part, "id") != NULL;
+	w->share = ob_spec_get(part, "share");
 	if (!ret)
 		ret = ob_spec_get_u64(part, "id", 0, INT32_MAX, &w->id, err);
+	if (!ret)
+		ret = ob_spec_get_bool(part, "recover", &w->recover, err);
 	if (!ret)
 		ret = ob_spec_get_bool(part, "recovery", &u->recovery, err);
 	if (!ret)
@@ -79,9 +93,19 @@ static int parse_options(struct ublk_attach *u, struct ob_spec_part *part, struc
 		ret = ob_spec_get_bool(part, "unprivileged", &w->unprivileged, err);
 	if (!ret)
 		ret = ob_spec_get_bool(part, "partscan", &u->partscan, err);
+	if (!ret)
+		ret = ob_spec_get_choice(part, "zero-copy", zero_copy, &choice, err);
 	if (ret)
 		return ret;
-	u->grace = (unsigned int)w->grace;
+	if (choice == 1)
+		w->share = NULL;
+	if (w->recover && (!w->id_given || !u->recovery || w->unprivileged)) {
+		ob_error_set(err, -EINVAL, "ublk: option recover is for a device that there is");
+		ob_error_fix(err,
+			     "say which: ublk,id=N,recover; as root, and without recovery=off");
+		return -EINVAL;
+	}
+	u->care.grace = (unsigned int)w->grace;
 	return 0;
 }
 
@@ -141,6 +165,26 @@ static void fill_params(const struct ublk_attach *u, struct ublk_params *p)
 	p->discard.max_discard_segments = 1;
 }
 
+/* How long a request can be is what the memory gives for each tag. */
+static int choose_shape(struct ublk_attach *u, uint64_t queues, struct ob_error *err)
+{
+	uint64_t tags = queues * u->disk.depth;
+	uint64_t each = (uint64_t)u->disk.payload.pages / tags * PAYLOAD_PAGE;
+
+	if (tags > UBLK_TAGS_MAX)
+		return ob_error_set(err, -EINVAL, "ublk: %u queues of depth %u are more than %d",
+				    (unsigned int)queues, u->disk.depth, UBLK_TAGS_MAX);
+	if (!each) {
+		ob_error_set(err, -EINVAL,
+			     "ublk: %u queues of depth %u need at least %u KiB of memory",
+			     (unsigned int)queues, u->disk.depth, (unsigned int)(tags * 4));
+		ob_error_fix(err, "give it more (memory=), or less depth");
+		return -EINVAL;
+	}
+	u->shape.max_io = each < UBLK_IO_MAX ? (uint32_t)each : UBLK_IO_MAX;
+	return 0;
+}
+
 static int explain_add(int ret, const struct wanted *w, struct ob_error *err)
 {
 	ob_error_set(err, ret, "ublk: the kernel adds no device: %s", strerror(-ret));
@@ -176,7 +220,8 @@ static int add_device(struct ublk_attach *u, const struct wanted *w, struct ob_e
 		want |= UBLK_F_USER_RECOVERY | UBLK_F_USER_RECOVERY_REISSUE;
 	if (!u->partscan)
 		want |= u->features & UBLK_F_NO_AUTO_PART_SCAN;
-	want |= u->features & UBLK_F_SAFE_STOP_DEV;
+	if (u->share.base)
+		want |= UBLK_F_SHMEM_ZC;
 	u->dev = (struct ublksrv_ctrl_dev_info){
 		.nr_hw_queues = (uint16_t)w->queues,
 		.queue_depth = (uint16_t)u->disk.depth,
@@ -184,12 +229,13 @@ static int add_device(struct ublk_attach *u, const struct wanted *w, struct ob_e
 		.dev_id = id,
 		.ublksrv_pid = getpid(),
 		.flags = want,
+		.ublksrv_flags = ublk_identity(u->disk.blk, u->share_mark),
 	};
 	ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_ADD_DEV, id, 0, &u->dev, sizeof(u->dev),
 			    UBLK_CTRL_MS, NULL, NULL);
 	if (ret < 0)
 		return explain_add(ret, w, err);
-	u->added = true;
+	u->ours = true;
 	/* The kernel leaves out what it cannot, and says nothing. */
 	u->unprivileged = u->dev.flags & UBLK_F_UNPRIVILEGED_DEV;
 	u->recovery = u->dev.flags & UBLK_F_USER_RECOVERY;
@@ -207,6 +253,25 @@ static int add_device(struct ublk_attach *u, const struct wanted *w, struct ob_e
 	return 0;
 }
 
+/* From now on the device is ours to serve, and to take down when we die. */
+static int take_care(struct ublk_attach *u, struct ob_error *err)
+{
+	const struct caretaker_job job = {.take_down = ublk_take_down, .arg = &u->care};
+	int holder = 0, ret = 0;
+
+	if (u->claim_fd < 0)
+		ret = ublk_claim(u->dev.dev_id, &u->claim_fd, &holder);
+	if (ret)
+		return ob_error_set(err, ret, "%s: process %d has a claim on it: %s", u->node,
+				    holder, strerror(-ret));
+	u->care.id = u->dev.dev_id;
+	u->care.server = getpid();
+	if (!u->recovery)
+		u->care.grace = 0;
+	memcpy(u->care.path, u->ctrl.path, sizeof(u->care.path));
+	return caretaker_start(&u->caretaker, &job, err);
+}
+
 static int set_params(struct ublk_attach *u, struct ob_error *err)
 {
 	struct ublk_params p;
@@ -219,6 +284,132 @@ static int set_params(struct ublk_attach *u, struct ob_error *err)
 		return ob_error_set(err, ret, "%s: the kernel refuses its parameters: %s", u->node,
 				    strerror(-ret));
 	return 0;
+}
+
+/* ---- taking over a device whose server died --------------------------------------------- */
+
+static int check_same(struct ublk_attach *u, struct ob_error *err)
+{
+	struct ublk_params p = {.len = sizeof(p)};
+	uint64_t tags = (uint64_t)u->dev.nr_hw_queues * u->dev.queue_depth;
+	uint32_t max_io = u->dev.max_io_buf_bytes;
+	int ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_GET_PARAMS, u->dev.dev_id, 0, &p, sizeof(p),
+				UBLK_CTRL_MS, NULL, NULL);
+
+	if (ret < 0)
+		return ob_error_set(err, ret, "%s: the kernel does not tell its parameters: %s",
+				    u->node, strerror(-ret));
+	if (!tags || tags > UBLK_TAGS_MAX || u->dev.nr_hw_queues > UBLK_QUEUES_MAX ||
+	    max_io < PAYLOAD_PAGE || max_io % PAYLOAD_PAGE || max_io > UBLK_IO_MAX ||
+	    p.basic.dev_sectors != u->shape.size >> 9 ||
+	    p.basic.logical_bs_shift != log2_of(u->shape.block_size))
+		return ob_error_set(err, -EINVAL, "%s was not made for this disk", u->node);
+	if (tags * max_io > (uint64_t)u->disk.payload.pages * PAYLOAD_PAGE) {
+		ob_error_set(err, -ENOSPC, "%s was made with more payload memory", u->node);
+		ob_error_fix(err, "give it at least memory=%uM",
+			     (unsigned int)(tags * max_io + (1 << 20) - 1) >> 20);
+		return -ENOSPC;
+	}
+	u->shape.max_io = max_io;
+	return 0;
+}
+
+/* The kernel lets nobody in before it has noticed, and has everything back from the old server. */
+static int start_recovery(struct ublk_attach *u, struct ob_error *err)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	int ret;
+
+	for (unsigned int ms = 0;; ms += 10) {
+		ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_START_USER_RECOVERY, u->dev.dev_id, 0,
+				    NULL, 0, UBLK_CTRL_MS, NULL, NULL);
+		if (ret != -EBUSY || ms >= NOTICE_MS)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (ret >= 0)
+		return 0;
+	ob_error_set(err, ret, "%s cannot be taken over: %s", u->node, strerror(-ret));
+	if (ret == -EBUSY)
+		ob_error_why(err, "a process still has %s open, or its mapping", u->cnode);
+	return ret;
+}
+
+static int take_over(struct ublk_attach *u, struct ob_error *err)
+{
+	int ret;
+
+	u->taken = true;
+	set_names(u);
+	ret = check_same(u, err);
+	if (!ret)
+		ret = take_care(u, err);
+	if (!ret)
+		ret = start_recovery(u, err);
+	return ret;
+}
+
+/* Return: 0 with u->taken when there is one to take over; what cannot be taken over is removed. */
+static int look_for_left(struct ublk_attach *u, const struct wanted *w, struct ob_error *err)
+{
+	uint64_t identity = ublk_identity(u->disk.blk, u->share_mark);
+	unsigned int id;
+	int holder = 0, ret;
+
+	if (w->recover) {
+		ret = ublk_dev_info(&u->ctrl, (uint32_t)w->id, &u->dev);
+		if (ret < 0 || u->dev.dev_id != w->id)
+			return ob_error_set(err, ret < 0 ? ret : -EPROTO,
+					    "there is no /dev/ublkb%u to take over: %s",
+					    (uint32_t)w->id, strerror(ret < 0 ? -ret : EPROTO));
+		if (u->dev.ublksrv_flags != identity)
+			return ob_error_set(err, -EINVAL,
+					    "/dev/ublkb%u was not made for this disk, or with "
+					    "another share=",
+					    (uint32_t)w->id);
+		ret = ublk_claim((uint32_t)w->id, &u->claim_fd, &holder);
+		if (ret)
+			return ob_error_set(err, ret, "/dev/ublkb%u is served by process %d",
+					    (uint32_t)w->id, holder);
+	} else {
+		ret = ublk_find_left(&u->ctrl, identity, &u->claim_fd, &u->dev);
+		if (ret < 0)
+			return 0;
+	}
+	id = u->dev.dev_id;
+	u->unprivileged = u->dev.flags & UBLK_F_UNPRIVILEGED_DEV;
+	if (u->recovery && (u->dev.flags & UBLK_F_USER_RECOVERY) &&
+	    u->dev.state != UBLK_S_DEV_DEAD && (w->recover || !w->id_given || w->id == id))
+		return take_over(u, err);
+	if (w->recover)
+		return ob_error_set(err, -EINVAL, "/dev/ublkb%u cannot be taken over: %s", id,
+				    u->dev.state == UBLK_S_DEV_DEAD
+					    ? "its disk is gone already"
+					    : "it was made with recovery=off");
+	ob_device_log(u->disk.blk->dev, OB_LOG_INFO, "removing /dev/ublkb%u, which process %d left",
+		      id, u->dev.ublksrv_pid);
+	ret = ublk_dev_delete(&u->ctrl, id);
+	close(u->claim_fd);
+	u->claim_fd = -1;
+	u->unprivileged = false;
+	if (ret)
+		return ob_error_set(err, ret,
+				    "/dev/ublkb%u, which process %d left, cannot be removed: %s",
+				    id, u->dev.ublksrv_pid, strerror(-ret));
+	return 0;
+}
+
+static int add(struct ublk_attach *u, const struct wanted *w, struct ob_error *err)
+{
+	int ret = choose_shape(u, w->queues, err);
+
+	if (!ret)
+		ret = add_device(u, w, err);
+	if (!ret)
+		ret = take_care(u, err);
+	if (!ret)
+		ret = set_params(u, err);
+	return ret;
 }
 
 /* udev makes the node, and for an ordinary user it gives it to him after that. */
@@ -246,29 +437,6 @@ static int open_node(struct ublk_attach *u, struct ob_error *err)
 
 /* ---- open ------------------------------------------------------------------------------- */
 
-/* How long a request can be is what the memory gives for each tag. */
-static int choose_shape(struct ublk_attach *u, uint64_t queues, struct ob_error *err)
-{
-	const struct ob_block_limits *l = &u->disk.blk->limits;
-	uint64_t tags = queues * u->disk.depth;
-	uint64_t each = (uint64_t)u->disk.payload.pages / tags * PAYLOAD_PAGE;
-
-	if (tags > UBLK_TAGS_MAX)
-		return ob_error_set(err, -EINVAL, "ublk: %u queues of depth %u are more than %d",
-				    (unsigned int)queues, u->disk.depth, UBLK_TAGS_MAX);
-	if (!each) {
-		ob_error_set(err, -EINVAL,
-			     "ublk: %u queues of depth %u need at least %u KiB of memory",
-			     (unsigned int)queues, u->disk.depth, (unsigned int)(tags * 4));
-		ob_error_fix(err, "give it more (memory=), or less depth");
-		return -EINVAL;
-	}
-	u->shape.max_io = each < UBLK_IO_MAX ? (uint32_t)each : UBLK_IO_MAX;
-	u->shape.size = l->size;
-	u->shape.block_size = l->block_size;
-	return 0;
-}
-
 static void free_attach(struct ublk_attach *u)
 {
 	ublk_ctrl_close(&u->ctrl);
@@ -288,7 +456,7 @@ static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 
 	if (!u)
 		return ob_error_set(err, -ENOMEM, "out of memory");
-	u->char_fd = u->event_fd = u->claim_fd = u->guard.fd = -1;
+	u->char_fd = u->event_fd = u->claim_fd = -1;
 	u->recovery = true;
 	u->partscan = true;
 	w.unprivileged = geteuid() != 0;
@@ -310,13 +478,18 @@ static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	ret = disk_open(&u->disk, blk, part, loop, UBLK_MAX_QUEUE_DEPTH, &ublk_disk_ops, u, err);
 	if (ret)
 		goto fail;
-	ret = choose_shape(u, w.queues, err);
-	if (!ret)
-		ret = add_device(u, &w, err);
-	if (!ret)
-		ret = set_params(u, err);
+	u->shape.size = blk->limits.size;
+	u->shape.block_size = blk->limits.block_size;
+	if (w.share)
+		ret = ublk_share_open(u, w.share, err);
+	if (!ret && !w.unprivileged)
+		ret = look_for_left(u, &w, err);
+	if (!ret && !u->taken)
+		ret = add(u, &w, err);
 	if (!ret)
 		ret = open_node(u, err);
+	if (!ret)
+		ret = ublk_share_register(u, err);
 	if (!ret)
 		ret = ublk_io_open(u, loop, err);
 	if (ret)
@@ -326,8 +499,11 @@ static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 
 close_disk:
 	ublk_io_close(u);
-	if (u->added)
+	/* One that was to be taken over is left as it was, for another try. */
+	if (u->ours)
 		ublk_dev_delete(&u->ctrl, u->dev.dev_id);
+	caretaker_dismiss(&u->caretaker);
+	ublk_share_close(u);
 	disk_close(&u->disk);
 fail:
 	free_attach(u);
@@ -358,36 +534,52 @@ static int explain_start(struct ublk_attach *u, int ret, struct ob_error *err)
 	return ret;
 }
 
+static void set_queue(const struct ublk_attach *u, const char *name, const char *value)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/%s", u->node + strlen("/dev/"), name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	/* Without root it stays as it is, which works. */
+	if (fd >= 0 && write(fd, value, strlen(value)) < 0)
+		disk_log(&u->disk, OB_LOG_DEBUG, "%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+static void set_up_queue(const struct ublk_attach *u)
+{
+	char text[16];
+
+	/* What merges and sorts pays for a disk that seeks; the kernel's own drivers of others do without. */
+	if (!u->disk.blk->limits.rotational)
+		set_queue(u, "scheduler", "none");
+	/*
+	 * Before Linux 6.15 the kernel notices the death of a server at once only while a tag of each queue
+	 * is not in use, else after 30 s: so one never is. (That kernel is told by a feature of it.)
+	 */
+	if (!(u->features & UBLK_F_SUPPORT_ZERO_COPY) && u->dev.queue_depth > REQUESTS_MIN) {
+		snprintf(text, sizeof(text), "%u", u->dev.queue_depth - 1u);
+		set_queue(u, "nr_requests", text);
+	}
+}
+
 static int ublk_publish(struct ob_attach *at, struct ob_error *err)
 {
 	struct ublk_attach *u = (struct ublk_attach *)at;
 	int ret;
 
 	/* Ends when the loop has fetched all tags and the kernel has read the partition table. */
-	ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_START_DEV, u->dev.dev_id, (uint64_t)getpid(), NULL,
-			    0, START_MS, cannot_start, u);
+	ret = ublk_ctrl_cmd(&u->ctrl,
+			    u->taken ? UBLK_U_CMD_END_USER_RECOVERY : UBLK_U_CMD_START_DEV,
+			    u->dev.dev_id, (uint64_t)getpid(), NULL, 0, START_MS, cannot_start, u);
 	if (ret < 0)
 		return explain_start(u, ret, err);
+	u->ours = true;
 	u->published = true;
+	set_up_queue(u);
 	return 0;
-}
-
-/* Nobody has it: an exclusive open fails while it is mounted, in whatever namespace. */
-static int check_idle(struct ublk_attach *u, struct ob_error *err)
-{
-	const char *disk = u->node + strlen("/dev/");
-	char who[256];
-	int fd = open(u->node, O_RDONLY | O_EXCL | O_CLOEXEC);
-	bool used = fd < 0 && errno == EBUSY;
-
-	if (fd >= 0)
-		close(fd);
-	if (!holders_of_block(disk, 0, who, sizeof(who)) && !used)
-		return 0;
-	ob_error_set(err, -EBUSY, "%s is in use", u->node);
-	ob_error_why(err, "%s", who[0] ? who : "it is mounted in another mount namespace");
-	ob_error_fix(err, "umount %s", u->node);
-	return -EBUSY;
 }
 
 static int ublk_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
@@ -398,7 +590,7 @@ static int ublk_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 	if (!u->published)
 		return 0;
 	if (!force) {
-		ret = check_idle(u, err);
+		ret = holder_check_idle(u->node + strlen("/dev/"), 0, err);
 		if (ret)
 			return ret;
 	}
@@ -418,7 +610,10 @@ static void ublk_close(struct ob_attach *at)
 	/* First the device, so that it does not write into memory that is given back. */
 	disk_close(&u->disk);
 	ublk_io_close(u);
-	ublk_dev_delete(&u->ctrl, u->dev.dev_id);
+	if (u->ours)
+		ublk_dev_delete(&u->ctrl, u->dev.dev_id);
+	caretaker_dismiss(&u->caretaker);
+	ublk_share_close(u);
 	free_attach(u);
 }
 
@@ -433,8 +628,10 @@ static void ublk_info(struct ob_attach *at, struct ob_attach_info *info)
 	n = snprintf(info->detail, sizeof(info->detail), "%u queue%s of %u, longest %u KiB",
 		     u->dev.nr_hw_queues, u->dev.nr_hw_queues > 1 ? "s" : "", u->dev.queue_depth,
 		     u->shape.max_io >> 10);
-	snprintf(info->detail + n, sizeof(info->detail) - (size_t)n, "%s%s%s",
-		 u->recovery ? ", recoverable" : "", u->unprivileged ? ", unprivileged" : "",
+	snprintf(info->detail + n, sizeof(info->detail) - (size_t)n, "%s%s%s%s%s",
+		 u->dev.flags & UBLK_F_SHMEM_ZC ? ", shared memory" : "",
+		 u->taken ? ", taken over" : "", u->recovery ? ", recoverable" : "",
+		 u->unprivileged ? ", unprivileged" : "",
 		 u->disk.blk->limits.read_only ? ", read-only" : "");
 }
 
@@ -448,7 +645,8 @@ const struct ob_attach_ops ob_attach_ublk = {
 	.summary = "a block device /dev/ublkbN",
 	.class_ = OB_CLASS_BLOCK,
 	.options =
-		"queues=N,id=N,recovery=on|off,grace=SECONDS,unprivileged,partscan=on|off," DISK_OPTIONS,
+		"queues=N,id=N,recover,recovery=on|off,grace=SECONDS,unprivileged,partscan=on|off,"
+		"share=FILE,zero-copy=auto|off," DISK_OPTIONS,
 	.probe = ublk_probe,
 	.open = ublk_open,
 	.publish = ublk_publish,

@@ -2,7 +2,7 @@
 /*
  * The attachment "ublk": its own structs. ublk.c opens and publishes, ublk_io.c serves in the loop's thread,
  * ublk_ctrl.c gives commands, ublk_desc.c checks what the kernel asks, ublk_left.c finds what a server that
- * died has left, ublk_guard.c is the process that removes it, ublk_shmem.c shares memory with clients.
+ * died has left, and removes it; ublk_shmem.c shares memory with clients.
  */
 #ifndef ATTACH_UBLK_H
 #define ATTACH_UBLK_H
@@ -10,9 +10,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "attach/caretaker.h"
 #include "attach/disk.h"
 #include "attach/ublk_ctrl.h"
 #include "attach/ublk_desc.h"
+#include "attach/ublk_left.h"
 
 enum {
 	UBLK_QUEUES_MAX = 16,
@@ -40,11 +42,6 @@ struct ublk_queue {
 	size_t map_len;
 };
 
-struct ublk_guard {
-	pid_t pid; /* 0: none */
-	int fd;	   /* its end tells it to go; a word that there is nothing to be done */
-};
-
 struct ublk_attach {
 	struct ob_attach at; /* first */
 	struct disk disk;
@@ -54,24 +51,23 @@ struct ublk_attach {
 	struct ublk_ctrl ctrl;
 	uint64_t features;
 	struct ublksrv_ctrl_dev_info dev;
-	bool added; /* it is there, and ours to remove */
+	bool ours;  /* to be deleted at the end */
 	bool taken; /* over from a server that died */
 	bool published;
 	bool recovery; /* it survives this process */
 	bool partscan;
 	bool unprivileged;
-	unsigned int grace; /* seconds that the guard waits for somebody to take it over */
 	int claim_fd;
 	int char_fd;
-	struct ublk_guard guard;
+	struct ublk_care care;
+	struct caretaker caretaker;
 	char node[UBLK_PATH];  /* /dev/ublkbN */
 	char cnode[UBLK_PATH]; /* /dev/ublkcN */
 
 	/* memory shared with clients */
-	char *share_base;
-	uint64_t share_len;
-	char share_path[128];
-	bool zero_copy;
+	struct ublk_region share;
+	struct ob_dma_mapping share_map;
+	uint16_t share_mark;
 
 	/* the loop's thread */
 	struct io_uring ring;
@@ -86,7 +82,6 @@ struct ublk_attach {
 	unsigned int no_wait; /* calls that do not wait for more */
 	bool hurry;	      /* nothing is put off: a sleep comes */
 	_Atomic int failed; /* the first error of a FETCH, for who waits for the device to start */
-	uint64_t zero_copies; /* requests of shared memory */
 };
 
 /* ---- ublk_io.c ------------------------------------------------------------------- */
@@ -97,5 +92,14 @@ int ublk_io_open(struct ublk_attach *u, struct ob_loop *loop, struct ob_error *e
 void ublk_io_close(struct ublk_attach *u);
 
 extern const struct disk_ops ublk_disk_ops;
+
+/* ---- ublk_shmem.c ---------------------------------------------------------------- */
+
+/** ublk_share_open() - map a file for us and for the device; 0 with nothing done where the kernel cannot */
+int ublk_share_open(struct ublk_attach *u, const char *path, struct ob_error *err);
+/** ublk_share_register() - tell the kernel; the device is added and not started */
+int ublk_share_register(struct ublk_attach *u, struct ob_error *err);
+/** ublk_share_close() - when the disk is stopped */
+void ublk_share_close(struct ublk_attach *u);
 
 #endif

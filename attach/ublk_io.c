@@ -31,15 +31,16 @@ enum {
 	 * nobody waits for long; when the device has nothing to do, nothing is put off.
 	 */
 	HOLD_ROUNDS = 32,
-	HOLD_REQUESTS = 16,
+	HOLD_REQUESTS = 24,
 
 	/*
 	 * When so many are given back at once and the device has nothing more, the same call waits until
-	 * half as many have come again: who had many under way will send them again at once. At most
-	 * so long, and not for a while where that was in vain.
+	 * most of them have come again: who had many under way will send others at once. At most so
+	 * long, and where that was in vain so many calls do not wait: who has fewer under way now is kept
+	 * waiting once.
 	 */
 	WAIT_FOR_MORE = 4,
-	WAIT_NS = 100000,
+	WAIT_NS = 500000,
 	WAIT_AGAIN = 64,
 
 	CHAR_FILE = 0, /* index of /dev/ublkcN among the ring's registered files */
@@ -106,6 +107,19 @@ const struct disk_ops ublk_disk_ops = {
 	.batch_end = batch_end,
 };
 
+/* The device has all of the shared memory mapped; what is not aligned for it goes the class's way, with a copy. */
+static void use_share(struct ublk_attach *u, struct ublk_tag *t)
+{
+	ob_iova iova = ob_iova_add(u->share_map.iova, (uint64_t)(t->rq.buf - u->share.base));
+
+	if (iova.addr & (u->disk.blk->limits.dma_align - 1)) {
+		disk_count(&u->disk.stats.own_copies, 1);
+		return;
+	}
+	t->rq.iova = iova;
+	t->rq.flags |= OB_BLOCK_MAPPED;
+}
+
 static void take_request(struct ublk_attach *u, struct ublk_tag *t)
 {
 	struct ublk_request rq;
@@ -127,7 +141,7 @@ static void take_request(struct ublk_attach *u, struct ublk_tag *t)
 	t->rq.buf = rq.buf;
 	t->shared = rq.shared;
 	if (rq.shared)
-		disk_count(&u->zero_copies, 1);
+		use_share(u, t);
 	disk_start(&u->disk, &t->rq);
 }
 
@@ -227,7 +241,7 @@ static unsigned int worth_waiting(struct ublk_attach *u, unsigned int waiting)
 		u->no_wait--;
 		return 0;
 	}
-	return waiting / 2 < HOLD_REQUESTS ? waiting / 2 : HOLD_REQUESTS;
+	return waiting * 3 / 4 < HOLD_REQUESTS ? waiting * 3 / 4 : HOLD_REQUESTS;
 }
 
 static void enter(struct ublk_attach *u, unsigned int waiting)

@@ -346,10 +346,11 @@ static int check_request(const struct ob_block *blk, const struct block_class *c
 	switch (req->op) {
 	case OB_BLOCK_READ:
 		max = c->max_transfer;
+		allowed = OB_BLOCK_MAPPED;
 		break;
 	case OB_BLOCK_WRITE:
 		max = c->max_transfer;
-		allowed = OB_BLOCK_FUA;
+		allowed = OB_BLOCK_FUA | OB_BLOCK_MAPPED;
 		break;
 	case OB_BLOCK_FLUSH:
 		if (req->flags)
@@ -381,6 +382,8 @@ static int check_request(const struct ob_block *blk, const struct block_class *c
 		return -ERANGE;
 	if (req->op <= OB_BLOCK_WRITE && !req->buf)
 		return -EINVAL;
+	if ((req->flags & OB_BLOCK_MAPPED) && (req->iova.addr & c->align_mask))
+		return -EINVAL;
 	return 0;
 }
 
@@ -399,7 +402,7 @@ static __attribute__((noinline)) int prepare_slow(struct ob_block *blk, struct b
 	if (rc)
 		return rc;
 	req->map = NULL;
-	if (req->op > OB_BLOCK_WRITE)
+	if (req->op > OB_BLOCK_WRITE || (req->flags & OB_BLOCK_MAPPED))
 		return 0;
 	if (off < c->direct && req->len <= c->direct - off && !(off & c->align_mask)) {
 		req->iova.addr = c->arena_iova + off;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "attach/ublk_left.h"
 #include "cli/cli.h"
 #include "cli/instance.h"
 #include "cli/peer.h"
@@ -27,6 +28,10 @@ static const struct cli_usage usage = {
 		"Lists running instances, or shows all counters of one. Instances of this user and of root\n"
 		"are asked; others are only listed.",
 	.options = options,
+};
+
+enum {
+	LEFT_SHOWN = 32,
 };
 
 struct view {
@@ -85,6 +90,20 @@ static void list_row(struct cli_table *t, const struct peer *p)
 	}
 }
 
+/* Disks whose server died, and that the kernel therefore keeps. */
+static void print_left(void)
+{
+	struct ob_ublk_left left[LEFT_SHOWN];
+	unsigned int n = ob_ublk_left(left, LEFT_SHOWN);
+	char size[16];
+
+	for (unsigned int i = 0; i < n && i < LEFT_SHOWN; i++)
+		printf("/dev/ublkb%u (%s) was left by process %d, which died%s: run its device again, "
+		       "or outboard stop ublkb%u\n",
+		       left[i].id, cli_size(size, left[i].size), left[i].pid,
+		       left[i].waiting ? "; its users wait" : "", left[i].id);
+}
+
 static void print_list(struct peer *peers, size_t n)
 {
 	static const char *const heads[] = {"NAME",   ">PID",	     ">RUNS", "DEVICE",
@@ -96,6 +115,26 @@ static void print_list(struct peer *peers, size_t n)
 	for (size_t i = 0; i < n; i++)
 		list_row(t, &peers[i]);
 	cli_table_print(t, stdout);
+	print_left();
+}
+
+static void left_json(struct json_object *doc)
+{
+	struct ob_ublk_left left[LEFT_SHOWN];
+	unsigned int n = ob_ublk_left(left, LEFT_SHOWN);
+	struct json_object *list = cli_put_array(doc, "left");
+	char name[24];
+
+	for (unsigned int i = 0; i < n && i < LEFT_SHOWN; i++) {
+		struct json_object *o = json_object_new_object();
+
+		snprintf(name, sizeof(name), "/dev/ublkb%u", left[i].id);
+		cli_put_str(o, "name", name);
+		cli_put_u64(o, "pid", left[i].pid > 0 ? (uint64_t)left[i].pid : 0);
+		cli_put_u64(o, "size", left[i].size);
+		json_object_object_add(o, "waiting", json_object_new_boolean(left[i].waiting));
+		json_object_array_add(list, o);
+	}
 }
 
 static struct json_object *list_json(struct peer *peers, size_t n)
@@ -114,6 +153,7 @@ static struct json_object *list_json(struct peer *peers, size_t n)
 		cli_put_str(o, "error", peers[i].trusted ? "does not answer" : "not asked");
 		json_object_array_add(list, o);
 	}
+	left_json(doc);
 	return doc;
 }
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* outboard stop: asks a running instance to end, and waits until it has. */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "attach/ublk_left.h"
 #include "cli/cli.h"
 #include "cli/peer.h"
 
@@ -17,12 +20,40 @@ static const struct cli_option options[] = {
 
 static const struct cli_usage usage = {
 	.command = "stop",
-	.synopsis = "NAME|PID [--force]",
+	.synopsis = "NAME|PID|ublkbN [--force]",
 	.about =
 		"Asks a running instance to end, and waits for it. One whose disk is mounted refuses, and\n"
-		"says by whom (exit code 4).",
+		"says by whom (exit code 4). ublkbN is a disk that an instance left which was killed: it\n"
+		"is removed.",
 	.options = options,
 };
+
+/* "ublkb3" or "/dev/ublkb3": a disk without an instance */
+static bool is_disk(const char *who, unsigned int *id)
+{
+	int end = 0;
+
+	if (!strncmp(who, "/dev/", 5))
+		who += 5;
+	return sscanf(who, "ublkb%u%n", id, &end) == 1 && !who[end];
+}
+
+static int remove_left(const char *who, unsigned int id, bool force)
+{
+	struct ob_error err = {0};
+
+	if (ob_ublk_remove(id, force, &err))
+		return cli_error("stop", &err);
+	if (cli_json()) {
+		struct json_object *doc = json_object_new_object();
+
+		cli_put_str(doc, "removed", who);
+		cli_print_json(doc);
+	} else {
+		printf("%s is removed\n", who);
+	}
+	return CLI_OK;
+}
 
 int cmd_stop(int argc, char **argv)
 {
@@ -32,6 +63,7 @@ int cmd_stop(int argc, char **argv)
 	struct cli_args args;
 	struct peer peer;
 	bool force = false;
+	unsigned int id;
 	long seconds = 30;
 	int opt, ret;
 
@@ -57,6 +89,8 @@ int cmd_stop(int argc, char **argv)
 	}
 	if (!who)
 		return cli_bad(&usage, "which instance? 'outboard show' lists them");
+	if (is_disk(who, &id))
+		return remove_left(who, id, force);
 	ret = peer_find(who, &peer, &err);
 	if (!ret) {
 		cli_progress("stopping %s", who);

@@ -25,6 +25,12 @@ enum ob_block_op {
 enum ob_block_flags {
 	OB_BLOCK_FUA = 1 << 0,	     /* WRITE, WRITE_ZEROES: on stable storage when completed */
 	OB_BLOCK_MAY_UNMAP = 1 << 1, /* WRITE_ZEROES may deallocate */
+	/*
+	 * READ, WRITE: @iova is given by the caller, who has mapped all of @buf (ob_dma_map()) and keeps it
+	 * so until the request has ended: memory that is shared with somebody and mapped once.
+	 * It must be aligned to dma_align
+	 */
+	OB_BLOCK_MAPPED = 1 << 2,
 };
 
 /**
@@ -37,7 +43,7 @@ enum ob_block_flags {
  * @buf: READ and WRITE: contiguous memory, any; without a copy when it lies in the arena and
  *	is aligned to dma_align
  * @user: the caller's
- * @iova: where the device sees @buf; filled by the class
+ * @iova: where the device sees @buf; filled by the class, but for OB_BLOCK_MAPPED
  * @map: mapping of a buffer outside the arena; the class's
  * @priv: the driver's while the request is in flight
  */

@@ -2,6 +2,7 @@
 /* See ram_disk.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +14,51 @@
 
 #define RAM_IOVA 0x1000000ull
 
+static int ram_dma_map(struct ob_device *dev, void *va, uint64_t iova, size_t len,
+		       unsigned int prot)
+{
+	struct ram_disk *r = (struct ram_disk *)((char *)dev - offsetof(struct ram_disk, dev));
+
+	for (unsigned int i = 0; i < RAM_MAPS; i++) {
+		if (r->map[i].len)
+			continue;
+		r->map[i] = (struct ram_map){va, iova, len};
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static int ram_dma_unmap(struct ob_device *dev, uint64_t iova, size_t len)
+{
+	struct ram_disk *r = (struct ram_disk *)((char *)dev - offsetof(struct ram_disk, dev));
+
+	for (unsigned int i = 0; i < RAM_MAPS; i++)
+		if (r->map[i].len && r->map[i].iova == iova)
+			r->map[i].len = 0;
+	return 0;
+}
+
 static const struct ob_access_ops ram_access_ops = {
 	.name = "ram",
+	.dma_map = ram_dma_map,
+	.dma_unmap = ram_dma_unmap,
 };
 
 /* What the device would do with the address it was given, not with the pointer. */
 static char *reach(struct ram_disk *r, const struct ob_block_req *req)
 {
-	return r->arena + (req->iova.addr - RAM_IOVA);
+	uint64_t iova = req->iova.addr;
+
+	if (!r->iommu)
+		return r->arena + (iova - RAM_IOVA);
+	for (unsigned int i = 0; i < RAM_MAPS; i++) {
+		const struct ram_map *m = &r->map[i];
+
+		if (iova >= m->iova && iova - m->iova < m->len &&
+		    req->len <= m->len - (iova - m->iova))
+			return m->va + (iova - m->iova);
+	}
+	abort(); /* an IOMMU would report it */
 }
 
 static bool fails(struct ram_disk *r, const struct ob_block_req *req)
@@ -217,6 +255,7 @@ int ram_disk_open(struct ram_disk *r)
 		.size = r->arena_size,
 		.iova = RAM_IOVA,
 		.aperture_max = UINT32_MAX,
+		.translated = r->iommu,
 		.policy = OB_DMA_POOLED,
 	};
 	struct ob_error err = {0};

@@ -13,6 +13,13 @@
 
 enum {
 	RAM_DEPTH_MAX = 64,
+	RAM_MAPS = 32,
+};
+
+struct ram_map {
+	char *va;
+	uint64_t iova;
+	size_t len; /* 0: not used */
 };
 
 /**
@@ -20,6 +27,7 @@ enum {
  * @blk: limits may be changed before open
  * @fua, @flush, @discard, @zeroes: what it says it can do
  * @file: where @data is kept, for disks that are to survive their process; NULL: in memory
+ * @iommu: memory outside of the arena can be mapped for it
  * @no_stable: a power cut is not looked at: @stable is NULL, and a flush costs nothing
  * @data: what a read gives
  * @stable: what a power cut would leave
@@ -37,7 +45,8 @@ struct ram_disk {
 	struct ob_binding binding;
 	bool fua, flush, discard, zeroes, multi_conn;
 	const char *file;
-	bool no_stable;
+	bool no_stable, iommu;
+	struct ram_map map[RAM_MAPS];
 	size_t arena_size;
 	char *arena, *data, *stable;
 

@@ -4,6 +4,7 @@
  *
  * Options of the disk: file=PATH (where it is kept; then a killed server's successor has the same content), bs=N,
  * max=BYTES (longest transfer), ro, nofua, noflush, nodiscard, nozeroes, nocache, shuffle,
+ * iommu (memory outside of the arena can be mapped for it),
  * stable (what a power cut would leave is kept, see "cut").
  *
  * "ready NAME" goes to standard output, then an answer to each line of standard input:
@@ -72,6 +73,8 @@ static bool disk_option(char *word)
 		disk.zeroes = false;
 	} else if (!strcmp(word, "shuffle")) {
 		atomic_store(&disk.shuffle, true);
+	} else if (!strcmp(word, "iommu")) {
+		disk.iommu = true;
 	} else if (!strcmp(word, "stable")) {
 		disk.no_stable = false;
 	} else {
@@ -87,6 +90,7 @@ static bool parse_disk(char *text)
 	if (!word)
 		return false;
 	ram_disk_init(&disk, strtoull(word, NULL, 0) << 20);
+	snprintf(disk.dev.info.spec, sizeof(disk.dev.info.spec), "ram:%s", word);
 	disk.no_stable = true;
 	disk.blk.limits.depth = RAM_DEPTH_MAX;
 	while ((word = strtok_r(NULL, ",", &save)))
