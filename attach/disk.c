@@ -19,6 +19,8 @@ enum {
 	MEMORY_DEFAULT = 16 << 20,
 	MEMORY_MIN = 4 << 20,
 	DEPTH_DEFAULT = 128,
+	/* Zeroes that are written at once, where they have to be. */
+	ZERO_MEMORY = 64 << 10,
 };
 
 #define MEMORY_MAX (1ull << 30)
@@ -149,6 +151,11 @@ static void make_part(struct disk *d, struct disk_request *rq)
 		part->buf = rq->buf ? rq->buf + rq->given : NULL;
 		if (rq->iov)
 			part->buf = next_piece(rq, &max);
+		if (d->zero && rq->op == OB_BLOCK_WRITE_ZEROES) {
+			part->op = OB_BLOCK_WRITE;
+			part->flags &= (uint8_t)~OB_BLOCK_MAY_UNMAP;
+			part->buf = d->zero;
+		}
 		part->len = (uint32_t)(left < max ? left : max);
 		advance(rq, part->len);
 		if (ob_unlikely(rq->flags & OB_BLOCK_MAPPED))
@@ -380,6 +387,19 @@ close_payload:
 stop:
 	ob_block_stop(blk);
 	return rc;
+}
+
+void disk_zero_by_writing(struct disk *d)
+{
+	if (d->zeroes || d->blk->limits.read_only)
+		return;
+	/* Nothing is given out yet: it cannot fail with what disk_open() asks for at least. */
+	d->zero = payload_get(&d->payload, ZERO_MEMORY);
+	if (!d->zero)
+		return;
+	memset(d->zero, 0, ZERO_MEMORY);
+	d->zeroes = true;
+	d->max_zeroes = d->max_transfer < ZERO_MEMORY ? d->max_transfer : ZERO_MEMORY;
 }
 
 void disk_close(struct disk *d)

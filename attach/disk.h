@@ -69,6 +69,7 @@ struct disk {
 	/* what the disk can do, asked once */
 	bool fua, flush, discard, zeroes;
 	uint32_t max_transfer, max_discard, max_zeroes; /* multiples of the block size */
+	char *zero; /* what is written where the disk cannot zero, see disk_zero_by_writing() */
 
 	unsigned int depth;
 	struct payload payload;
@@ -88,6 +89,13 @@ struct disk {
 int disk_open(struct disk *d, struct ob_block *blk, struct ob_spec_part *part, struct ob_loop *loop,
 	      unsigned int max_depth, const struct disk_ops *ops, void *front,
 	      struct ob_error *err);
+
+/**
+ * disk_zero_by_writing() - from now on take WRITE_ZEROES also where the disk cannot; before the loop runs
+ *
+ * It is made of writes of zeroes, out of payload memory.
+ */
+void disk_zero_by_writing(struct disk *d);
 
 /** disk_close() - after the loop has ended. Requests at the device end, with done(), before it returns */
 void disk_close(struct disk *d);

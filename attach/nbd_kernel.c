@@ -125,6 +125,12 @@ static int nbdk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	rc = nbd_server_open(&k->srv, blk, part, loop, err);
 	if (rc)
 		goto close_netlink;
+	/*
+	 * Linux 6.12's client remembers of a number's former use that it may ask for zeroes (__nbd_set_size() only ever
+	 * sets the limit), and has no fallback: so they may always be asked for.
+	 */
+	disk_zero_by_writing(&k->srv.disk);
+	k->srv.flags = nbd_transmission_flags(&k->srv.disk);
 	*at = &k->srv.at;
 	return 0;
 
