@@ -7,6 +7,7 @@
 
 #include <cuse_lowlevel.h>
 #include <errno.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,6 @@ enum {
  * @off: for a device without lines: where the next read or write goes
  */
 struct cuse_file {
-	struct cuse_file *next;
 	bool asked;
 	uint64_t seen;
 	char reply[CUSE_REPLY_MAX];
@@ -44,11 +44,6 @@ static struct cuse_node *node_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
-static struct cuse_file *file_of(const struct fuse_file_info *fi)
-{
-	return (struct cuse_file *)(uintptr_t)fi->fh;
-}
-
 static void reply_error(fuse_req_t req, int error)
 {
 	struct cuse_node *n = node_of(req);
@@ -57,6 +52,17 @@ static void reply_error(fuse_req_t req, int error)
 	if (error)
 		n->stats.errors++;
 	fuse_reply_err(req, error);
+}
+
+/* The open file that a message is about; NULL, and it is answered, for one that there is not. */
+static struct cuse_file *file_of(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	struct cuse_node *n = node_of(req);
+	struct cuse_file *f = fi->fh < CUSE_FILES_MAX ? n->file[fi->fh] : NULL;
+
+	if (!f)
+		reply_error(req, EBADF);
+	return f;
 }
 
 static bool gone(const struct cuse_node *n)
@@ -80,7 +86,12 @@ static void forget_poll(struct cuse_file *f)
 /* Wake who polls a file that has become readable, or all when the device has gone. */
 static void wake_pollers(struct cuse_node *n, bool all)
 {
-	for (struct cuse_file *f = n->files; f; f = f->next) {
+	for (unsigned int i = 0, left = n->nr_files; left && i < CUSE_FILES_MAX; i++) {
+		struct cuse_file *f = n->file[i];
+
+		if (!f)
+			continue;
+		left--;
 		if (!f->poll || !(all || readable(n, f)))
 			continue;
 		n->stats.syscalls++;
@@ -231,6 +242,7 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct cuse_node *n = node_of(req);
 	struct cuse_file *f;
+	unsigned int i = 0;
 
 	if (gone(n)) {
 		reply_error(req, ENODEV);
@@ -245,10 +257,11 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 		reply_error(req, ENOMEM);
 		return;
 	}
-	f->next = n->files;
-	n->files = f;
+	while (n->file[i])
+		i++;
+	n->file[i] = f;
 	n->nr_files++;
-	fi->fh = (uintptr_t)f;
+	fi->fh = i;
 	fi->direct_io = 1;
 	fi->nonseekable = 1;
 	atomic_store(&n->opened, n->nr_files);
@@ -259,32 +272,31 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 
 static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct cuse_file *f = file_of(fi), **at;
+	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
 
-	for (at = &n->files; *at; at = &(*at)->next) {
-		if (*at == f) {
-			*at = f->next;
-			forget_poll(f);
-			free(f);
-			n->nr_files--;
-			break;
-		}
-	}
-	atomic_store(&n->opened, n->nr_files);
+	if (!f)
+		return;
+	n->file[fi->fh] = NULL;
+	forget_poll(f);
+	free(f);
+	atomic_store(&n->opened, --n->nr_files);
 	reply_error(req, 0);
 }
 
 static void op_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
+	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
 
+	if (!f)
+		return;
 	if (gone(n))
 		reply_error(req, ENODEV);
 	else if (n->chr->ops->answer)
-		read_reply(req, file_of(fi), size);
+		read_reply(req, f, size);
 	else if (n->chr->ops->read)
-		read_bytes(req, file_of(fi), size);
+		read_bytes(req, f, size);
 	else
 		reply_error(req, EOPNOTSUPP);
 }
@@ -292,14 +304,17 @@ static void op_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_inf
 static void op_write(fuse_req_t req, const char *buf, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
+	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
 
+	if (!f)
+		return;
 	if (gone(n))
 		reply_error(req, ENODEV);
 	else if (n->chr->ops->answer)
-		write_lines(req, file_of(fi), buf, size);
+		write_lines(req, f, buf, size);
 	else if (n->chr->ops->write)
-		write_bytes(req, file_of(fi), buf, size);
+		write_bytes(req, f, buf, size);
 	else
 		reply_error(req, EOPNOTSUPP);
 }
@@ -344,10 +359,15 @@ static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 
 static void op_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
 {
+	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
-	struct cuse_file *f = file_of(fi);
 	unsigned int events = POLLOUT | POLLWRNORM;
 
+	if (!f) {
+		if (ph)
+			fuse_pollhandle_destroy(ph);
+		return;
+	}
 	if (ph) {
 		forget_poll(f);
 		f->poll = ph;
@@ -415,16 +435,15 @@ fail:
 
 void cuse_node_close(struct cuse_node *n)
 {
-	struct cuse_file *next;
-
 	if (!n->session)
 		return;
-	for (struct cuse_file *f = n->files; f; f = next) {
-		next = f->next;
-		forget_poll(f);
-		free(f);
+	for (unsigned int i = 0; i < CUSE_FILES_MAX; i++) {
+		if (!n->file[i])
+			continue;
+		forget_poll(n->file[i]);
+		free(n->file[i]);
+		n->file[i] = NULL;
 	}
-	n->files = NULL;
 	n->nr_files = 0;
 	atomic_store(&n->opened, 0);
 	fuse_session_destroy(n->session); /* closes the descriptor */
@@ -433,6 +452,45 @@ void cuse_node_close(struct cuse_node *n)
 	free(n->rx);
 	n->rx = NULL;
 	atomic_store(&n->ended, true);
+}
+
+/*
+ * What libfuse takes the kernel's word for: that a message is as long as it says, and as what is in it needs. Bodies
+ * that are too short would be read on in what an earlier message has left.
+ */
+static bool makes_sense(const void *message, size_t len)
+{
+	static const struct {
+		uint32_t opcode;
+		size_t body;
+	} least[] = {
+		{CUSE_INIT, sizeof(struct cuse_init_in)},
+		{FUSE_OPEN, sizeof(struct fuse_open_in)},
+		{FUSE_READ, sizeof(struct fuse_read_in)},
+		{FUSE_WRITE, sizeof(struct fuse_write_in)},
+		{FUSE_RELEASE, sizeof(struct fuse_release_in)},
+		{FUSE_FLUSH, sizeof(struct fuse_flush_in)},
+		{FUSE_FSYNC, sizeof(struct fuse_fsync_in)},
+		{FUSE_IOCTL, sizeof(struct fuse_ioctl_in)},
+		{FUSE_POLL, sizeof(struct fuse_poll_in)},
+		{FUSE_INTERRUPT, sizeof(struct fuse_interrupt_in)},
+	};
+	const struct fuse_in_header *h = message;
+	const void *body = h + 1;
+
+	if (len < sizeof(*h) || h->len != len)
+		return false;
+	len -= sizeof(*h);
+	for (size_t i = 0; i < sizeof(least) / sizeof(least[0]); i++)
+		if (h->opcode == least[i].opcode && len < least[i].body)
+			return false;
+	if (h->opcode == FUSE_WRITE)
+		return ((const struct fuse_write_in *)body)->size ==
+		       len - sizeof(struct fuse_write_in);
+	if (h->opcode == FUSE_IOCTL)
+		return ((const struct fuse_ioctl_in *)body)->in_size ==
+		       len - sizeof(struct fuse_ioctl_in);
+	return true;
 }
 
 unsigned int cuse_node_serve(struct cuse_node *n, unsigned int budget)
@@ -453,6 +511,10 @@ unsigned int cuse_node_serve(struct cuse_node *n, unsigned int budget)
 			/* ENODEV: the kernel has ended it, or refused the node. */
 			atomic_store(&n->ended, true);
 			break;
+		}
+		if (!makes_sense(n->rx, (size_t)got)) {
+			n->stats.errors++;
+			continue;
 		}
 		buf.size = (size_t)got;
 		fuse_session_process_buf(n->session, &buf);

@@ -24,6 +24,7 @@ enum {
  * struct cuse_node - a node
  * @name: in /dev
  * @fd: /dev/cuse; closing it ends the node. -1 once closed
+ * @file: by the number that the kernel knows it by
  * @reply: of the latest write, by whichever file; @generation counts them
  * @ready: the kernel has been answered and makes the node
  * @opened: files open, for other threads
@@ -34,7 +35,7 @@ struct cuse_node {
 	struct fuse_session *session;
 	int fd;
 	void *rx;
-	struct cuse_file *files;
+	struct cuse_file *file[CUSE_FILES_MAX];
 	unsigned int nr_files;
 	char reply[CUSE_REPLY_MAX];
 	unsigned int reply_len;
