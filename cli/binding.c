@@ -383,7 +383,8 @@ int binding_bind(const char *root, const struct pci_machine *machine, struct bin
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		snprintf(step->previous, sizeof(step->previous), "%s", step->fn.driver);
+		/* Both are as long; gcc 12 takes an snprintf() here for one that may overlap. */
+		memcpy(step->previous, step->fn.driver, strlen(step->fn.driver) + 1);
 		if (!strcmp(step->fn.driver, driver))
 			continue;
 		ret = load_driver(root, driver, err);
@@ -484,7 +485,8 @@ int binding_unbind(const char *root, const struct pci_machine *machine, struct b
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		snprintf(step->previous, sizeof(step->previous), "%s", step->fn.driver);
+		/* Both are as long; gcc 12 takes an snprintf() here for one that may overlap. */
+		memcpy(step->previous, step->fn.driver, strlen(step->fn.driver) + 1);
 		/* A record of a function that somebody else has taken back is of no use any more. */
 		if (!binding_is_ours(step->fn.driver))
 			binding_forget(root, &step->fn);
