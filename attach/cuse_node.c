@@ -272,8 +272,8 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 
 static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
+	struct cuse_file *f = file_of(req, fi); /* without one the request is gone */
 
 	if (!f)
 		return;
@@ -286,8 +286,8 @@ static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 
 static void op_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
+	struct cuse_file *f = file_of(req, fi); /* without one the request is gone */
 
 	if (!f)
 		return;
@@ -304,8 +304,8 @@ static void op_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_inf
 static void op_write(fuse_req_t req, const char *buf, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
-	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
+	struct cuse_file *f = file_of(req, fi); /* without one the request is gone */
 
 	if (!f)
 		return;
@@ -359,8 +359,8 @@ static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 
 static void op_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
 {
-	struct cuse_file *f = file_of(req, fi);
 	struct cuse_node *n = node_of(req);
+	struct cuse_file *f = file_of(req, fi); /* without one the request is gone */
 	unsigned int events = POLLOUT | POLLWRNORM;
 
 	if (!f) {
