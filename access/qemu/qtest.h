@@ -38,12 +38,22 @@ enum {
 	/* Longest request, and as many posted writes as QEMU takes in one turn. */
 	QTEST_LINE = 128,
 	QTEST_TX = 1024 + QTEST_LINE,
+	QTEST_PLACES = 16,
+};
+
+/* Where a write goes, as text: "writeq 0x123456789abcdef0" and what put_hex() may leave behind it. */
+struct qtest_place {
+	uint64_t addr;
+	uint8_t size, len; /* size 0: none yet */
+	char kind;	   /* 'w' or 'o' */
+	char text[32];
 };
 
 /**
  * struct qtest - one connection
  * @lock: whoever holds it owns the socket, both directions
  * @outstanding: posted requests without a reply yet
+ * @place: registers that were written lately
  * @tx, @tx_len, @held: posted writes that are held back, and how many; they go in front of whatever is sent next
  * @corked: how often the thread @corker has called qtest_cork(); 0: nobody holds anything back
  * @collect_at: when there are so many, replies are looked for
@@ -60,6 +70,7 @@ struct qtest {
 	char rx[QTEST_RX];
 	size_t rx_start, rx_end;
 	unsigned int outstanding, collect_at;
+	struct qtest_place place[QTEST_PLACES];
 	char tx[QTEST_TX];
 	size_t tx_len;
 	unsigned int held, corked;

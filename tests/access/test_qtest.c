@@ -119,6 +119,22 @@ static void a_read_collects_older_replies_and_interrupts(void **state)
 	assert_int_equal(last_line, 21);
 }
 
+/* The client remembers how it wrote an address; all of these are remembered in one place. */
+static void writes_are_told_apart_by_kind_width_and_address(void **state)
+{
+	struct peer *p = *state;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(qtest_write(&p->qt, 0x10, 4, 0), 0);
+		assert_int_equal(qtest_write(&p->qt, 0x20, 4, 0x1234567), 0);
+		assert_int_equal(qtest_write(&p->qt, 0x20, 8, 0x123456789), 0);
+		assert_int_equal(qtest_out(&p->qt, 0x20, 1, 0xff), 0);
+		assert_int_equal(qtest_write(&p->qt, 0xf000000000000000, 8, UINT64_MAX), 0);
+		heard(p, "writel 0x10 0x0\nwritel 0x20 0x1234567\nwriteq 0x20 0x123456789\n"
+			 "outb 0x20 0xff\nwriteq 0xf000000000000000 0xffffffffffffffff\n");
+	}
+}
+
 static void posted_writes_without_replies_are_bounded(void **state)
 {
 	struct peer *p = *state;
@@ -330,6 +346,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_are_told_apart),
 		with_peer(a_read_collects_older_replies_and_interrupts),
+		with_peer(writes_are_told_apart_by_kind_width_and_address),
 		with_peer(posted_writes_without_replies_are_bounded),
 		with_peer(a_fail_is_an_error_and_not_the_end),
 		with_peer(garbage_ends_the_connection),
