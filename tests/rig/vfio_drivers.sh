@@ -21,5 +21,6 @@ for bdf in $RIG_DEVICES; do
 			"$OUTBOARD" selftest "vfio:$bdf,dma=$policy"
 	done
 done
+check 'the tests of the edu driver' env EDU="vfio:$RIG_EDU" "$BUILD/tests/drivers/drivers-edu"
 check 'nothing was refused by the IOMMU' test ! -s "$RIG_FAULTS"
 echo "1..$n"
