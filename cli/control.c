@@ -54,12 +54,16 @@ static void ask_ethtool(void *arg)
 	c->answer = ethtool_query(c->net, c->what, &c->err);
 }
 
-static struct json_object *answer_ethtool(struct instance *ins, char what)
+/* @interface: that it is attached as, or NULL for the first */
+static struct json_object *answer_ethtool(struct instance *ins, char what, const char *interface)
 {
 	struct ethtool_call c = {.what = what};
 
 	for (unsigned int i = 0; i < ins->n; i++) {
 		if (!ins->unit[i].binding->net)
+			continue;
+		unit_refresh_info(&ins->unit[i]);
+		if (interface && strcmp(ins->unit[i].info[0].name, interface) != 0)
 			continue;
 		c.net = ins->unit[i].binding->net;
 		unit_call(&ins->unit[i], ask_ethtool, &c);
@@ -88,7 +92,9 @@ static struct json_object *answer(struct control *c, const char *request)
 	if (!strcmp(request, "name"))
 		return answer_name(c->ins);
 	if (!strncmp(request, "ethtool ", 8) && request[8] && !request[9])
-		return answer_ethtool(c->ins, request[8]);
+		return answer_ethtool(c->ins, request[8], NULL);
+	if (!strncmp(request, "ethtool ", 8) && request[8] && request[9] == ' ')
+		return answer_ethtool(c->ins, request[8], request + 10);
 	if (!strcmp(request, "stop") || !strcmp(request, "stop force")) {
 		ret = c->stop(c->stop_arg, request[4] != '\0', &err);
 		return ret ? failed(&err) : answer_name(c->ins);

@@ -23,10 +23,11 @@ static const struct cli_option options[] = {
 
 static const struct cli_usage usage = {
 	.command = "ethtool",
-	.synopsis = "SPEC|NAME|PID [-i|-S|-g|-d|-t|-e|-k]",
+	.synopsis = "SPEC|INTERFACE|NAME|PID [-i|-S|-g|-d|-t|-e|-k]",
 	.about =
-		"Asks a network device what ethtool asks; without a letter, for its link. The device is that\n"
-		"of a running instance, by its name or PID, or one that is opened for the question.",
+		"Asks a network device what ethtool asks; without a letter, for its link. The device is the one\n"
+		"behind an interface, the first of a running instance, by its name or PID, or one that is\n"
+		"opened for the question.",
 	.options = options,
 };
 
@@ -52,7 +53,9 @@ static void settle(struct ob_net *net)
 static int ask_device(const char *spec, const char *driver, char what, struct json_object **answer,
 		      struct ob_error *err)
 {
-	const struct ob_driver_config config = {.mode = OB_MODE_POLL};
+	/* The self-test is to see interrupts; no other question needs them. */
+	const struct ob_driver_config config = {.mode = what == 't' ? OB_MODE_ADAPTIVE
+								    : OB_MODE_POLL};
 	struct ob_binding *b;
 	int ret;
 
@@ -77,13 +80,67 @@ close:
 	return ret;
 }
 
+/* Is an interface of this name attached by the instance? */
+static bool has_interface(const struct peer *peer, const char *name)
+{
+	struct json_object *devices = cli_get(peer->state, "devices");
+
+	for (size_t i = 0; i < cli_array_length(devices); i++) {
+		struct json_object *dev = json_object_array_get_idx(devices, i);
+		struct json_object *list = cli_get(dev, "attachments");
+
+		if (!cli_get(dev, "net"))
+			continue;
+		for (size_t k = 0; k < cli_array_length(list); k++)
+			if (!strcmp(cli_get_str(json_object_array_get_idx(list, k), "name"), name))
+				return true;
+	}
+	return false;
+}
+
+/* The instance that a person named by an interface of it: 0; -ESRCH; -EINVAL when there are several. */
+static int find_by_interface(const char *name, struct peer *peer, struct ob_error *err)
+{
+	struct peer *peers;
+	size_t n = peers_list("show", &peers), found = 0;
+	char list[256] = "";
+	size_t len = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!peers[i].trusted || !has_interface(&peers[i], name))
+			continue;
+		if (!found++)
+			*peer = peers[i];
+		if (len < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+						len ? ", " : "", peers[i].id);
+	}
+	if (!found) {
+		ret = -ESRCH;
+	} else if (found > 1) {
+		ret = ob_error_set(err, -EINVAL, "%zu instances have an interface '%s': %s", found,
+				   name, list);
+		ob_error_fix(err, "name one by its PID");
+	}
+	peer->state = NULL;
+	peers_free(peers, n);
+	return ret;
+}
+
 static int ask_instance(const char *who, char what, struct json_object **answer,
 			struct ob_error *err)
 {
-	const char request[] = {'e', 't', 'h', 't', 'o', 'o', 'l', ' ', what, '\0'};
-	struct peer peer;
-	int ret = peer_find(who, &peer, err);
+	char request[PEER_REQUEST];
+	struct peer peer = {0};
+	int ret = find_by_interface(who, &peer, err);
 
+	if (!ret) {
+		snprintf(request, sizeof(request), "ethtool %c %s", what, who);
+	} else if (ret == -ESRCH) {
+		ret = peer_find(who, &peer, err);
+		snprintf(request, sizeof(request), "ethtool %c", what);
+	}
 	/* A self-test takes seconds. */
 	return ret ? ret : peer_ask(&peer, request, 30000, answer, err);
 }

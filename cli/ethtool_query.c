@@ -54,12 +54,14 @@ static struct json_object *query_info(struct ob_net *net, struct ob_error *err)
 	cli_put_str(o, "driver", net->driver);
 	cli_put_str(o, "version", OUTBOARD_VERSION);
 	cli_put_str(o, "firmware-version", net->version);
+	cli_put_str(o, "expansion-rom-version", "");
 	cli_put_str(o, "bus-info", bdf);
 	cli_put_str(o, "device", info->spec);
 	cli_put_bool(o, "supports-statistics", net->ops->counters);
 	cli_put_bool(o, "supports-test", net->ops->self_test);
 	cli_put_bool(o, "supports-eeprom-access", net->ops->eeprom);
 	cli_put_bool(o, "supports-register-dump", net->ops->registers);
+	cli_put_bool(o, "supports-priv-flags", false);
 	return o;
 }
 
@@ -234,10 +236,11 @@ static void print_link(struct json_object *o, const char *name)
 
 static void print_info(struct json_object *o)
 {
-	static const char *const keys[] = {"driver", "version", "firmware-version", "bus-info",
-					   "device"};
+	static const char *const keys[] = {"driver", "version", "firmware-version",
+					   "expansion-rom-version", "bus-info"};
 	static const char *const questions[] = {"supports-statistics", "supports-test",
-						"supports-eeprom-access", "supports-register-dump"};
+						"supports-eeprom-access", "supports-register-dump",
+						"supports-priv-flags"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		printf("%s: %s\n", keys[i], cli_get_str(o, keys[i]));
@@ -262,19 +265,22 @@ static void print_registers(struct json_object *o)
 {
 	struct json_object *list = cli_get(o, "registers");
 
-	printf("Offset  Register          Value\n------  ----------------  ----------\n");
+	printf("MAC Registers\n-------------\n");
 	for (size_t i = 0; i < cli_array_length(list); i++) {
 		struct json_object *r = json_object_array_get_idx(list, i);
 
-		printf("0x%04x  %-16s  0x%08llx\n", (unsigned int)cli_get_u64(r, "offset"),
+		printf("0x%05X: %-31s 0x%08llX\n", (unsigned int)cli_get_u64(r, "offset"),
 		       cli_get_str(r, "name"), (unsigned long long)cli_get_u64(r, "value"));
 	}
 }
 
 static void print_ring(struct json_object *o, const char *name)
 {
-	printf("Ring parameters for %s:\nPre-set maximums:\nRX:\t\t%u\nTX:\t\t%u\n"
-	       "Current hardware settings:\nRX:\t\t%u\nTX:\t\t%u\n",
+	printf("Ring parameters for %s:\nPre-set maximums:\n"
+	       "RX:\t\t%u\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t%u\n"
+	       "Current hardware settings:\n"
+	       "RX:\t\t%u\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t%u\n"
+	       "RX Buf Len:\t\tn/a\nCQE Size:\t\tn/a\nTX Push:\toff\nTCP data split:\tn/a\n",
 	       name, (unsigned int)cli_get_u64(o, "rx_max"), (unsigned int)cli_get_u64(o, "tx_max"),
 	       (unsigned int)cli_get_u64(o, "rx"), (unsigned int)cli_get_u64(o, "tx"));
 }
@@ -287,10 +293,22 @@ static bool print_tests(struct json_object *o)
 	printf("The test result is %s\nThe test extra info:\n", passed ? "PASS" : "FAIL");
 	for (size_t i = 0; i < cli_array_length(list); i++) {
 		struct json_object *t = json_object_array_get_idx(list, i);
-		const char *detail = cli_get_str(t, "detail");
 
-		printf("%-24s %d%s%s\n", cli_get_str(t, "name"),
-		       json_object_get_int(cli_get(t, "result")), *detail ? "\t" : "", detail);
+		const char *name = cli_get_str(t, "name");
+		bool online = !strncmp(name, "Link", 4); /* the only one that disturbs nothing */
+
+		printf("%-*s %s\t %d\n", online ? 11 : 14, name,
+		       online ? "(on/offline)" : "(offline)",
+		       json_object_get_int(cli_get(t, "result")));
+	}
+	printf("\n");
+	/* ethtool has no room for more; what it was is told beside it. */
+	for (size_t i = 0; i < cli_array_length(list); i++) {
+		struct json_object *t = json_object_array_get_idx(list, i);
+
+		if (json_object_get_int(cli_get(t, "result")))
+			fprintf(stderr, "%s: %s\n", cli_get_str(t, "name"),
+				cli_get_str(t, "detail"));
 	}
 	return passed;
 }

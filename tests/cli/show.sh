@@ -167,6 +167,9 @@ ob ethtool qemu:e1000e
 expect_out "ethtool shows the link" 0 "Speed: 1000Mb/s" "Link detected: yes"
 ob ethtool qemu:e1000e -t
 expect_out "ethtool -t tests the device" 0 "PASS" "Loopback test"
+ob ethtool qemu:e1000e -t --json
+check "with interrupts, not polled" jq -e \
+	'.tests[] | select(.name == "Interrupt test") | .result == 0 and (.detail | contains("polled") | not)' "$dir/out"
 ob ethtool qemu:e1000e -i
 expect_out "ethtool -i names the driver" 0 "driver: e1000" "supports-test: yes"
 ob ethtool qemu:e1000e -i -S
@@ -176,7 +179,9 @@ check "selftest --json" jq -e '.passed and (.tests | length > 3)' "$dir/out"
 ob selftest "fault[ones=1]:qemu:nvme,null=1M"
 check "selftest of a broken device fails" test "$status" -ne 0
 
-if serve nic run qemu:e1000e --attach tap,netns=new --name "$name-n" -- sleep 300 >"$dir/why"; then
+if serve nic run qemu:e1000e --attach "tap,netns=new,name=if$$" --name "$name-n" -- sleep 300 >"$dir/why"; then
+	ob ethtool "if$$" -g --json
+	check "ethtool by the name of the interface" jq -e '.rx > 0' "$dir/out"
 	for letter in '' -i -S -g -d -k; do
 		# shellcheck disable=SC2086
 		ob ethtool "$name-n" $letter --json
