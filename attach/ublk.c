@@ -268,7 +268,6 @@ static int take_care(struct ublk_attach *u, struct ob_error *err)
 	u->care.server = getpid();
 	if (!u->recovery)
 		u->care.grace = 0;
-	memcpy(u->care.path, u->ctrl.path, sizeof(u->care.path));
 	return caretaker_start(&u->caretaker, &job, err);
 }
 
@@ -428,9 +427,13 @@ static int open_node(struct ublk_attach *u, struct ob_error *err)
 		nanosleep(&ms, NULL);
 	}
 	ob_error_set(err, ret, "%s cannot be opened: %s", u->cnode, strerror(-ret));
-	if (ret == -EACCES)
-		ob_error_fix(err, "a udev rule has to give it to this user: see docs/ublk.md");
-	else if (ret == -ENOENT)
+	if (ret == -EACCES) {
+		ob_error_why(err,
+			     "udev has not given it to this user, who can therefore not remove it "
+			     "either; root can: outboard stop ublkb%u",
+			     u->dev.dev_id);
+		ob_error_fix(err, "a udev rule: see docs/ublk.md");
+	} else if (ret == -ENOENT)
 		ob_error_fix(err, "mount -t devtmpfs dev /dev");
 	return ret;
 }

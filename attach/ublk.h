@@ -80,6 +80,7 @@ struct ublk_attach {
 	bool started;
 	unsigned int held;    /* rounds that a call was put off */
 	unsigned int no_wait; /* calls that do not wait for more */
+	bool alone;	      /* there is one processor */
 	bool hurry;	      /* nothing is put off: a sleep comes */
 	_Atomic int failed; /* the first error of a FETCH, for who waits for the device to start */
 };

@@ -186,11 +186,16 @@ int ublk_features(struct ublk_ctrl *c, uint64_t *features)
 
 int ublk_dev_info(struct ublk_ctrl *c, unsigned int id, struct ublksrv_ctrl_dev_info *info)
 {
-	/* The one that takes a path for every device, because one may not know yet which it needs. */
-	unsigned int op = c->path[0] ? UBLK_U_CMD_GET_DEV_INFO2 : UBLK_U_CMD_GET_DEV_INFO;
+	int ret;
 
 	memset(info, 0, sizeof(*info));
-	return ublk_ctrl_cmd(c, op, id, 0, info, sizeof(*info), UBLK_CTRL_MS, NULL, NULL);
+	/* This command takes the path for every device: which need it for the others is seen only now. */
+	snprintf(c->path, sizeof(c->path), "/dev/ublkc%u", id);
+	ret = ublk_ctrl_cmd(c, UBLK_U_CMD_GET_DEV_INFO2, id, 0, info, sizeof(*info), UBLK_CTRL_MS,
+			    NULL, NULL);
+	if (ret < 0 || !(info->flags & UBLK_F_UNPRIVILEGED_DEV))
+		c->path[0] = '\0';
+	return ret;
 }
 
 int ublk_dev_delete(struct ublk_ctrl *c, unsigned int id)

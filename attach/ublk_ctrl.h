@@ -55,6 +55,7 @@ int ublk_ctrl_cmd(struct ublk_ctrl *c, unsigned int op, unsigned int id, uint64_
 /** ublk_features() - UBLK_F_* that this kernel has */
 int ublk_features(struct ublk_ctrl *c, uint64_t *features);
 
+/** ublk_dev_info() - what the kernel says of a device; sets @c->path as that device needs it */
 int ublk_dev_info(struct ublk_ctrl *c, unsigned int id, struct ublksrv_ctrl_dev_info *info);
 
 /** ublk_dev_delete() - stop a device, whoever used it gets errors, and remove it */

@@ -31,7 +31,7 @@ enum {
 	 * nobody waits for long; when the device has nothing to do, nothing is put off.
 	 */
 	HOLD_ROUNDS = 32,
-	HOLD_REQUESTS = 24,
+	HOLD_REQUESTS = 32,
 
 	/*
 	 * When so many are given back at once and the device has nothing more, the same call waits until
@@ -199,6 +199,7 @@ static void stay_behind_clients(void)
 
 static int start(struct ublk_attach *u)
 {
+	u->alone = sysconf(_SC_NPROCESSORS_ONLN) == 1;
 	u->started = true;
 	/* By the system call: liburing 2.3 has io_uring_enable_rings() in its header only. */
 	if (syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
@@ -241,7 +242,10 @@ static unsigned int worth_waiting(struct ublk_attach *u, unsigned int waiting)
 		u->no_wait--;
 		return 0;
 	}
-	return waiting * 3 / 4 < HOLD_REQUESTS ? waiting * 3 / 4 : HOLD_REQUESTS;
+	/* On other processors clients send while we serve: there the last are not waited for. */
+	if (!u->alone)
+		waiting = waiting * 3 / 4;
+	return waiting < HOLD_REQUESTS ? waiting : HOLD_REQUESTS;
 }
 
 static void enter(struct ublk_attach *u, unsigned int waiting)

@@ -297,7 +297,6 @@ void ublk_take_down(void *arg)
 
 	if (ublk_ctrl_open(&c, NULL))
 		return;
-	memcpy(c.path, care->path, sizeof(c.path));
 	while (!cared_for(&c, care)) {
 		uint64_t now = seconds();
 

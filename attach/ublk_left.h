@@ -71,13 +71,11 @@ int ublk_find_left(struct ublk_ctrl *c, uint64_t identity, int *claim_fd,
  * struct ublk_care - what the caretaker of a device knows
  * @server: the process that died
  * @grace: seconds that it waits for somebody to take the device over
- * @path: struct ublk_ctrl's
  */
 struct ublk_care {
 	unsigned int id;
 	int server;
 	unsigned int grace;
-	char path[32];
 };
 
 /** ublk_take_down() - struct caretaker_job.take_down, with a struct ublk_care */
