@@ -129,6 +129,26 @@ check 'the other card answers' wait_for 60 ping -c 1 -W 2 10.9.0.2
 check 'UDP datagrams of every size come back right' echo_sizes 0 1480
 check 'fragmented datagrams come back right' echo_sizes 65490 65507
 
+# What ethtool asks, in the form that ethtool has for the kernel's driver: the same lines, whatever the numbers.
+form() # LETTER COMMAND... of the names and places, numbers and registers' meanings left out
+{
+	local letter=$1
+	shift
+	"$@" 2>/dev/null | sed -E "s/($theirs|ob0)/IF/; s/[0-9]+\$/N/; s/0x[0-9A-Fa-f]{8}/V/" | case $letter in
+	-i) sed -E 's/^([a-z-]+:).*/\1/' ;;
+	-d) sed -nE 's/^(0x[0-9A-F]{5}): ([A-Z]+) .*V$/\1 \2/p' | grep -E ' (CTRL|STATUS|RCTL|TCTL)$' ;;
+	-S) sed -nE '1p; s/^(     )(rx_packets|tx_bytes): N$/\1\2/p' | sort ;;
+	*) cat ;;
+	esac
+}
+for letter in -i -g -S -d; do
+	form $letter peer ethtool $letter "$theirs" >"$RIG_RESULTS/kernel$letter"
+	form $letter "$OUTBOARD" ethtool $letter ob0 >"$RIG_RESULTS/ours$letter"
+	check "ethtool $letter has the form that it has for the kernel's driver" eval \
+		'test -s "$RIG_RESULTS/kernel'$letter'" && diff "$RIG_RESULTS/kernel'$letter'" "$RIG_RESULTS/ours'$letter'"'
+done
+check 'ethtool shows the speed at the interface itself' eval 'ethtool ob0 | grep -q "Speed: 1000Mb/s"'
+
 # Bulk TCP, counted.
 "$OUTBOARD" show card --json >"$RIG_RESULTS/before.json"
 check 'TCP from the looped-back card' iperf -n 24M
@@ -142,6 +162,12 @@ echo "# $packets packets in $frames frames, $calls system calls: kicks $kicks, s
 	"of the boundary $boundary"
 check 'fewer than 0.1 system calls per packet' test $((calls * 10)) -lt "$packets"
 check 'segmentation frames were used both ways' test $((frames * 3)) -lt $((packets * 2))
+
+peer ethtool -t "$theirs" 2>/dev/null | sed -E 's/\t .*//; s/is .*/is/' >"$RIG_RESULTS/kernel-t"
+"$OUTBOARD" ethtool -t ob0 2>/dev/null | sed -E 's/\t .*//; s/is .*/is/' >"$RIG_RESULTS/ours-t"
+check 'ethtool -t has the form that it has for the kernel'\''s driver' eval \
+	'test -s "$RIG_RESULTS/kernel-t" && diff "$RIG_RESULTS/kernel-t" "$RIG_RESULTS/ours-t"'
+check 'the other card answers after the tests' wait_for 60 ping -c 1 -W 2 10.9.0.2
 
 check 'UDP from the looped-back card' iperf -u -b 20M -n 2M
 check 'UDP to the looped-back card' iperf -u -b 20M -n 2M -R
