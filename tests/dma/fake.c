@@ -57,6 +57,8 @@ static int fake_map(struct ob_device *dev, void *va, uint64_t iova, size_t len, 
 		struct fake_pte *e = slot(f, iova + i, true);
 
 		assert_non_null(e);
+		if (f->fixed)
+			assert_int_equal(e->prot, 0);
 		if (!e->prot)
 			f->mapped++;
 		*e = (struct fake_pte){.iova = iova + i, .va = p + i, .prot = prot};
@@ -95,7 +97,7 @@ static void fake_log(void *arg, enum ob_log_level level, const char *line)
 	snprintf(f->log + len, sizeof(f->log) - len, "%s\n", line);
 }
 
-struct fake *fake_open(enum ob_dma_policy policy, size_t size, bool translated)
+static struct fake *fake_start(enum ob_dma_policy policy, size_t size, bool translated, bool fixed)
 {
 	struct fake *f = calloc(1, sizeof(*f));
 	struct ob_dma_window w = {
@@ -107,6 +109,7 @@ struct fake *fake_open(enum ob_dma_policy policy, size_t size, bool translated)
 		.hole_min = 0xfee00000,
 		.hole_max = 0xfeefffff,
 		.policy = policy,
+		.fixed_rights = fixed,
 	};
 	struct ob_error err = {0};
 
@@ -114,6 +117,11 @@ struct fake *fake_open(enum ob_dma_policy policy, size_t size, bool translated)
 	f->arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(f->arena != MAP_FAILED);
 	f->size = size;
+	f->fixed = fixed;
+	if (fixed) {
+		w.hole[w.nr_holes++] = (struct ob_dma_hole){8ull << 30, (16ull << 30) - 1};
+		w.hole[w.nr_holes++] = (struct ob_dma_hole){20ull << 30, (21ull << 30) - 1};
+	}
 	f->dev.ops = &fake_ops;
 	f->dev.priv = f;
 	f->dev.log = fake_log;
@@ -124,6 +132,16 @@ struct fake *fake_open(enum ob_dma_policy policy, size_t size, bool translated)
 	if (ob_dma_create(&f->dev, &w, &err))
 		fail_msg("%s", err.what);
 	return f;
+}
+
+struct fake *fake_open(enum ob_dma_policy policy, size_t size, bool translated)
+{
+	return fake_start(policy, size, translated, false);
+}
+
+struct fake *fake_open_fixed(enum ob_dma_policy policy, size_t size)
+{
+	return fake_start(policy, size, true, true);
 }
 
 void fake_close(struct fake *f)

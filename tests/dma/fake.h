@@ -29,10 +29,13 @@ struct fake {
 	int fail_map, fail_unmap;  /* errno of the next calls, 0: none */
 	char *allowed;		   /* memory outside of the arena that can be mapped */
 	size_t allowed_size;
+	bool fixed; /* a mapped page must be unmapped before it gets other rights */
 	char log[8192];
 };
 
 struct fake *fake_open(enum ob_dma_policy policy, size_t size, bool translated);
+/* As VFIO's: rights cannot be changed in place, and there are holes at 8 to 16 GiB and 20 to 21 GiB. */
+struct fake *fake_open_fixed(enum ob_dma_policy policy, size_t size);
 /* Fails the test when the DMA layer left something mapped. */
 void fake_close(struct fake *f);
 
