@@ -6,6 +6,7 @@
 #include <outboard/attach.h>
 
 extern const struct ob_attach_ops ob_attach_tap;
+extern const struct ob_attach_ops ob_attach_vduse_net;
 extern const struct ob_attach_ops ob_attach_cuse;
 extern const struct ob_attach_ops ob_attach_vhost_net;
 extern const struct ob_attach_ops ob_attach_loop;

@@ -8,11 +8,17 @@
 #include "attach/attach.h"
 
 static const struct ob_attach_ops *const attachments[] = {
-	&ob_attach_ublk,       &ob_attach_vduse_blk,
-	&ob_attach_nbd_kernel, &ob_attach_loop,
-	&ob_attach_nbd,	       &ob_attach_fuse,
-	&ob_attach_vhost_net,  &ob_attach_tap,
-	&ob_attach_cuse,       NULL,
+	&ob_attach_ublk,
+	&ob_attach_vduse_blk,
+	&ob_attach_nbd_kernel,
+	&ob_attach_loop,
+	&ob_attach_nbd,
+	&ob_attach_fuse,
+	&ob_attach_vhost_net,
+	&ob_attach_tap,
+	&ob_attach_vduse_net,
+	&ob_attach_cuse,
+	NULL,
 };
 
 const struct ob_attach_ops *const *ob_attachments(void)
