@@ -686,8 +686,10 @@ static void another_users_client_is_refused_on_a_port(void **state)
 {
 	static const char *const texts[] = {"nbd", "nbd,users=any"};
 
-	if (geteuid() != 0)
-		skip(); /* only root can be somebody else */
+	if (geteuid() != 0) {
+		print_message("# only root can be somebody else\n");
+		skip();
+	}
 	for (unsigned int i = 0; i < 2; i++) {
 		struct server *s = serve(texts[i]);
 		int status;
