@@ -28,10 +28,9 @@ static const struct cli_option options[] = {
 	 "use this driver: a name, or the path of a shared object;\n"
 	 "one for all devices, or as many as there are devices"},
 	{'a', "attach", "HOW",
-	 "how to attach it: tap, vduse-blk, nbd-kernel, loop, nbd,\n"
-	 "fuse, with options\n"
-	 "(NAME,OPTION=VALUE,...), or auto (default); one for all\n"
-	 "devices that it fits, or as many as there are devices"},
+	 "how to attach it: 'outboard version' lists what there is;\n"
+	 "with options (NAME,OPTION=VALUE,...), or auto (default);\n"
+	 "one for all devices that it fits, or as many as there are devices"},
 	{OPT_MODE, "mode", "MODE", "adaptive (default), poll or interrupt"},
 	{OPT_QUEUES, "queues", "N", "queues per device (default: the driver's choice)"},
 	{OPT_DEPTH, "depth", "N", "entries per queue or ring (default: the driver's choice)"},
