@@ -58,6 +58,16 @@ start() # ATTACHMENT...
 tree=/usr/include/linux
 [ -d $tree ] || tree=/etc
 
+fuse_mounts()
+{
+	grep -i 'fuse.*outboard' /proc/self/mountinfo
+}
+mounts_before=$(fuse_mounts) # somebody else's may be there
+no_new_mount()
+{
+	[ "$(fuse_mounts)" = "$mounts_before" ]
+}
+
 start loop || { not_ok "a loop device of $model is ready"; finish; }
 is_block_device()
 {
@@ -65,7 +75,7 @@ is_block_device()
 		[ "$(blockdev --getss "$NAME")" = 512 ]
 }
 check "it is a block device of the disk's size" is_block_device
-check "no mount is to be seen" sh -c '! grep -i fuse.*outboard /proc/self/mountinfo'
+check "no mount is to be seen" no_new_mount
 
 files_survive() # MKFS FSCK
 {
