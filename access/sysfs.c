@@ -80,7 +80,7 @@ int sysfs_write(const char *root, const char *text, const char *fmt, ...)
 	va_end(ap);
 	if (!ok)
 		return -ENAMETOOLONG;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	/* One call: each write() of a sysfs file is an order of its own. */

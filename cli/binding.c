@@ -216,18 +216,18 @@ static int probe_for(const char *root, const char *name, const char *driver)
 static int put_back(const char *root, const struct sysfs_function *fn,
 		    const struct binding_record *rec)
 {
-	int ret = leave_driver(root, fn->name);
+	int ret = leave_driver(root, fn->name), last;
 
-	if (!ret)
-		ret = set_override(root, fn->name, rec->override);
-	if (ret)
-		return ret;
-	/* It had none; with an override of its own none may be the reason. */
-	if (!*rec->driver)
-		return 0;
-	if (!sysfs_driver_present(root, rec->driver))
-		load_module(root, rec->driver, false, NULL);
-	return probe_for(root, fn->name, rec->driver);
+	if (!ret && *rec->driver) {
+		if (!sysfs_driver_present(root, rec->driver))
+			load_module(root, rec->driver, false, NULL);
+		/* By name: an override of before may have been for another driver than it had. */
+		ret = set_override(root, fn->name, rec->driver);
+		if (!ret)
+			ret = probe_for(root, fn->name, rec->driver);
+	}
+	last = set_override(root, fn->name, rec->override);
+	return ret ? ret : last;
 }
 
 /*
