@@ -36,6 +36,14 @@ enum {
 	GRACE_MAX = 3600,
 };
 
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 /* Of which this needs the encoding of commands and UBLK_U_CMD_GET_FEATURES: Linux 6.5. */
 static int read_features(struct ublk_ctrl *c, uint64_t *features, struct ob_error *err)
 {
@@ -285,6 +293,35 @@ static int set_params(struct ublk_attach *u, struct ob_error *err)
 	return 0;
 }
 
+/* udev makes the node, and for an ordinary user it gives it to him after that. */
+static int open_node(struct ublk_attach *u, struct ob_error *err)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	uint64_t began = now_ms();
+	int ret;
+
+	for (;;) {
+		u->char_fd = open(u->cnode, O_RDWR | O_CLOEXEC);
+		if (u->char_fd >= 0)
+			return 0;
+		ret = -errno;
+		if (now_ms() - began >= NODE_MS ||
+		    (ret != -ENOENT && ret != -EACCES && ret != -EBUSY))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	ob_error_set(err, ret, "%s cannot be opened: %s", u->cnode, strerror(-ret));
+	if (ret == -EACCES) {
+		ob_error_why(err,
+			     "udev has not given it to this user, who can therefore not remove it "
+			     "either; root can: outboard stop ublkb%u",
+			     u->dev.dev_id);
+		ob_error_fix(err, "a udev rule: see docs/ublk.md");
+	} else if (ret == -ENOENT)
+		ob_error_fix(err, "mount -t devtmpfs dev /dev");
+	return ret;
+}
+
 /* ---- taking over a device whose server died --------------------------------------------- */
 
 static int check_same(struct ublk_attach *u, struct ob_error *err)
@@ -317,12 +354,13 @@ static int check_same(struct ublk_attach *u, struct ob_error *err)
 static int start_recovery(struct ublk_attach *u, struct ob_error *err)
 {
 	const struct timespec pause = {.tv_nsec = 10000000};
+	uint64_t began = now_ms();
 	int ret;
 
-	for (unsigned int ms = 0;; ms += 10) {
+	for (;;) {
 		ret = ublk_ctrl_cmd(&u->ctrl, UBLK_U_CMD_START_USER_RECOVERY, u->dev.dev_id, 0,
 				    NULL, 0, UBLK_CTRL_MS, NULL, NULL);
-		if (ret != -EBUSY || ms >= NOTICE_MS)
+		if (ret != -EBUSY || now_ms() - began >= NOTICE_MS)
 			break;
 		nanosleep(&pause, NULL);
 	}
@@ -345,6 +383,8 @@ static int take_over(struct ublk_attach *u, struct ob_error *err)
 		ret = take_care(u, err);
 	if (!ret)
 		ret = start_recovery(u, err);
+	if (!ret)
+		ret = open_node(u, err);
 	return ret;
 }
 
@@ -406,35 +446,11 @@ static int add(struct ublk_attach *u, const struct wanted *w, struct ob_error *e
 		ret = add_device(u, w, err);
 	if (!ret)
 		ret = take_care(u, err);
+	/* An ordinary user may command a device whose node he may open. */
+	if (!ret)
+		ret = open_node(u, err);
 	if (!ret)
 		ret = set_params(u, err);
-	return ret;
-}
-
-/* udev makes the node, and for an ordinary user it gives it to him after that. */
-static int open_node(struct ublk_attach *u, struct ob_error *err)
-{
-	struct timespec ms = {.tv_nsec = 1000000};
-	int ret;
-
-	for (unsigned int waited = 0;; waited++) {
-		u->char_fd = open(u->cnode, O_RDWR | O_CLOEXEC);
-		if (u->char_fd >= 0)
-			return 0;
-		ret = -errno;
-		if (waited >= NODE_MS || (ret != -ENOENT && ret != -EACCES && ret != -EBUSY))
-			break;
-		nanosleep(&ms, NULL);
-	}
-	ob_error_set(err, ret, "%s cannot be opened: %s", u->cnode, strerror(-ret));
-	if (ret == -EACCES) {
-		ob_error_why(err,
-			     "udev has not given it to this user, who can therefore not remove it "
-			     "either; root can: outboard stop ublkb%u",
-			     u->dev.dev_id);
-		ob_error_fix(err, "a udev rule: see docs/ublk.md");
-	} else if (ret == -ENOENT)
-		ob_error_fix(err, "mount -t devtmpfs dev /dev");
 	return ret;
 }
 
@@ -481,6 +497,9 @@ static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	ret = disk_open(&u->disk, blk, part, loop, UBLK_MAX_QUEUE_DEPTH, &ublk_disk_ops, u, err);
 	if (ret)
 		goto fail;
+	/* As the kernel does, and the memory is not divided among queues that there will not be. */
+	if (w.queues > (uint64_t)sysconf(_SC_NPROCESSORS_CONF))
+		w.queues = (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
 	u->shape.size = blk->limits.size;
 	u->shape.block_size = blk->limits.block_size;
 	if (w.share)
@@ -489,8 +508,6 @@ static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 		ret = look_for_left(u, &w, err);
 	if (!ret && !u->taken)
 		ret = add(u, &w, err);
-	if (!ret)
-		ret = open_node(u, err);
 	if (!ret)
 		ret = ublk_share_register(u, err);
 	if (!ret)

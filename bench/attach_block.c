@@ -16,9 +16,6 @@
 
 #include "bench/program.h"
 
-#define SPEC "qemu:nvme,null=1G"
-#define SIZE (1ull << 30)
-
 enum {
 	DEPTH_MAX = 64,
 	ROUNDS_MAX = 31,
@@ -47,11 +44,14 @@ static const struct way {
 	{"nbd, TCP", "nbd"},
 	{"file (fuse)", "fuse,mountpoint=%s/mnt"},
 	{"/dev/loopN (loop)", "loop"},
+	{"/dev/vdX (vduse-blk)", "vduse-blk"},
+	{"/dev/nbdN (nbd-kernel)", "nbd-kernel"},
+	{"/dev/ublkbN (ublk)", "ublk"},
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
 struct options {
-	const char *json;
+	const char *json, *spec;
 	unsigned int rounds, seconds, depth;
 	bool quick;
 };
@@ -121,12 +121,12 @@ static int serve_loop(struct served *s, const char *text, struct ob_error *err)
 }
 
 /* False, and told, where this system or this user cannot do it. */
-static bool serve(struct served *s, const struct way *way, const char *dir)
+static bool serve(struct served *s, const struct way *way, const struct options *o, const char *dir)
 {
 	struct ob_driver_config poll = {.mode = OB_MODE_POLL};
 	struct ob_error err = {0};
 	char text[128];
-	int rc = ob_device_open(SPEC, &s->dev, &err);
+	int rc = ob_device_open(o->spec, &s->dev, &err);
 
 	s->way = way;
 	if (!rc)
@@ -165,7 +165,7 @@ static void submit_idle(struct closed_loop *c)
 		c->seed ^= c->seed << 13;
 		c->seed ^= c->seed >> 7;
 		c->seed ^= c->seed << 17;
-		c->idle[i]->offset = c->seed % (SIZE / c->load->len) * c->load->len;
+		c->idle[i]->offset = c->seed % (c->blk->limits.size / c->load->len) * c->load->len;
 	}
 	taken = ob_block_submit(c->blk, 0, c->idle, c->nr_idle);
 	c->nr_idle -= taken;
@@ -235,8 +235,9 @@ static double run_fio(const struct served *s, const struct load *l, const struct
 
 	snprintf(command, sizeof(command),
 		 "fio --name=load --minimal --terse-version=3 --rw=%s --bs=%s --iodepth=%u "
-		 "--size=1G --time_based --runtime=%u %s'%s' 2>&1",
-		 l->rw, l->bs, o->depth, o->seconds,
+		 "--size=%llu --time_based --runtime=%u %s'%s' 2>&1",
+		 l->rw, l->bs, o->depth, (unsigned long long)s->b->block[0]->limits.size,
+		 o->seconds,
 		 nbd ? "--ioengine=nbd --uri=" : "--ioengine=libaio --direct=1 --filename=",
 		 s->info.name);
 	f = popen(command, "r");
@@ -308,14 +309,14 @@ static void print_rows(const struct options *o, struct served *served,
 	printf("%s, %u requests in flight, %u rounds of %u s each in turn; per request: copies of its payload by\n"
 	       "the kernel and by us, system calls for the attachment and to the device model, sleeps, and processor\n"
 	       "time of the thread that serves\n\n",
-	       SPEC, o->depth, o->rounds, o->seconds);
-	printf("%-19s %-13s %8s %6s %7s %5s %10s %7s %7s %7s\n", "attachment", "load", "IOPS",
+	       o->spec, o->depth, o->rounds, o->seconds);
+	printf("%-22s %-13s %8s %6s %7s %5s %10s %7s %7s %7s\n", "attachment", "load", "IOPS",
 	       "ratio", "kernel", "own", "attachment", "device", "sleeps", "us");
 	for (unsigned int w = 0; w < WAYS; w++) {
 		for (unsigned int l = 0; served[w].way && l < LOADS; l++) {
 			const struct result *r = &results[w][l];
 
-			printf("%-19s %-13s %8.0f %6.2f %7.2f %5.2f %10.2f %7.2f %7.3f %7.2f\n",
+			printf("%-22s %-13s %8.0f %6.2f %7.2f %5.2f %10.2f %7.2f %7.3f %7.2f\n",
 			       ways[w].name, loads[l].name, median(r->iops, o->rounds),
 			       median(r->ratio, o->rounds), r->kernel_copies / r->done,
 			       r->own_copies / r->done, r->attach_calls / r->done,
@@ -338,7 +339,7 @@ static int write_json(const struct options *o, struct served *served,
 	fprintf(f,
 		"{\"bench\":\"attach_block\",\"spec\":\"%s\",\"depth\":%u,\"rounds\":%u,"
 		"\"round_s\":%u,\"rows\":[",
-		SPEC, o->depth, o->rounds, o->seconds);
+		o->spec, o->depth, o->rounds, o->seconds);
 	for (unsigned int w = 0; w < WAYS; w++) {
 		for (unsigned int l = 0; served[w].way && l < LOADS; l++) {
 			const struct result *r = &results[w][l];
@@ -362,33 +363,73 @@ static int write_json(const struct options *o, struct served *served,
 
 /* ---- main ------------------------------------------------------------------------------- */
 
-/* All are alive at once and take turns, so that noise meets all. */
-static int compare(const struct options *o, const char *dir)
+static bool measure_one(struct served *served, unsigned int w, unsigned int l, unsigned int r,
+			const struct options *o, struct result results[WAYS][LOADS])
 {
-	static struct result results[WAYS][LOADS];
-	struct served served[WAYS] = {0};
+	struct result *result = &results[w][l];
+
+	if (!served[w].way || !measure(&served[w], &loads[l], o, r, result))
+		return !served[w].way;
+	result->ratio[r] = result->iops[r] / results[0][l].iops[r];
+	return true;
+}
+
+/* All are alive at once, each with a device of its own, and take turns, so that noise meets all. */
+static bool side_by_side(struct served *served, const struct options *o, const char *dir,
+			 struct result results[WAYS][LOADS])
+{
 	unsigned int attached = 0;
-	bool ok = serve(&served[0], &ways[0], dir);
+	bool ok = serve(&served[0], &ways[0], o, dir);
 
 	for (unsigned int w = 1; w < WAYS && ok; w++)
-		attached += serve(&served[w], &ways[w], dir);
+		attached += serve(&served[w], &ways[w], o, dir);
 	ok = ok && attached;
 	for (unsigned int l = 0; l < LOADS && ok; l++)
 		for (unsigned int r = 0; r < o->rounds && ok; r++)
-			for (unsigned int w = 0; w < WAYS && ok; w++) {
-				struct result *result = &results[w][l];
+			for (unsigned int w = 0; w < WAYS && ok; w++)
+				ok = measure_one(served, w, l, r, o, results);
+	for (unsigned int w = 0; w < WAYS; w++) {
+		const struct way *way = served[w].way;
 
-				if (!served[w].way)
-					continue;
-				ok = measure(&served[w], &loads[l], o, r, result);
-				result->ratio[r] = result->iops[r] / results[0][l].iops[r];
-			}
+		stop(&served[w]);
+		served[w].way = way; /* it has results */
+	}
+	return ok;
+}
+
+/* A device that there is once: one after the other. */
+static bool one_by_one(struct served *served, const struct options *o, const char *dir,
+		       struct result results[WAYS][LOADS])
+{
+	bool ok = true;
+
+	for (unsigned int w = 0; w < WAYS && ok; w++) {
+		const struct way *way = serve(&served[w], &ways[w], o, dir) ? &ways[w] : NULL;
+
+		if (!w && !way)
+			return false;
+		for (unsigned int l = 0; l < LOADS && way && ok; l++)
+			for (unsigned int r = 0; r < o->rounds && ok; r++)
+				ok = measure_one(served, w, l, r, o, results);
+		if (way)
+			stop(&served[w]);
+		served[w].way = way;
+	}
+	return ok;
+}
+
+static int compare(const struct options *o, bool one_device, const char *dir)
+{
+	static struct result results[WAYS][LOADS];
+	static struct served served[WAYS];
+	bool ok;
+
+	ok = one_device ? one_by_one(served, o, dir, results)
+			: side_by_side(served, o, dir, results);
 	if (ok && wants_table(o->json))
 		print_rows(o, served, results);
 	if (ok && o->json)
 		ok = !write_json(o, served, results);
-	for (unsigned int w = 0; w < WAYS; w++)
-		stop(&served[w]);
 	return !ok;
 }
 
@@ -396,22 +437,29 @@ static void usage(FILE *f)
 {
 	fprintf(f,
 		"usage: outboard-bench-attach_block [--json FILE|-] [--quick] [--rounds N] [--seconds N]\n"
-		"                                   [--depth N]\n"
+		"                                   [--depth N] [--spec SPEC]\n"
 		"  --json FILE  also write the figures as JSON (-: instead of the table)\n"
 		"  --quick      one round of a second: a look, not a measurement\n"
 		"  --rounds N   rounds of each load and attachment, in turn (default 3)\n"
 		"  --seconds N  length of a round (default 2)\n"
 		"  --depth N    requests in flight, at most 64 (default 32)\n"
+		"  --spec SPEC  of a disk that there is once, as vfio:0000:00:05.0, which is written to: the\n"
+		"               attachments one after the other\n"
 		"Needs fio. What this system or user cannot attach is said and left out; a /dev/loopN needs root.\n");
 }
 
 int main(int argc, char **argv)
 {
 	struct options o = {.rounds = 3, .seconds = 2, .depth = 32};
+	bool one_device;
 	const struct argument arguments[] = {
-		{"json", ARGUMENT_TEXT, &o.json},	{"quick", ARGUMENT_FLAG, &o.quick},
-		{"rounds", ARGUMENT_NUMBER, &o.rounds}, {"seconds", ARGUMENT_NUMBER, &o.seconds},
-		{"depth", ARGUMENT_NUMBER, &o.depth},	{0},
+		{"json", ARGUMENT_TEXT, &o.json},
+		{"quick", ARGUMENT_FLAG, &o.quick},
+		{"rounds", ARGUMENT_NUMBER, &o.rounds},
+		{"seconds", ARGUMENT_NUMBER, &o.seconds},
+		{"depth", ARGUMENT_NUMBER, &o.depth},
+		{"spec", ARGUMENT_TEXT, &o.spec},
+		{0},
 	};
 	char dir[] = "/tmp/outboard-bench-XXXXXX", mountpoint[64];
 	int rc = read_arguments(argc, argv, arguments, usage);
@@ -420,6 +468,9 @@ int main(int argc, char **argv)
 		return rc;
 	if (o.quick)
 		o.rounds = o.seconds = 1;
+	one_device = o.spec;
+	if (!one_device)
+		o.spec = "qemu:nvme,null=1G";
 	if (!o.rounds || o.rounds > ROUNDS_MAX || !o.seconds || !o.depth || o.depth > DEPTH_MAX) {
 		usage(stderr);
 		return 2;
@@ -434,7 +485,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	snprintf(mountpoint, sizeof(mountpoint), "%s/mnt", dir);
-	rc = mkdir(mountpoint, 0700) ? 1 : compare(&o, dir);
+	rc = mkdir(mountpoint, 0700) ? 1 : compare(&o, one_device, dir);
 	rmdir(mountpoint);
 	rmdir(dir);
 	return rc;

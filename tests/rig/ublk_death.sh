@@ -6,7 +6,7 @@
 #
 # rig-kernels: 6.12 7.2
 # rig-modprobe: ublk_drv
-# rig-options: --memory 2G --cpus 2
+# rig-options: --memory 2G
 # rig-allow-log: I/O error|lost async page write|JBD2|EXT4-fs|critical (medium|target) error
 # rig-timeout: 600
 set -u

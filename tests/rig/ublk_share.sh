@@ -5,7 +5,7 @@
 #
 # rig-kernels: 7.2 6.12
 # rig-modprobe: ublk_drv
-# rig-options: --memory 2G --cpus 2
+# rig-options: --memory 2G
 # rig-timeout: 300
 set -u
 . tests/rig/ublk_server.bash

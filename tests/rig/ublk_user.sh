@@ -4,7 +4,7 @@
 # An ordinary user has a ublk disk where udev gives him the nodes (docs/ublk.md), and is told what is missing where not.
 #
 # rig-modprobe: ublk_drv
-# rig-options: --memory 2G --cpus 2
+# rig-options: --memory 2G
 # rig-allow-log: I/O error, dev ublkb|Buffer I/O error on dev ublkb
 set -u
 . tests/rig/ublk_server.bash
