@@ -107,14 +107,10 @@ static void unmap_shared(const struct caretaker_job *job)
 
 static void __attribute__((noreturn)) child(const struct caretaker_job *job, int order_fd)
 {
-	sigset_t all;
 	ssize_t n;
 	char word;
 
 	prctl(PR_SET_NAME, "outboard-care");
-	/* Ctrl-C on the terminal is for the parent, which ends us in order. */
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, NULL);
 	close_others(job, order_fd);
 	unmap_shared(job);
 	do
@@ -130,6 +126,7 @@ static void __attribute__((noreturn)) child(const struct caretaker_job *job, int
 
 int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct ob_error *err)
 {
+	sigset_t all, before;
 	int fds[2];
 
 	c->pid = 0;
@@ -137,9 +134,13 @@ int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct
 	/* Not a pipe: writing to a child that was killed must not raise SIGPIPE. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return ob_error_set(err, -errno, "no socket pair: %s", strerror(errno));
+	/* Ctrl-C on the terminal is for us, who end the child in order: it has signals blocked from its first moment on. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
 	c->pid = fork();
 	if (!c->pid)
 		child(job, fds[1]);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	close(fds[1]);
 	if (c->pid < 0) {
 		int rc = -errno;

@@ -67,6 +67,8 @@ disk()
 	load in-process "4 KiB read, depth 1" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --depth 1 --count $((4000 / quick))
 	load in-process "128 KiB read, depth 32" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --size 131072 \
 		--count $((4000 / quick))
+	# What they need, where the kernel has it.
+	modprobe -aq vduse virtio_vdpa virtio_blk nbd
 	for attachment in "$@"; do
 		export -f disk_loads load
 		export client quick
