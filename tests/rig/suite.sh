@@ -125,6 +125,6 @@ check() # NAME COMMAND...
 
 rig/suite --tests "$work/tests" --list >"$work/list"
 check 'exit code' test "$code" -eq 1
-check 'two boots: one more after the panic' grep -q '^10 tests, 7 failed, 2 boots' "$work/out"
+check 'boots: one for six tests, one more after the panic' grep -q '^10 tests, 7 failed, 3 boots' "$work/out"
 check 'devices are shared' grep -q '^6.12  vtd    edu e1000e,netdev=none$' "$work/list"
 explain
