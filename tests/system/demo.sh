@@ -59,7 +59,7 @@ count >"$dir/before"
 "$root/scripts/demo" >"$dir/killed.log" 2>&1 </dev/null &
 pid=$!
 tries=1200
-while [ $tries -gt 0 ] && kill -0 $pid 2>/dev/null && ! grep -q '^  mount, copy' "$dir/killed.log"; do
+while [ $tries -gt 0 ] && kill -0 $pid 2>/dev/null && ! grep -qE '^  (mount, copy|mkfs.ext4 with|copy it to)' "$dir/killed.log"; do
 	sleep 0.05
 	tries=$((tries - 1))
 done
