@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <outboard/driver.h>
+
 #include "cli/binding.h"
 #include "cli/cli.h"
 
@@ -172,10 +174,15 @@ static void report_text(const struct binding_order *order, bool bound)
 			printf("; %s", node);
 		printf("\n");
 	}
-	if (bound && order->n)
+	for (unsigned int i = 0; bound && i < order->n; i++) {
+		const struct sysfs_function *fn = &order->step[i].fn;
+
+		if (!ob_driver_match(fn->vendor, fn->device, fn->class_code, NULL))
+			continue;
 		printf("Try: outboard selftest %s:%s\n",
-		       !strcmp(order->step[0].fn.driver, BINDING_VFIO) ? "vfio" : "uio",
-		       order->step[0].fn.name);
+		       !strcmp(fn->driver, BINDING_VFIO) ? "vfio" : "uio", fn->name);
+		break;
+	}
 }
 
 static void add_all_bound(struct binding_order *order, const struct pci_machine *machine)

@@ -241,6 +241,21 @@ static void uses_cell(struct cli_table *t, const struct pci_function *fn,
 		cli_cell(t, "%s", fn->uses ? fn->use[0].text : fn->nodes);
 }
 
+/* Names of pci.ids go up to some 100 characters; their ends tell least. */
+static void name_cell(struct cli_table *t, const char *name)
+{
+	enum {
+		MOST = 48
+	};
+	size_t n = 0, at = 0;
+
+	/* Code points, and none of them is cut. */
+	for (; name[at] && n < MOST; n++)
+		for (at++; ((unsigned char)name[at] & 0xc0) == 0x80;)
+			at++;
+	cli_cell(t, "%.*s%s", (int)at, name, name[at] ? "…" : "");
+}
+
 static size_t print_functions(const struct pci_machine *m, struct pci_names *names, bool all)
 {
 	static const char *const heads[] = {
@@ -264,9 +279,8 @@ static size_t print_functions(const struct pci_machine *m, struct pci_names *nam
 		driver = ob_driver_match(fn->pci.vendor, fn->pci.device, fn->pci.class_code, NULL);
 		pci_way("", m, fn, &way);
 		cli_cell(t, "%s", fn->pci.name);
-		cli_cell(t, "%s",
-			 pci_name_device(names, fn->pci.vendor, fn->pci.device, text,
-					 sizeof(text)));
+		name_cell(t, pci_name_device(names, fn->pci.vendor, fn->pci.device, text,
+					     sizeof(text)));
 		cli_cell(t, "%s", *fn->pci.driver ? fn->pci.driver : "-");
 		if (fn->pci.group >= 0)
 			cli_cell(t, "%d", fn->pci.group);

@@ -362,7 +362,7 @@ void pci_way(const char *root, const struct pci_machine *machine, const struct p
 				fn->pci.group, list);
 		else
 			snprintf(way->why, sizeof(way->why),
-				 "the IOMMU confines it, alone in group %d", fn->pci.group);
+				 "the IOMMU confines it, alone in its group");
 	} else if (sysfs_locked_down(root)) {
 		snprintf(
 			way->why, sizeof(way->why),
