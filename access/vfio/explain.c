@@ -171,5 +171,7 @@ int vfio_explain_group(const char *root, const struct sysfs_function *fn, struct
 	ob_error_why(err, "all members must be free of kernel drivers: %s", list);
 	if (in_the_way && used < sizeof(command))
 		ob_error_fix(err, "%s", command);
+	else if (in_the_way)
+		ob_error_fix(err, "outboard bind --group %s", fn->name);
 	return -EBUSY;
 }

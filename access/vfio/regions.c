@@ -130,39 +130,6 @@ static int region_info(struct vfio_device *vd, unsigned int index, struct vfio_r
 	return 0;
 }
 
-/* VFIO has no write-combining maps; the file that sysfs has for prefetchable BARs is one. */
-static int map_combining(struct vfio_device *vd, unsigned int i, struct ob_error *err)
-{
-	struct vfio_region *r = &vd->bar[i];
-	char path[96];
-	void *p;
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource%u_wc", vd->fn.name, i);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	ret = -errno;
-	if (fd < 0) {
-		ob_error_set(err, ret, "%s: BAR %u cannot be mapped write-combining", vd->fn.name,
-			     i);
-		if (ret == -ENOENT)
-			ob_error_why(err, "only a prefetchable memory BAR can, and this is none");
-		else
-			ob_error_why(err, "%s: %s", path, strerror(-ret));
-		return ret;
-	}
-	p = mmap(NULL, page_up(r->size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	ret = -errno;
-	close(fd);
-	if (p == MAP_FAILED)
-		return ob_error_set(err, ret, "%s: BAR %u cannot be mapped write-combining: %s",
-				    vd->fn.name, i, strerror(-ret));
-	r->piece[0].off = 0;
-	r->piece[0].size = r->size;
-	r->piece[0].map = p;
-	r->nr_pieces = 1;
-	return 0;
-}
-
 static int map_pieces(struct vfio_device *vd, unsigned int i, struct ob_error *err)
 {
 	struct vfio_region *r = &vd->bar[i];
@@ -176,6 +143,44 @@ static int map_pieces(struct vfio_device *vd, unsigned int i, struct ob_error *e
 					    vd->fn.name, i, strerror(errno));
 		r->piece[k].map = p;
 	}
+	return 0;
+}
+
+/*
+ * VFIO has no write-combining maps; the file that sysfs has for prefetchable BARs is one. Not everybody may have it (root
+ * only, no lockdown), and a kernel that reserves a BAR for VFIO as it is opened keeps it from sysfs
+ * (CONFIG_IO_STRICT_DEVMEM): then the BAR is mapped as all others, which is slower and no mistake.
+ */
+static int map_combining(struct vfio_device *vd, unsigned int i, struct ob_error *err)
+{
+	struct vfio_region *r = &vd->bar[i];
+	void *p = MAP_FAILED;
+	char path[96];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource%u_wc", vd->fn.name, i);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		ob_error_set(err, -ENOENT, "%s: BAR %u cannot be mapped write-combining",
+			     vd->fn.name, i);
+		ob_error_why(err, "only a prefetchable memory BAR can, and this is none");
+		return -ENOENT;
+	}
+	if (fd >= 0)
+		p = mmap(NULL, page_up(r->size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ret = errno;
+	if (fd >= 0)
+		close(fd);
+	if (p == MAP_FAILED) {
+		ob_device_log(vd->dev, OB_LOG_WARN,
+			      "BAR %u is not mapped write-combining, but as usual: %s: %s", i, path,
+			      strerror(ret));
+		return map_pieces(vd, i, err);
+	}
+	r->piece[0].off = 0;
+	r->piece[0].size = r->size;
+	r->piece[0].map = p;
+	r->nr_pieces = 1;
 	return 0;
 }
 

@@ -22,6 +22,7 @@ static unsigned int index_of(enum ob_irq_kind kind)
 				    : VFIO_PCI_MSIX_IRQ_INDEX;
 }
 
+/* Return: 0; a negative errno value; of messages so many as the kernel could give, when those were too many. */
 static int set_irqs(struct vfio_device *vd, unsigned int index, uint32_t flags, unsigned int n,
 		    const int *fds)
 {
@@ -30,12 +31,14 @@ static int set_irqs(struct vfio_device *vd, unsigned int index, uint32_t flags, 
 		char room[sizeof(struct vfio_irq_set) + OB_IRQ_VECTORS * sizeof(int32_t)];
 	} set = {.head = {.flags = flags, .index = index, .count = n}};
 	size_t data = fds ? n * sizeof(int32_t) : 0;
+	int ret;
 
 	set.head.argsz = (uint32_t)(sizeof(set.head) + data);
 	if (data)
 		memcpy(set.head.data, fds, data);
 	vfio_count(vd);
-	return ioctl(vd->fd, VFIO_DEVICE_SET_IRQS, &set) ? -errno : 0;
+	ret = ioctl(vd->fd, VFIO_DEVICE_SET_IRQS, &set);
+	return ret < 0 ? -errno : ret;
 }
 
 static unsigned int vectors_of(struct vfio_device *vd, unsigned int index)
@@ -113,12 +116,13 @@ int vfio_irq_enable(struct ob_device *dev, enum ob_irq_kind kind, unsigned int n
 		off(vd);
 	ret = set_irqs(vd, index_of(kind), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 		       n, fds);
-	if (ret) {
-		/* The kernel tells by a positive number how many it could have given. */
+	if (ret > 0)
+		return ob_error_set(err, -ENOSPC, "%s: the kernel has %d %s vectors for it, not %u",
+				    dev->info.name, ret, ob_irq_kind_name(kind), n);
+	if (ret)
 		return ob_error_set(err, ob_device_gone(dev) ? -ENODEV : ret,
 				    "%s: %u %s vectors cannot be had: %s", dev->info.name, n,
 				    ob_irq_kind_name(kind), strerror(-ret));
-	}
 	vd->irq_kind = kind;
 	vd->irq_n = n;
 	return 0;

@@ -442,14 +442,31 @@ static void vfio_flush(struct ob_device *dev)
 
 /* ---- DMA ---------------------------------------------------------------------------------------- */
 
+/* What the library makes of it is "no memory", so the reason is told here, once. */
+static void tell_locked(struct vfio_device *vd)
+{
+	struct vfio_lock_room room;
+
+	if (__atomic_exchange_n(&vd->told_locked, 1, __ATOMIC_RELAXED))
+		return;
+	vfio_lock_room(&room);
+	if (!room.unlimited)
+		ob_device_log(vd->dev, OB_LOG_WARN,
+			      "DMA: no more locked memory: %" PRIu64 " of %" PRIu64
+			      " KiB are in use (RLIMIT_MEMLOCK, `ulimit -l`)",
+			      room.used >> 10, room.limit >> 10);
+}
+
 static int map_one(struct vfio_device *vd, char *va, uint64_t iova, uint64_t len, unsigned int prot)
 {
 	int ret = vd->space->way->map(vd->space, va, iova, len, prot);
 
 	vfio_count(vd);
 	switch (ret) {
+	case -ENOMEM:
+		tell_locked(vd);
+		return ret;
 	case 0:
-	case -ENOMEM: /* RLIMIT_MEMLOCK */
 	case -ENOSPC: /* the container's entry limit */
 	case -ENODEV:
 		return ret;

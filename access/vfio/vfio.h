@@ -149,6 +149,7 @@ struct vfio_device {
 	char *arena;
 	uint64_t arena_size;
 	enum ob_dma_policy policy;
+	int told_locked; /* atomic */
 
 	int kmsg_fd;
 	uint64_t syscalls; /* relaxed atomic */

@@ -6,7 +6,7 @@
 # rig-device: edu
 # rig-device: e1000e,netdev=none
 # rig-alone: modules must not be loaded
-# rig-timeout: 240
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 smbus=0000:00:1f.3

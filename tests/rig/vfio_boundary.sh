@@ -8,7 +8,9 @@
 # rig-device: e1000e,netdev=none
 # rig-device: e1000-82545em,netdev=none
 # rig-device: nvme,null=64M
+# rig-device: virtio-net,netdev=none
 # rig-modprobe: vfio-pci vfio_iommu_type1 e1000e
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 # shellcheck disable=SC2086 # a list

@@ -3,14 +3,13 @@
 #
 # The drivers that were written on embedded models pass their self-tests on a real kernel's VFIO, unchanged, in each DMA policy.
 #
-# rig-kernels: 6.12 6.1 7.2
 # rig-device: edu
 # rig-device: e1000e,netdev=none
 # rig-device: e1000-82545em,netdev=none
 # rig-device: e1000,netdev=none
 # rig-device: nvme,null=64M
 # rig-modprobe: vfio-pci vfio_iommu_type1
-# rig-timeout: 300
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 # shellcheck disable=SC2086 # a list

@@ -3,12 +3,11 @@
 #
 # DMA that was not allowed is blocked, and told by name: edu, e1000e and nvme behind the kernel's VFIO.
 #
-# rig-kernels: 6.12 6.1 7.2
 # rig-device: edu
 # rig-device: e1000e,netdev=none
 # rig-device: nvme,null=64M
 # rig-modprobe: vfio-pci vfio_iommu_type1
-# rig-timeout: 300
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 # shellcheck disable=SC2086 # a list

@@ -7,7 +7,7 @@
 # rig-device: edu
 # rig-device: nvme,null=64M
 # rig-modprobe: vfio-pci vfio_iommu_type1
-# rig-timeout: 600
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 # shellcheck disable=SC2086 # a list

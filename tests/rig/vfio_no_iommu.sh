@@ -6,6 +6,7 @@
 # rig-device: edu
 # rig-iommu: none
 # rig-modprobe: vfio-pci vfio_iommu_type1
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 check 'no IOMMU' says 'no IOMMU confines it' 'intel_iommu=on' "uio:$RIG_EDU" -- "$OUTBOARD" selftest "vfio:$RIG_EDU"

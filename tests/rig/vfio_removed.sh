@@ -8,8 +8,8 @@
 # rig-device: e1000e,netdev=none
 # rig-device: nvme,null=64M
 # rig-modprobe: vfio-pci vfio_iommu_type1
-# rig-timeout: 240
 # rig-alone: removes devices
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 # shellcheck disable=SC2086 # a list

@@ -4,7 +4,7 @@
 # Random mixed I/O with self-describing data on an NVMe disk behind the kernel's VFIO, in each way of waiting and mapping.
 #
 # rig-where: host
-# rig-timeout: 300
+# rig-timeout: 900
 set -u
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -16,7 +16,7 @@ verify() # OPTIONS ARGUMENT...
 {
 	local options=$1
 	shift
-	timeout 200 "$BUILD/tests/block/verify_disk" "$@" "vfio:$RIG_NVME$options"
+	timeout 400 "$BUILD/tests/block/verify_disk" "$@" "vfio:$RIG_NVME$options"
 }
 check 'adaptive' verify '' --bytes 128M
 check 'polled, depth 256' verify '' --bytes 64M --mode poll --depth 256 --max 64K
@@ -27,5 +27,5 @@ check 'pages mapped lazily' verify ,dma=lazy --bytes 16M
 check 'nothing was refused by the IOMMU' test ! -s "$RIG_FAULTS"
 echo "1..$n"
 END
-rig/vm --timeout 280 --modprobe vfio-pci --modprobe vfio_iommu_type1 --env "BUILD=$BUILD" \
+rig/vm --timeout 850 --modprobe vfio-pci --modprobe vfio_iommu_type1 --env "BUILD=$BUILD" \
 	--device "nvme,file=$dir/disk.img" -- bash "$dir/test.sh"

@@ -7,6 +7,7 @@
 # rig-device: nvme,null=64M
 # rig-iommu: virtio
 # rig-modprobe: virtio_iommu vfio-pci vfio_iommu_type1
+# rig-timeout: 900
 set -u
 . tests/vfio/rig.sh
 # shellcheck disable=SC2086 # a list

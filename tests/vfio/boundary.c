@@ -8,7 +8,7 @@
 
 #include "tests/vfio/rig.h"
 
-#define IRQS 2000
+#define IRQS 1000
 
 /* ---- claims ------------------------------------------------------------------------------------ */
 
@@ -426,6 +426,29 @@ static void a_flush_waits_for_posted_writes(void **state)
 	ob_device_close(dev);
 }
 
+/* virtio 1.1, 4.1.4: BAR 4 of QEMU's virtio-net is prefetchable and has all of its structures. */
+static void a_prefetchable_bar_is_mapped_write_combining_where_asked(void **state)
+{
+	struct ob_device *dev = rig_open("RIG_VIRTIO_NET", "");
+	struct ob_error err = {0};
+	uint32_t features;
+	char spec[64];
+
+	assert_non_null((void *)ob_device_bar(dev, 4)->map);
+	features = ob_read32(ob_device_bar(dev, 4), 4);
+	ob_device_close(dev);
+	/* Where the kernel does not allow it (7.2), it is mapped as usual. */
+	dev = rig_open("RIG_VIRTIO_NET", ",wc=4");
+	assert_non_null((void *)ob_device_bar(dev, 4)->map);
+	assert_int_equal(ob_read32(ob_device_bar(dev, 4), 4), features);
+	ob_device_close(dev);
+	snprintf(spec, sizeof(spec), "vfio:%s,wc=0", rig_device("RIG_EDU"));
+	assert_int_equal(ob_device_open(spec, &dev, &err), -ENOENT);
+	assert_non_null(strstr(err.why, "prefetchable"));
+	snprintf(spec, sizeof(spec), "vfio:%s,wc=3", rig_device("RIG_EDU"));
+	assert_int_equal(ob_device_open(spec, &dev, &err), -EINVAL);
+}
+
 /* ---- several -------------------------------------------------------------------------------------- */
 
 static void devices_of_several_groups_open_together_or_not_at_all(void **state)
@@ -472,6 +495,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_in_configuration_space_reads_as_ones),
 		cmocka_unit_test(ports_and_maps_show_the_same_registers),
 		cmocka_unit_test(a_flush_waits_for_posted_writes),
+		cmocka_unit_test(a_prefetchable_bar_is_mapped_write_combining_where_asked),
 		cmocka_unit_test(devices_of_several_groups_open_together_or_not_at_all),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * shared BDF BDF: two functions of one IOMMU group, on a bus of their own and without a reset of their own. In the rig, by
- * tests/rig/vfio_group.sh, with two functions of edu.
+ * shared BDF BDF [apart]: two functions on a bus of their own and without a reset of their own, in one IOMMU group, or in
+ * one each (apart). In the rig, by tests/rig/vfio_group.sh, with functions of edu.
  */
 #include "tests/vfio/rig.h"
 
@@ -115,20 +115,40 @@ static void a_bus_reset_is_allowed_when_all_on_it_is_ours(void **state)
 	close_both(devs);
 }
 
+/* On one bus, but each in a group of its own: what is not open here is not ours. */
+static void a_bus_reset_that_would_hit_others_is_refused_and_names_them(void **state)
+{
+	struct ob_error err = {0};
+	struct ob_device *dev;
+	char text[2048];
+
+	assert_int_equal(ob_device_open(specs[0], &dev, &err), 0);
+	assert_int_equal(ob_device_reset(dev, &err), -EBUSY);
+	if (!strstr(ob_error_text(&err, text, sizeof(text)), specs[1] + strlen("vfio:")))
+		fail_msg("the other is not named: %s", text);
+	assert_int_equal(ob_read32(ob_device_bar(dev, 0), EDU_IDENT), 0x010000ed);
+	ob_device_close(dev);
+}
+
 int main(int argc, char **argv)
 {
+	const struct CMUnitTest apart[] = {
+		cmocka_unit_test(a_bus_reset_that_would_hit_others_is_refused_and_names_them),
+	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_has_its_own_memory),
 		cmocka_unit_test(the_second_alone_is_told_to_come_together_with_the_first),
 		cmocka_unit_test(a_bus_reset_is_allowed_when_all_on_it_is_ours),
 	};
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: %s BDF BDF\n", argv[0]);
+	if (argc != 3 && (argc != 4 || strcmp(argv[3], "apart") != 0)) {
+		fprintf(stderr, "usage: %s BDF BDF [apart]\n", argv[0]);
 		return 2;
 	}
 	for (int i = 0; i < 2; i++)
 		snprintf(spec[i], sizeof(spec[i]), "vfio:%.20s", argv[i + 1]);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
+	if (argc == 4)
+		return cmocka_run_group_tests(apart, NULL, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
