@@ -109,7 +109,7 @@ static char *map_aligned(int fd, uint64_t size)
 	return NULL;
 }
 
-static char *make(uint64_t size, unsigned int flags)
+static char *make(uint64_t size, unsigned int flags, bool fill)
 {
 	int fd = memfd_create("outboard-arena", MFD_CLOEXEC | flags);
 	char *base = NULL;
@@ -119,7 +119,7 @@ static char *make(uint64_t size, unsigned int flags)
 		 * One byte for each huge page, because a part without any memory is not collapsed; by write(), which
 		 * fails where a store would end in SIGBUS. hugetlb has no write() and reserves at mmap().
 		 */
-		for (uint64_t off = 0; !flags && off + HUGE_PAGE <= size; off += HUGE_PAGE)
+		for (uint64_t off = 0; fill && off + HUGE_PAGE <= size; off += HUGE_PAGE)
 			if (pwrite(fd, "", 1, (off_t)off) != 1)
 				goto out;
 		base = map_aligned(fd, size);
@@ -130,25 +130,25 @@ out:
 	return base;
 }
 
-int vfio_arena_create(uint64_t *size, char **base)
+int vfio_arena_create(uint64_t *size, bool whole, char **base)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t huge = (*size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 
 	*size = (*size + page - 1) & ~(page - 1);
 	/* What the administrator has set aside. Not for a small arena: that would waste most of a page. */
-	if (*size > HUGE_PAGE / 2) {
-		*base = make(huge, MFD_HUGETLB | MFD_HUGE_2MB);
+	if (whole && *size > HUGE_PAGE / 2) {
+		*base = make(huge, MFD_HUGETLB | MFD_HUGE_2MB, false);
 		if (*base) {
 			*size = huge;
 			return 0;
 		}
 	}
-	*base = make(*size, 0);
+	*base = make(*size, 0, whole);
 	if (!*base)
 		return -ENOMEM;
 	/* Best effort: kernels before 6.1, fragmented memory and "deny" leave small pages. */
-	if (*size >= HUGE_PAGE)
+	if (whole && *size >= HUGE_PAGE)
 		madvise(*base, *size & ~(HUGE_PAGE - 1), MADV_COLLAPSE);
 	return 0;
 }

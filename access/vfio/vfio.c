@@ -244,7 +244,7 @@ static int setup_dma(struct vfio_device *vd, unsigned int slices, const struct v
 
 	vd->policy = o->dma;
 	vd->arena_size = o->arena;
-	ret = vfio_arena_create(&vd->arena_size, &vd->arena);
+	ret = vfio_arena_create(&vd->arena_size, o->dma == OB_DMA_POOLED, &vd->arena);
 	if (ret)
 		return ob_error_set(err, ret, "%s: no memory for an arena of %" PRIu64 " bytes",
 				    name, o->arena);

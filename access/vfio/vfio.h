@@ -248,8 +248,13 @@ void vfio_lock_room(struct vfio_lock_room *room);
 int vfio_lock_check(const struct vfio_lock_room *room, const char *name, uint64_t need,
 		    struct ob_error *err);
 
-/** vfio_arena_create() - zeroed, shared, in huge pages where that can be had; *@size is rounded up */
-int vfio_arena_create(uint64_t *size, char **base);
+/**
+ * vfio_arena_create() - zeroed, shared memory
+ * @size: rounded up
+ * @whole: all of it will be mapped at once: in huge pages where they can be had. Else pages come when
+ *	they are used
+ */
+int vfio_arena_create(uint64_t *size, bool whole, char **base);
 
 /* ---- reset.c -------------------------------------------------------------------------------- */
 

@@ -303,12 +303,12 @@ static void an_arena_is_zeroed_and_aligned_for_superpages(void **state)
 {
 	static const uint64_t sizes[] = {4096, 100000, 3 * MIB, 16 * MIB};
 
-	for (unsigned int i = 0; i < 4; i++) {
-		uint64_t size = sizes[i];
+	for (unsigned int i = 0; i < 8; i++) {
+		uint64_t size = sizes[i % 4];
 		char *base;
 
-		assert_int_equal(vfio_arena_create(&size, &base), 0);
-		assert_true(size >= sizes[i] && !(size % 4096));
+		assert_int_equal(vfio_arena_create(&size, i < 4, &base), 0);
+		assert_true(size >= sizes[i % 4] && !(size % 4096));
 		assert_int_equal((uintptr_t)base % (2 * MIB), 0);
 		for (uint64_t k = 0; k < size; k += 4095)
 			assert_int_equal(base[k], 0);

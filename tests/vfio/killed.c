@@ -110,7 +110,9 @@ static void child(int ready)
 	struct ob_device *dev;
 	char spec[128], text[2048];
 
-	snprintf(spec, sizeof(spec), "vfio:%s,arena=4M", rig_device(variable));
+	/* A small one: clearing it is most of an open. */
+	snprintf(spec, sizeof(spec), "vfio:%s,arena=%s", rig_device(variable),
+		 strcmp(variable, "RIG_EDU") != 0 ? "4M" : "128K");
 	if (ob_device_open(spec, &dev, &err)) {
 		printf("# %s\n", ob_error_text(&err, text, sizeof(text)));
 		fflush(stdout);
