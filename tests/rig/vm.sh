@@ -118,10 +118,13 @@ ok 'a warning in the log: exit code' test "$code" -eq 120
 ok 'a warning in the log: shown' printed err 'WARNING: CPU: 0'
 run "${kernel[@]}" --allow-log 'at test$' -- sh -c 'echo "WARNING: CPU: 0 PID: 1 at test" >/dev/kmsg; exit 3'
 ok 'a warning that is allowed' test "$code" -eq 3
-run "${kernel[@]}" -- sh -c 'echo c >/proc/sysrq-trigger; echo survived'
+# A kernel given by its path, at the same time.
+folder=$(rig/kernels "$RIG_KERNEL")
+run --kernel "$folder/vmlinux" --modules "$folder" --modprobe loop -- sh -c 'uname -r >&2; echo c >/proc/sysrq-trigger; echo survived'
 ok 'a panic: exit code' test "$code" -eq 120
 ok 'a panic: shown' printed err 'sysrq triggered crash'
 ok 'a panic: not survived' test ! -s "$work/out"
+ok 'a kernel given by its path' printed err "$(cat "$folder/release")"
 run "${kernel[@]}" -- sh -c 'poweroff -f || busybox poweroff -f'
 ok 'a machine that ends by itself' test "$code" -eq 121
 OUTBOARD_RIG_CACHE=/proc/nowhere $vm "${kernel[@]}" -- true >"$work/out" 2>"$work/err"
