@@ -454,16 +454,24 @@ void cuse_node_close(struct cuse_node *n)
 	atomic_store(&n->ended, true);
 }
 
+enum sense {
+	MAKES_SENSE,
+	MAKES_NONE,
+	IS_UNKNOWN,
+	IS_LATE,
+};
+
 /*
  * What libfuse takes the kernel's word for: that a message is as long as it says, and as what is in it needs. Bodies
- * that are too short would be read on in what an earlier message has left.
+ * that are too short would be read on in what an earlier message has left. And of what CUSE never sends, libfuse knows
+ * more than it checks.
  */
-static bool makes_sense(const void *message, size_t len)
+static enum sense look_at(const void *message, size_t len)
 {
 	static const struct {
 		uint32_t opcode;
 		size_t body;
-	} least[] = {
+	} known[] = {
 		{CUSE_INIT, sizeof(struct cuse_init_in)},
 		{FUSE_OPEN, sizeof(struct fuse_open_in)},
 		{FUSE_READ, sizeof(struct fuse_read_in)},
@@ -473,24 +481,39 @@ static bool makes_sense(const void *message, size_t len)
 		{FUSE_FSYNC, sizeof(struct fuse_fsync_in)},
 		{FUSE_IOCTL, sizeof(struct fuse_ioctl_in)},
 		{FUSE_POLL, sizeof(struct fuse_poll_in)},
-		{FUSE_INTERRUPT, sizeof(struct fuse_interrupt_in)},
 	};
 	const struct fuse_in_header *h = message;
 	const void *body = h + 1;
+	size_t i = 0;
 
 	if (len < sizeof(*h) || h->len != len)
-		return false;
+		return MAKES_NONE;
+	/* Each message is answered before the next is read, so what is interrupted has been answered. */
+	if (h->opcode == FUSE_INTERRUPT)
+		return IS_LATE;
 	len -= sizeof(*h);
-	for (size_t i = 0; i < sizeof(least) / sizeof(least[0]); i++)
-		if (h->opcode == least[i].opcode && len < least[i].body)
-			return false;
-	if (h->opcode == FUSE_WRITE)
-		return ((const struct fuse_write_in *)body)->size ==
-		       len - sizeof(struct fuse_write_in);
-	if (h->opcode == FUSE_IOCTL)
-		return ((const struct fuse_ioctl_in *)body)->in_size ==
-		       len - sizeof(struct fuse_ioctl_in);
-	return true;
+	while (i < sizeof(known) / sizeof(known[0]) && h->opcode != known[i].opcode)
+		i++;
+	if (i == sizeof(known) / sizeof(known[0]))
+		return IS_UNKNOWN;
+	if (len < known[i].body)
+		return MAKES_NONE;
+	len -= known[i].body;
+	if (h->opcode == FUSE_WRITE && ((const struct fuse_write_in *)body)->size != len)
+		return MAKES_NONE;
+	if (h->opcode == FUSE_IOCTL && ((const struct fuse_ioctl_in *)body)->in_size != len)
+		return MAKES_NONE;
+	return MAKES_SENSE;
+}
+
+static void refuse(struct cuse_node *n)
+{
+	const struct fuse_in_header *h = n->rx;
+	struct fuse_out_header out = {.len = sizeof(out), .error = -ENOSYS, .unique = h->unique};
+
+	n->stats.syscalls++;
+	if (write(n->fd, &out, sizeof(out)) < 0)
+		n->stats.errors++;
 }
 
 unsigned int cuse_node_serve(struct cuse_node *n, unsigned int budget)
@@ -512,13 +535,21 @@ unsigned int cuse_node_serve(struct cuse_node *n, unsigned int budget)
 			atomic_store(&n->ended, true);
 			break;
 		}
-		if (!makes_sense(n->rx, (size_t)got)) {
-			n->stats.errors++;
-			continue;
-		}
 		buf.size = (size_t)got;
-		fuse_session_process_buf(n->session, &buf);
 		work++;
+		switch (look_at(n->rx, buf.size)) {
+		case MAKES_SENSE:
+			fuse_session_process_buf(n->session, &buf);
+			break;
+		case IS_UNKNOWN:
+			refuse(n);
+			break;
+		case MAKES_NONE:
+			n->stats.errors++;
+			break;
+		case IS_LATE:
+			break;
+		}
 	}
 	return work;
 }

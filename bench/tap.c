@@ -251,7 +251,7 @@ static int drive(int fd, int cable, const char *model, const char *options, int 
 	signal(SIGCHLD, SIG_IGN); /* endpoints are not waited for */
 	snprintf(spec, sizeof(spec), "qemu:%s,netdev=fd:%d,mac=52:54:00:00:00:0%d", model, cable,
 		 nr);
-	snprintf(text, sizeof(text), "tap,netns=new,address=10.9.0.%d/24%s", nr, options);
+	snprintf(text, sizeof(text), "tap,vhost=off,netns=new,address=10.9.0.%d/24%s", nr, options);
 	if (ob_device_open(spec, &dev, &err) || ob_driver_bind(dev, NULL, &config, &b, &err) ||
 	    ob_loop_create(config.mode, &loop) || ob_attach_open(b, 0, text, loop, &at, &err)) {
 		complain(&err);
