@@ -72,11 +72,11 @@ static int open_netlink(struct genetlink *g, struct ob_error *err)
 	int rc = genetlink_open(g, VDPA_GENL_NAME, VDPA_GENL_VERSION, err);
 
 	if (rc == -ENOENT) {
-		ob_error_set(err, -ENODEV, "VDUSE is not there");
+		ob_error_set(err, -EOPNOTSUPP, "VDUSE is not there");
 		ob_error_why(err, "the kernel has no generic netlink family 'vdpa'");
 		ob_error_fix(err, "modprobe -a vduse virtio_vdpa (Linux 5.15 and later, with "
 				  "CONFIG_VDPA_USER)");
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	return rc;
 }
@@ -91,10 +91,10 @@ static int find_manager(struct genetlink *g, struct ob_error *err)
 	genetlink_talk(g, nlh, find_vduse, &found, NULL, 0);
 	if (found)
 		return 0;
-	ob_error_set(err, -ENODEV, "VDUSE is not there");
+	ob_error_set(err, -EOPNOTSUPP, "VDUSE is not there");
 	ob_error_why(err, "vdpa has no management device 'vduse'");
 	ob_error_fix(err, "modprobe vduse");
-	return -ENODEV;
+	return -EOPNOTSUPP;
 }
 
 static int explain_control(int rc, struct ob_error *err)
@@ -129,16 +129,16 @@ int vduse_probe(const char *driver, struct ob_error *err)
 	if (rc)
 		return rc;
 	if (access("/sys/bus/vdpa/drivers/virtio_vdpa", F_OK)) {
-		ob_error_set(err, -ENODEV,
+		ob_error_set(err, -EOPNOTSUPP,
 			     "no driver would make a virtio device of a VDUSE device");
 		ob_error_fix(err, "modprobe virtio_vdpa");
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	snprintf(path, sizeof(path), "/sys/bus/virtio/drivers/%s", driver);
 	if (access(path, F_OK)) {
-		ob_error_set(err, -ENODEV, "the kernel's virtio driver %s is not there", driver);
+		ob_error_set(err, -EOPNOTSUPP, "the kernel's virtio driver %s is not there", driver);
 		ob_error_fix(err, "modprobe %s", driver);
-		return -ENODEV;
+		return -EOPNOTSUPP;
 	}
 	return 0;
 }

@@ -132,6 +132,8 @@ struct vduse {
 /**
  * vduse_probe() - can this system make one for this user? Changes nothing
  * @driver: the kernel's driver that is to take it: "virtio_blk", "virtio_net"
+ *
+ * Return: 0; -EOPNOTSUPP, -ENOENT when something of the kernel's is missing; -EPERM, -EACCES.
  */
 int vduse_probe(const char *driver, struct ob_error *err);
 

@@ -173,9 +173,12 @@ static bool range_ok(const struct vduse_blk *b, uint64_t offset, uint64_t len)
 	return disk_aligned(d, offset) && disk_aligned(d, len) && disk_in_range(d, offset, len);
 }
 
-/* Few long pieces of whole blocks are used where they are. */
+/* Few long pieces of whole blocks are used where they are, when they are where the device can reach them. */
 static bool use_in_place(struct vduse_blk *b, struct blk_tag *t, const struct virtio_blk_request *r)
 {
+	/* The bounce area is one: either all of it is the arena's or nothing. */
+	if (!ob_dma_contains(b->disk.blk->dma, r->data[0].base, r->data[0].len))
+		return false;
 	if (r->nr_data == 1) {
 		t->rq.buf = r->data[0].base;
 		return true;
