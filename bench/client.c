@@ -20,8 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/marked.h"
 #include "bench/program.h"
-#include "rig/marker.h"
 
 #define PORT 5301
 
@@ -48,16 +48,6 @@ static int fail(const char *what)
 	return 1;
 }
 
-/* xorshift64: the same places in every run */
-static uint64_t next_random(void)
-{
-	static uint64_t x = 88172645463325252u;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	return x ^= x << 17;
-}
-
 /* ---- disks ------------------------------------------------------------------------ */
 
 struct disk {
@@ -70,7 +60,7 @@ struct disk {
 static void queue_request(struct disk *d, unsigned int tag)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&d->ring);
-	uint64_t block = size >= 65536 ? d->next++ % d->blocks : next_random() % d->blocks;
+	uint64_t block = size >= 65536 ? d->next++ % d->blocks : marked_random() % d->blocks;
 	char *buf = d->buf + (size_t)tag * size;
 
 	if (op[0] == 'w')
@@ -331,24 +321,9 @@ static int run_frames(void *of, uint64_t n)
 
 static int measure(int (*run)(void *of, uint64_t n), void *of)
 {
-	uint64_t start;
-	double seconds;
+	const struct marked_load load = {test, op, size, depth, count};
 
-	RIG_BEGIN(1);
-	if (run(of, count / 10 + 1))
-		return 1;
-	RIG_END(1);
-	start = now_ns();
-	RIG_BEGIN(2);
-	if (run(of, count))
-		return 1;
-	RIG_END(2);
-	seconds = (double)(now_ns() - start) / 1e9;
-	printf("{\"test\": \"%s\", \"op\": \"%s\", \"size\": %u, \"depth\": %u, \"count\": %llu, "
-	       "\"seconds\": %.6f, \"rate\": %.0f, \"mib_per_s\": %.1f}\n",
-	       test, op, size, depth, (unsigned long long)count, seconds, (double)count / seconds,
-	       (double)count * size / seconds / 1048576);
-	return 0;
+	return marked_run(&load, run, of);
 }
 
 int main(int argc, char **argv)

@@ -10,8 +10,8 @@
 
 #include <outboard/outboard.h>
 
+#include "bench/marked.h"
 #include "bench/program.h"
-#include "rig/marker.h"
 
 enum {
 	DEPTH_MAX = 256,
@@ -43,16 +43,6 @@ static int fail(const char *what)
 	return 1;
 }
 
-/* xorshift64, as in client.c: the same places in every run */
-static uint64_t next_random(void)
-{
-	static uint64_t x = 88172645463325252u;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	return x ^= x << 17;
-}
-
 struct patience {
 	uint64_t looks, since;
 };
@@ -80,7 +70,7 @@ struct disk {
 
 static void choose_place(struct disk *d, struct ob_block_req *req)
 {
-	uint64_t block = size >= 65536 ? d->next++ % d->blocks : next_random() % d->blocks;
+	uint64_t block = size >= 65536 ? d->next++ % d->blocks : marked_random() % d->blocks;
 
 	req->offset = block * size;
 }
@@ -208,24 +198,9 @@ static int run_frames(void *of, uint64_t n)
 
 static int measure(int (*run)(void *of, uint64_t n), void *of)
 {
-	uint64_t start;
-	double seconds;
+	const struct marked_load load = {test, op, size, depth, count};
 
-	RIG_BEGIN(1);
-	if (run(of, count / 10 + 1))
-		return 1;
-	RIG_END(1);
-	start = now_ns();
-	RIG_BEGIN(2);
-	if (run(of, count))
-		return 1;
-	RIG_END(2);
-	seconds = (double)(now_ns() - start) / 1e9;
-	printf("{\"test\": \"%s\", \"op\": \"%s\", \"size\": %u, \"depth\": %u, \"count\": %llu, "
-	       "\"seconds\": %.6f, \"rate\": %.0f, \"mib_per_s\": %.1f}\n",
-	       test, op, size, depth, (unsigned long long)count, seconds, (double)count / seconds,
-	       (double)count * size / seconds / 1048576);
-	return 0;
+	return marked_run(&load, run, of);
 }
 
 static int test_disk(struct ob_binding *b)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A load that is measured between the marks of rig/marker.h, the same through the kernel (client.c) and in process (inprocess.c):
+ * a fixed number of operations, a tenth of it before to warm up, places from one row of random numbers.
+ */
+#ifndef BENCH_MARKED_H
+#define BENCH_MARKED_H
+
+#include <stdint.h>
+
+struct marked_load {
+	const char *test, *op;
+	unsigned int size, depth;
+	uint64_t count;
+};
+
+/* marked_random() - the same numbers in every run */
+uint64_t marked_random(void);
+/* marked_run() - @run does so many operations, non-zero when it failed; prints a line of JSON. Return: of main() */
+int marked_run(const struct marked_load *load, int (*run)(void *of, uint64_t n), void *of);
+
+#endif
