@@ -27,7 +27,11 @@ struct iommu_answer {
 	struct vfio_iommu_type1_info head;
 	struct vfio_iommu_type1_info_dma_avail avail;
 	uint32_t pad;
-	struct vfio_iommu_type1_info_cap_iova_range ranges;
+	/* struct vfio_iommu_type1_info_cap_iova_range without its array */
+	struct {
+		struct vfio_info_cap_header header;
+		uint32_t nr_iovas, reserved;
+	} ranges;
 	struct vfio_iova_range range[3];
 };
 
@@ -117,7 +121,11 @@ static void a_chain_that_loops_or_leaves_the_answer_ends(void **state)
 
 struct region_answer {
 	struct vfio_region_info head;
-	struct vfio_region_info_cap_sparse_mmap sparse;
+	/* struct vfio_region_info_cap_sparse_mmap without its array */
+	struct {
+		struct vfio_info_cap_header header;
+		uint32_t nr_areas, reserved;
+	} sparse;
 	struct vfio_region_sparse_mmap_area area[2];
 };
 
