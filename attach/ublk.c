@@ -456,6 +456,30 @@ static int add(struct ublk_attach *u, const struct wanted *w, struct ob_error *e
 
 /* ---- open ------------------------------------------------------------------------------- */
 
+/*
+ * One that was to be taken over, and was not, is left as it was for another try: the caretaker takes it for the server's
+ * death and waits for its time.
+ */
+static void let_go(struct ublk_attach *u)
+{
+	struct ublk_ctrl c;
+
+	if (u->taken && !u->ours) {
+		if (u->caretaker.pid)
+			close(u->caretaker.fd);
+		return;
+	}
+	/* After a command without an answer there is no other by the same way. */
+	if (u->ours && u->ctrl.buf) {
+		ublk_dev_delete(&u->ctrl, u->dev.dev_id);
+	} else if (u->ours && !ublk_ctrl_open(&c, NULL)) {
+		memcpy(c.path, u->ctrl.path, sizeof(c.path));
+		ublk_dev_delete(&c, u->dev.dev_id);
+		ublk_ctrl_close(&c);
+	}
+	caretaker_dismiss(&u->caretaker);
+}
+
 static void free_attach(struct ublk_attach *u)
 {
 	ublk_ctrl_close(&u->ctrl);
@@ -519,10 +543,7 @@ static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 
 close_disk:
 	ublk_io_close(u);
-	/* One that was to be taken over is left as it was, for another try. */
-	if (u->ours)
-		ublk_dev_delete(&u->ctrl, u->dev.dev_id);
-	caretaker_dismiss(&u->caretaker);
+	let_go(u);
 	ublk_share_close(u);
 	disk_close(&u->disk);
 fail:
@@ -630,9 +651,7 @@ static void ublk_close(struct ob_attach *at)
 	/* First the device, so that it does not write into memory that is given back. */
 	disk_close(&u->disk);
 	ublk_io_close(u);
-	if (u->ours)
-		ublk_dev_delete(&u->ctrl, u->dev.dev_id);
-	caretaker_dismiss(&u->caretaker);
+	let_go(u);
 	ublk_share_close(u);
 	free_attach(u);
 }

@@ -218,7 +218,8 @@ static int check_removable(unsigned int id, const struct ublksrv_ctrl_dev_info *
 			     info->ublksrv_pid);
 		return -EPERM;
 	}
-	if ((info->state != UBLK_S_DEV_QUIESCED && alive(info->ublksrv_pid)) ||
+	/* By force also where another process has got the number of the one that died. */
+	if ((info->state != UBLK_S_DEV_QUIESCED && alive(info->ublksrv_pid) && !force) ||
 	    ublk_claim(id, claim_fd, &holder)) {
 		if (!holder)
 			holder = info->ublksrv_pid;

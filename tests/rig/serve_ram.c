@@ -4,7 +4,7 @@
  *
  * Options of the disk: file=PATH (where it is kept; then a killed server's successor has the same content), bs=N,
  * max=BYTES (longest transfer), ro, nofua, noflush, nodiscard, nozeroes, nocache, shuffle,
- * iommu (memory outside of the arena can be mapped for it),
+ * stuck (as after "hold", from the beginning), iommu (memory outside of the arena can be mapped for it),
  * stable (what a power cut would leave is kept, see "cut").
  *
  * "ready NAME" goes to standard output, then an answer to each line of standard input:
@@ -73,6 +73,8 @@ static bool disk_option(char *word)
 		disk.zeroes = false;
 	} else if (!strcmp(word, "shuffle")) {
 		atomic_store(&disk.shuffle, true);
+	} else if (!strcmp(word, "stuck")) {
+		atomic_store(&disk.hold, true);
 	} else if (!strcmp(word, "iommu")) {
 		disk.iommu = true;
 	} else if (!strcmp(word, "stable")) {
