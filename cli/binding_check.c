@@ -186,6 +186,17 @@ static int check_iommu(const char *root, const struct sysfs_function *fn, const 
 			     "or, without protection, --driver " BINDING_UIO);
 		return -EOPNOTSUPP;
 	}
+	if (sysfs_locked_down(root)) {
+		ob_error_set(err, -EPERM, "%s: the kernel is locked down", fn->name);
+		ob_error_why(err,
+			     "it gives a device's registers to VFIO only (kernel_lockdown(7))");
+		if (fn->group >= 0)
+			ob_error_fix(err, "sudo outboard bind %s --driver " BINDING_VFIO, fn->name);
+		else
+			ob_error_fix(err, "switch an IOMMU on in the firmware, for vfio-pci; or "
+					  "start without Secure Boot and lockdown=");
+		return -EPERM;
+	}
 	sysfs_group_type(root, fn->group, type);
 	if (fn->group < 0 || !strcmp(type, "identity") || options->force)
 		return 0;
