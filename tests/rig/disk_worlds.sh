@@ -51,4 +51,6 @@ check 'under a limit that may not be raised the pages of the kernel are used' \
 	eval 'RUN=$limited serve 64 vduse-blk && load --rw=randrw --direct=1 --ioengine=libaio && [ "$(stat_of own_copies)" -gt 1000 ]'
 check 'stopped (limited)' stop
 check 'nothing is left' wait_for nothing_left
+# It came with block devices.
+modprobe -r nbd
 finish
