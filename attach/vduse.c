@@ -136,7 +136,8 @@ int vduse_probe(const char *driver, struct ob_error *err)
 	}
 	snprintf(path, sizeof(path), "/sys/bus/virtio/drivers/%s", driver);
 	if (access(path, F_OK)) {
-		ob_error_set(err, -EOPNOTSUPP, "the kernel's virtio driver %s is not there", driver);
+		ob_error_set(err, -EOPNOTSUPP, "the kernel's virtio driver %s is not there",
+			     driver);
 		ob_error_fix(err, "modprobe %s", driver);
 		return -EOPNOTSUPP;
 	}
