@@ -27,7 +27,8 @@
 
 #define HUGE ((uint64_t)2 << 20)
 #define SMALL_MOST                                                                                 \
-	((uint64_t)16 << 20)   /* longer runs of 4 KiB pages are not found, and each is a mapping */
+	((uint64_t)16 << 20) /* longer runs of 4 KiB pages are not found, and each is a mapping */
+#define DMA_ZONE  ((uint64_t)16 << 20)
 #define PIN_PIECE (1ull << 30) /* the most that one registered buffer may have */
 
 /* From the kernel's include/uapi/asm-generic/mman-common.h; newer than Debian 12's headers. */
@@ -472,6 +473,9 @@ int uio_memory_get(const char *name, const struct uio_memory_want *want, struct 
 	struct uio_memory best = {.ring_fd = -1};
 	uint64_t longest = 0;
 
+	/* The kernel keeps the first 16 MiB (ZONE_DMA) for those who ask for them, and processes cannot. */
+	if (want->last < DMA_ZONE)
+		return no_memory(name, want, 0, err);
 	for (unsigned int i = 0; i < 3 && best.size < want->size; i++) {
 		struct uio_memory got = {.ring_fd = -1};
 		int ret;
