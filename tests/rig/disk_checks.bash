@@ -140,7 +140,7 @@ use_it_thoroughly() # PARTITION
 	check 'fio verifies requests longer than the device takes at once' load --rw=randwrite --bs=4k-512k --direct=1 \
 		--ioengine=libaio
 	check 'no payload lay outside of the arena' eval '[ "$(stat_of outside)" = 0 ]'
-	check 'ext4: checked' soon fsck.ext4 -fn "$NAME"
+	check 'ext4: made, used, and checked' eval 'file_system ext4 "$NAME" && soon fsck.ext4 -fn "$NAME"'
 	check 'xfs: made, filled, unmounted, mounted again, the same' file_system xfs "$NAME"
 	check 'xfs: checked' soon xfs_repair -n "$NAME"
 	check 'a partition table is written, and a partition used' partitions "$1"
