@@ -29,7 +29,9 @@ static void *take_away(void *arg)
 
 static void begin(struct remover *r, const char *variable, pthread_t *thread)
 {
-	snprintf(r->bdf, sizeof(r->bdf), "%.15s", rig_device(variable));
+	const char *bdf = rig_device(variable);
+
+	snprintf(r->bdf, sizeof(r->bdf), "%.15s", bdf ? bdf : "");
 	assert_int_equal(pthread_create(thread, NULL, take_away, r), 0);
 }
 
