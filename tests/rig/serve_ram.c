@@ -183,6 +183,13 @@ static bool obey(char *line)
 	return false;
 }
 
+/* What the disk's device says is what a program's user would see. */
+static void say(void *arg, enum ob_log_level level, const char *line)
+{
+	if (level <= OB_LOG_WARN)
+		fprintf(stderr, "%s\n", line);
+}
+
 int main(int argc, char **argv)
 {
 	struct ob_attach_info info;
@@ -199,6 +206,7 @@ int main(int argc, char **argv)
 	}
 	if (getenv("SERVE_MODE") && ob_mode_parse(getenv("SERVE_MODE"), &mode, &err))
 		return complain("mode", &err);
+	disk.dev.log = say;
 	disk.dev.removal_fd = -1;
 	if (ram_disk_open(&disk)) {
 		fprintf(stderr, "no memory\n");
