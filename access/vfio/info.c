@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/vfio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -65,10 +66,32 @@ int vfio_info_get(int fd, unsigned long request, size_t head, uint32_t index, vo
 	return -EMSGSIZE;
 }
 
+/*
+ * A capability lies wherever the chain says, at no alignment: one of 12 bytes (DMA_AVAIL) may stand before it. So its members are
+ * copied out of it.
+ */
+static uint32_t cap_u32(const void *cap, size_t member)
+{
+	uint32_t n;
+
+	memcpy(&n, (const char *)cap + member, sizeof(n));
+	return n;
+}
+
+static int cap_entry(const void *info, size_t size, const char *list, uint32_t i, void *entry,
+		     size_t entry_size)
+{
+	size_t off = (size_t)(list - (const char *)info) + (size_t)i * entry_size;
+
+	if (off > size || size - off < entry_size)
+		return -EMSGSIZE;
+	memcpy(entry, (const char *)info + off, entry_size);
+	return 0;
+}
+
 int vfio_info_limits(const void *info, size_t size, struct vfio_limits *l)
 {
-	const struct vfio_iommu_type1_info_cap_iova_range *ranges;
-	const struct vfio_iommu_type1_info_dma_avail *avail;
+	const void *ranges, *avail;
 	struct vfio_iommu_type1_info head;
 	uint32_t first, n;
 
@@ -80,12 +103,13 @@ int vfio_info_limits(const void *info, size_t size, struct vfio_limits *l)
 	l->avail = UINT32_MAX;
 	first = head.flags & VFIO_IOMMU_INFO_CAPS ? head.cap_offset : 0;
 
-	avail = vfio_info_cap(info, size, first, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, sizeof(*avail));
+	avail = vfio_info_cap(info, size, first, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+			      sizeof(struct vfio_iommu_type1_info_dma_avail));
 	if (avail)
-		memcpy(&l->avail, &avail->avail, sizeof(l->avail));
+		l->avail = cap_u32(avail, offsetof(struct vfio_iommu_type1_info_dma_avail, avail));
 
 	ranges = vfio_info_cap(info, size, first, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
-			       sizeof(*ranges));
+			       sizeof(struct vfio_iommu_type1_info_cap_iova_range));
 	if (!ranges) {
 		/* A kernel before 5.4 does not say: 39 bits is the narrowest VT-d, less the MSI window. */
 		l->range[0] = (struct vfio_range){0, 0xfedfffff};
@@ -93,14 +117,16 @@ int vfio_info_limits(const void *info, size_t size, struct vfio_limits *l)
 		l->nr_ranges = 2;
 		return 0;
 	}
-	memcpy(&n, &ranges->nr_iovas, sizeof(n));
+	n = cap_u32(ranges, offsetof(struct vfio_iommu_type1_info_cap_iova_range, nr_iovas));
 	for (uint32_t i = 0; i < n && l->nr_ranges < VFIO_RANGES; i++) {
-		size_t off = (size_t)((const char *)&ranges->iova_ranges[i] - (const char *)info);
 		struct vfio_iova_range r;
 
-		if (off > size || size - off < sizeof(r))
+		if (cap_entry(info, size,
+			      (const char *)ranges +
+				      offsetof(struct vfio_iommu_type1_info_cap_iova_range,
+					       iova_ranges),
+			      i, &r, sizeof(r)))
 			return -EMSGSIZE;
-		memcpy(&r, &ranges->iova_ranges[i], sizeof(r));
 		/* The kernel sorts them; one that is not in order is of no use to us. */
 		if (r.end < r.start || (l->nr_ranges && r.start <= l->range[l->nr_ranges - 1].max))
 			continue;
@@ -111,8 +137,8 @@ int vfio_info_limits(const void *info, size_t size, struct vfio_limits *l)
 
 int vfio_info_region(const void *info, size_t size, struct vfio_region *r)
 {
-	const struct vfio_region_info_cap_sparse_mmap *sparse;
 	struct vfio_region_info head;
+	const void *sparse;
 	uint32_t n;
 
 	memset(r, 0, sizeof(*r));
@@ -126,20 +152,22 @@ int vfio_info_region(const void *info, size_t size, struct vfio_region *r)
 	r->mappable = true;
 	sparse = vfio_info_cap(info, size,
 			       head.flags & VFIO_REGION_INFO_FLAG_CAPS ? head.cap_offset : 0,
-			       VFIO_REGION_INFO_CAP_SPARSE_MMAP, sizeof(*sparse));
+			       VFIO_REGION_INFO_CAP_SPARSE_MMAP,
+			       sizeof(struct vfio_region_info_cap_sparse_mmap));
 	if (!sparse) {
 		r->piece[0].size = head.size;
 		r->nr_pieces = 1;
 		return 0;
 	}
-	memcpy(&n, &sparse->nr_areas, sizeof(n));
+	n = cap_u32(sparse, offsetof(struct vfio_region_info_cap_sparse_mmap, nr_areas));
 	for (uint32_t i = 0; i < n && r->nr_pieces < VFIO_PIECES; i++) {
-		size_t off = (size_t)((const char *)&sparse->areas[i] - (const char *)info);
 		struct vfio_region_sparse_mmap_area a;
 
-		if (off > size || size - off < sizeof(a))
+		if (cap_entry(info, size,
+			      (const char *)sparse +
+				      offsetof(struct vfio_region_info_cap_sparse_mmap, areas),
+			      i, &a, sizeof(a)))
 			return -EMSGSIZE;
-		memcpy(&a, &sparse->areas[i], sizeof(a));
 		if (!a.size || a.offset >= head.size || a.size > head.size - a.offset)
 			continue;
 		/* What does not fit here is reached by read() and write(). */
