@@ -21,10 +21,15 @@ static void let_go(struct vfio_device *vd)
 	uint32_t command;
 	int dead;
 
-	/* No DMA into memory whose owner is told in a moment that the device has gone. */
+	/*
+	 * No DMA into memory whose owner is told in a moment that the device has gone. Memory decoding stays on in what the
+	 * kernel keeps of this register, also when the device was reset meanwhile (AER) and has forgotten it, or does not answer:
+	 * the kernel tears the maps down as it goes off, and a thread that reads a register just now would die of SIGBUS.
+	 */
 	pthread_mutex_lock(&vd->lock);
 	command = vfio_config_get(vd, PCI_COMMAND, 2);
-	vfio_config_put(vd, PCI_COMMAND, 2, command & ~(uint32_t)PCI_COMMAND_MASTER);
+	command = command == 0xffff ? 0 : command & ~(uint32_t)PCI_COMMAND_MASTER;
+	vfio_config_put(vd, PCI_COMMAND, 2, command | PCI_COMMAND_MEMORY);
 	pthread_mutex_unlock(&vd->lock);
 
 	ob_device_set_gone(vd->dev);
