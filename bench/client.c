@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@
 
 #define PORT 5301
 
-static const char *test, *path, *op = "read", *to = "", *from_ns, *to_ns;
+static const char *test, *path, *op = "read", *to = "", *from_ns, *to_ns, *memory;
 static unsigned int size = 4096, depth = 32;
 static uint64_t count = 20000;
 
@@ -34,7 +35,8 @@ static void usage(FILE *f)
 	fprintf(f,
 		"usage: outboard-bench-client --test TEST [options]; prints one line of JSON\n"
 		"  --test disk       --path DEV --op read|write [--size 4096] [--depth 32], direct, at random\n"
-		"                    places (in order from 64 KiB on)\n"
+		"                    places (in order from 64 KiB on); [--memory FILE]: its buffers are that\n"
+		"                    file's memory, which the disk's server can share (ublk's share=FILE)\n"
 		"  --test tcp        --from-ns NAME --to-ns NAME --to ADDRESS: --count messages of --size bytes\n"
 		"  --test udp        the same by datagrams, in bursts of --depth that have arrived before the next\n"
 		"  --test ping       the same, one to and one back at a time\n"
@@ -110,8 +112,19 @@ static int open_disk(struct disk *d)
 	if (bytes < (off_t)size)
 		return fail(path);
 	d->blocks = (uint64_t)bytes / size;
-	if (posix_memalign((void **)&d->buf, 4096, (size_t)depth * size))
+	if (memory) {
+		int fd = open(memory, O_RDWR | O_CLOEXEC);
+
+		if (fd < 0)
+			return fail(memory);
+		d->buf =
+			mmap(NULL, (size_t)depth * size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		close(fd);
+		if (d->buf == MAP_FAILED)
+			return fail(memory);
+	} else if (posix_memalign((void **)&d->buf, 4096, (size_t)depth * size)) {
 		return fail("memory");
+	}
 	memset(d->buf, 0x5a, (size_t)depth * size);
 	errno = -io_uring_queue_init(depth, &d->ring, 0);
 	return errno ? fail("io_uring") : 0;
@@ -329,11 +342,17 @@ static int measure(int (*run)(void *of, uint64_t n), void *of)
 int main(int argc, char **argv)
 {
 	const struct argument arguments[] = {
-		{"test", ARGUMENT_TEXT, &test},	      {"path", ARGUMENT_TEXT, &path},
-		{"op", ARGUMENT_TEXT, &op},	      {"to", ARGUMENT_TEXT, &to},
-		{"from-ns", ARGUMENT_TEXT, &from_ns}, {"to-ns", ARGUMENT_TEXT, &to_ns},
-		{"size", ARGUMENT_NUMBER, &size},     {"depth", ARGUMENT_NUMBER, &depth},
-		{"count", ARGUMENT_COUNT, &count},    {NULL, 0, NULL},
+		{"test", ARGUMENT_TEXT, &test},
+		{"path", ARGUMENT_TEXT, &path},
+		{"op", ARGUMENT_TEXT, &op},
+		{"to", ARGUMENT_TEXT, &to},
+		{"from-ns", ARGUMENT_TEXT, &from_ns},
+		{"to-ns", ARGUMENT_TEXT, &to_ns},
+		{"size", ARGUMENT_NUMBER, &size},
+		{"depth", ARGUMENT_NUMBER, &depth},
+		{"count", ARGUMENT_COUNT, &count},
+		{"memory", ARGUMENT_TEXT, &memory},
+		{NULL, 0, NULL},
 	};
 	struct frames f = {0};
 	struct disk d = {0};

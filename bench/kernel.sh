@@ -14,7 +14,8 @@ usage: bench/kernel.sh [OPTION]... [BUILD]
   --quick            one boot of each, a tenth of the operations
   --boots N          boots of each; the median is shown, and the spread (3)
   --kernel VERSION   as rig/vm has them (6.12)
-  --disks A,B,...    attachments of the disk (ublk,vduse-blk,nbd-kernel)
+  --disks A,B,...    attachments of the disk (ublk,vduse-blk,nbd-kernel; ublk-shared: clients
+                     whose memory the driver shares, Linux 7.1)
   --nets A,B,...     attachments of the card (tap,vhost-net)
   --only disk|net    one of the two
   --iommu KIND       as rig/vm has them (vtd)
@@ -79,7 +80,7 @@ for sample in $(seq "$boots"); do
 		[ -t 2 ] && printf '\rboot %s of %s: net  ' "$sample" "$boots" >&2
 		# shellcheck disable=SC2086
 		boot net "$sample" --deterministic --device e1000e,netdev=hub=1,mac=52:54:00:00:00:01 \
-			--device e1000-82545em,netdev=hub=1,mac=52:54:00:00:00:02 --modprobe tun -- ${nets//,/ }
+			--device e1000-82545em,netdev=hub=1,mac=52:54:00:00:00:02 --modprobe 'tun vhost_net' -- ${nets//,/ }
 	fi
 done
 [ -t 2 ] && printf '\r                        \r' >&2

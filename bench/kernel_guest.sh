@@ -45,18 +45,21 @@ wait_for() # COMMAND...
 
 # ---- disks --------------------------------------------------------------------------
 
-disk_loads() # SIDE DEVICE
+disk_loads() # SIDE DEVICE [CLIENT-OPTION...]
 {
-	load "$1" "4 KiB read, depth 32" "$client" --test disk --path "$2" --count $((20000 / quick))
-	load "$1" "4 KiB write, depth 32" "$client" --test disk --path "$2" --op write --count $((20000 / quick))
-	load "$1" "4 KiB read, depth 1" "$client" --test disk --path "$2" --depth 1 --count $((4000 / quick))
-	load "$1" "4 KiB write, depth 1" "$client" --test disk --path "$2" --op write --depth 1 --count $((4000 / quick))
-	load "$1" "128 KiB read, depth 32" "$client" --test disk --path "$2" --size 131072 --count $((4000 / quick))
-	load "$1" "128 KiB write, depth 32" "$client" --test disk --path "$2" --op write --size 131072 --count $((4000 / quick))
+	local side=$1 path=$2
+	shift 2
+	load "$side" "4 KiB read, depth 32" "$client" --test disk --path "$path" "$@" --count $((20000 / quick))
+	load "$side" "4 KiB write, depth 32" "$client" --test disk --path "$path" "$@" --op write --count $((20000 / quick))
+	load "$side" "4 KiB read, depth 1" "$client" --test disk --path "$path" "$@" --depth 1 --count $((4000 / quick))
+	load "$side" "4 KiB write, depth 1" "$client" --test disk --path "$path" "$@" --op write --depth 1 --count $((4000 / quick))
+	load "$side" "128 KiB read, depth 32" "$client" --test disk --path "$path" "$@" --size 131072 --count $((4000 / quick))
+	load "$side" "128 KiB write, depth 32" "$client" --test disk --path "$path" "$@" --op write --size 131072 --count $((4000 / quick))
 }
 
 disk()
 {
+	local attachment options spec
 	modprobe nvme || exit 1
 	wait_for test -b /dev/nvme0n1
 	disk_loads kernel /dev/nvme0n1
@@ -72,8 +75,14 @@ disk()
 	for attachment in "$@"; do
 		export -f disk_loads load
 		export client quick
-		"$outboard" run "vfio:$RIG_NVME" --attach "$attachment" --quiet --json="$RIG_RESULTS/$attachment.json" -- \
-			bash -c "disk_loads '$attachment' \$OUTBOARD_DEV" 2>"$RIG_RESULTS/err"
+		options='' spec=$attachment
+		if [ "$attachment" = ublk-shared ]; then
+			# Memory of the client's that the driver knows, for as many requests as are under way at the longest.
+			truncate -s 4M /dev/shm/clients
+			options='--memory /dev/shm/clients' spec=ublk,share=/dev/shm/clients
+		fi
+		"$outboard" run "vfio:$RIG_NVME" --attach "$spec" --quiet --json="$RIG_RESULTS/$attachment.json" -- \
+			bash -c "disk_loads '$attachment' \$OUTBOARD_DEV $options" 2>"$RIG_RESULTS/err"
 		case $? in
 		0) ;;
 		5) printf 'skip\t%s\t%s\n' "$attachment" "$(head -n 1 "$RIG_RESULTS/err")" ;;
