@@ -46,6 +46,11 @@ _outboard()
 		show | stop) words=$(_outboard_instances) ;;
 		ethtool) words="$(_outboard_instances) qemu:e1000e qemu:e1000-82540em qemu:e1000-82545em" ;;
 		help) words=$(outboard help 2>/dev/null | awk '/^  [a-z]/ { print $1 }') ;;
+		linux)
+			words='build list clean'
+			[ "${COMP_WORDS[2]}" != build ] || [ "$COMP_CWORD" -eq 2 ] ||
+				words=$(outboard linux list 2>/dev/null | awk 'NR > 1 && NF { print $1 }')
+			;;
 		*) words= ;;
 		esac
 		case ${COMP_WORDS[COMP_CWORD - 1]} in
@@ -59,6 +64,8 @@ _outboard()
 				words=$(outboard version 2>/dev/null | awk '/^DRIVER/ { on = 1; next } !NF { on = 0 } on { print $1 }')
 			fi
 			;;
+		-k | --kernel) words='6.1 6.12 7.2' ;;
+		--source | --module) words=$(compgen -d -- "$cur") ;;
 		--user) words=$(compgen -u) ;;
 		esac
 		;;

@@ -19,6 +19,8 @@ static const struct cli_command commands[] = {
 	{"selftest", "let a driver test its device", cmd_selftest},
 	{"ethtool", "ask a network device what ethtool asks", cmd_ethtool},
 	{"stop", "end a running instance", cmd_stop},
+	{"linux", "build drivers of the Linux kernel for use in a process, and list them",
+	 cmd_linux},
 	{"specs", "explain device specifications", cmd_specs},
 	{"version", "show the version and what this build can do", cmd_version},
 	{"help", "explain a subcommand", cmd_help},
