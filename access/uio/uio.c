@@ -546,19 +546,26 @@ static int uio_arena_below(struct ob_device *dev, uint64_t last, struct ob_dma_w
 	return 0;
 }
 
-static int uio_reset(struct ob_device *dev, struct ob_error *err)
+/* The kernel puts configuration space back as it was, INTx disable included. -EOPNOTSUPP: it knows no way. */
+static int function_reset(struct uio_device *ud)
 {
-	struct uio_device *ud = dev->priv;
 	int ret;
 
 	ob_count(&ud->syscalls, 1);
 	ret = sysfs_write("", "1", "/sys/bus/pci/devices/%s/reset", ud->fn.name);
-	if (ret == -ENOENT || ret == -ENOTTY)
-		return ob_error_set(err, -EOPNOTSUPP, "%s has no function reset", ud->fn.name);
+	return ret == -ENOENT || ret == -ENOTTY ? -EOPNOTSUPP : ret;
+}
+
+static int uio_reset(struct ob_device *dev, struct ob_error *err)
+{
+	struct uio_device *ud = dev->priv;
+	int ret = function_reset(ud);
+
+	if (ret == -EOPNOTSUPP)
+		return ob_error_set(err, ret, "%s has no function reset", ud->fn.name);
 	if (ret)
 		return ob_error_set(err, ret, "%s: the function reset failed: %s", ud->fn.name,
 				    strerror(-ret));
-	/* The kernel has put configuration space back as it was, INTx disable included. */
 	return 0;
 }
 
@@ -740,12 +747,16 @@ static int open_node(struct uio_device *ud, struct ob_error *err)
 	return 0;
 }
 
-/* What an earlier owner left: no DMA, no interrupt; then decoding on. */
+/*
+ * What an earlier owner left: no DMA, no interrupt; then decoding on. Its death took bus mastering from it, but a transfer or a
+ * ring may still be in the device, and would go on in memory that is somebody else's by now, once it may again. A function
+ * reset makes it forget them, where the kernel knows one; else its driver has to (docs/uio.md).
+ */
 static int quiesce(struct uio_device *ud, struct ob_error *err)
 {
 	uint32_t command = 0, pin = 0;
 	char count[32];
-	int ret;
+	int ret, reset;
 
 	ret = raw_config(ud, false, PCI_COMMAND, 2, &command);
 	if (!ret && command & COMMAND_MASTER)
@@ -754,8 +765,13 @@ static int quiesce(struct uio_device *ud, struct ob_error *err)
 	command |= COMMAND_IO | COMMAND_MEMORY | COMMAND_INTX_OFF;
 	if (!ret)
 		ret = raw_config(ud, true, PCI_COMMAND, 2, &command);
-	if (!ret)
+	if (!ret) {
+		reset = function_reset(ud);
+		if (reset && reset != -EOPNOTSUPP)
+			ob_device_log(ud->dev, OB_LOG_WARN, "the function reset at open failed: %s",
+				      strerror(-reset));
 		ret = raw_config(ud, false, PCI_INTERRUPT_PIN, 1, &pin);
+	}
 	if (ret)
 		return ob_error_set(err, ret, "%s: its configuration space cannot be written: %s",
 				    ud->fn.name, strerror(-ret));

@@ -209,6 +209,24 @@ static int edu_dma(struct edu *e, void *buf, unsigned long len, uint64_t off, bo
 	return rc ? rc : unmap_rc;
 }
 
+/*
+ * A process that died may have left a transfer under way. It cannot be aborted, and its memory is somebody else's by now, so
+ * it ends with bus mastering off. Until it has, the device ignores what is written to its DMA registers.
+ */
+static int edu_settle(struct edu *e)
+{
+	int rc = 0;
+
+	if (ob_read32(e->bar, REG_DMA_CMD) & DMA_RUN) {
+		ob_device_bus_master(e->dev, false);
+		rc = edu_poll_clear(e, REG_DMA_CMD, DMA_RUN);
+	}
+	/* Also after a binding that took it away. */
+	if (!rc)
+		ob_device_bus_master(e->dev, true);
+	return rc;
+}
+
 static long edu_read(struct ob_char *chr, void *buf, unsigned long len, uint64_t off)
 {
 	struct edu *e = edu_of(chr);
@@ -508,6 +526,11 @@ static int edu_probe(struct ob_binding *b, struct ob_error *err)
 	if ((ident & IDENT_MASK) != IDENT_VALUE) {
 		rc = ob_error_set(err, -ENODEV, "%s does not identify as an edu device", name);
 		ob_error_why(err, "register 0 reads %08x, not RRrr00ed", ident);
+		goto free;
+	}
+	rc = edu_settle(e);
+	if (rc) {
+		ob_error_set(err, rc, "%s: an earlier transfer does not end", name);
 		goto free;
 	}
 	rc = ob_dma_set_mask(e->dma, DMA_BITS, err);

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# A process that is killed with DMA in flight leaves a device at rest also without an IOMMU, and the next one opens it. Each death
-# waits for a transfer of edu (100 ms), so here it is a hundred times, on other kernels than 6.12 ten times.
+# A process that is killed with DMA in flight leaves a device at rest also without an IOMMU, and the next one opens it. Each open
+# waits for the end of a transfer of edu (100 ms), which cannot be reset, so here it is a hundred times, on other kernels than 6.12 ten times.
 #
 # rig-kernels: 6.12 6.1 7.2
 # rig-iommu: none

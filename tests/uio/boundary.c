@@ -379,6 +379,25 @@ static void after_a_function_reset_the_device_is_as_after_open(void **state)
 	ob_device_close(dev);
 }
 
+/* Only where the kernel knows a way, as for NVMe: by what function-level reset does to the table of MSI-X, also in QEMU's model. */
+static void an_open_resets_what_an_earlier_one_left(void **state)
+{
+	struct ob_device *dev = uio_open("RIG_NVME", ",arena=64K");
+	unsigned int cap = ob_pci_capability(dev, 0x11), at;
+	uint32_t table = ob_config_read(dev, cap + 4, 4); /* offset, and the BAR in 3 bits */
+
+	assert_int_not_equal(cap, 0);
+	assert_int_equal(table & 7, 0);
+	at = (table & ~7u) + 8; /* the data of its first message [PCI 3.0, 6.8.2] */
+	ob_write32(ob_device_bar(dev, 0), at, 0x4142);
+	assert_int_equal(ob_read32(ob_device_bar(dev, 0), at), 0x4142);
+	ob_device_close(dev);
+	dev = uio_open("RIG_NVME", ",arena=64K");
+	assert_int_equal(ob_read32(ob_device_bar(dev, 0), at), 0);
+	assert_int_equal(ob_config_read(dev, 4, 2) & 6, 6);
+	ob_device_close(dev);
+}
+
 /* ---- loss -------------------------------------------------------------------------------------- */
 
 static void *wait_for_ever(void *arg)
@@ -447,6 +466,7 @@ int main(void)
 		cmocka_unit_test(ports_can_be_used_from_any_thread),
 		cmocka_unit_test(legacy_ports_of_the_kernel_are_refused_and_free_ones_given),
 		cmocka_unit_test(after_a_function_reset_the_device_is_as_after_open),
+		cmocka_unit_test(an_open_resets_what_an_earlier_one_left),
 		cmocka_unit_test(a_device_that_is_taken_away_is_gone),
 	};
 

@@ -4,9 +4,6 @@
  * bus mastering is off, nothing of its memory is pinned, the IOMMU has not had to refuse anything, and the next
  * process opens the device. In the rig, by tests/rig/vfio_killed.sh.
  */
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "tests/vfio/rig.h"
 
 enum {
@@ -45,12 +42,13 @@ static void drive_edu(struct ob_device *dev, int ready)
 {
 	struct ob_bar *bar = ob_device_bar(dev, 0);
 	struct ob_dma *dma = ob_device_dma(dev);
-	struct ob_error err;
+	struct ob_error err = {0};
 	ob_iova iova;
 
-	if (ob_dma_set_mask(dma, EDU_DMA_BITS, &err) ||
-	    !ob_dma_alloc(dma, 4096, 4096, "target", &iova))
-		_exit(1);
+	if (ob_dma_set_mask(dma, EDU_DMA_BITS, &err))
+		rig_child_fails("mask", &err);
+	if (!ob_dma_alloc(dma, 4096, 4096, "target", &iova))
+		rig_child_fails("target", NULL);
 	edu_start(bar, iova.addr, 4095, true);
 	tell(ready, 'r');
 	for (;;) {
@@ -66,13 +64,14 @@ static void drive_block(struct ob_device *dev, int ready)
 	static char buf[DEPTH][4096] __attribute__((aligned(4096)));
 	struct ob_block_req req[DEPTH], *list[DEPTH];
 	struct ob_binding *b;
-	struct ob_error err;
+	struct ob_error err = {0};
 	unsigned int idle = DEPTH, next = 0, taken;
 	bool told = false;
 
-	if (ob_driver_bind(dev, NULL, NULL, &b, &err) || !b->nr_blocks ||
-	    ob_block_start(b->block[0], &err))
-		_exit(1);
+	if (ob_driver_bind(dev, NULL, NULL, &b, &err))
+		rig_child_fails("bind", &err);
+	if (!b->nr_blocks || ob_block_start(b->block[0], &err))
+		rig_child_fails("its disk", &err);
 	for (unsigned int i = 0; i < DEPTH; i++)
 		list[i] = &req[i];
 	for (;;) {
@@ -96,9 +95,8 @@ static void drive_block(struct ob_device *dev, int ready)
 		for (unsigned int i = idle; i < idle + taken; i++) {
 			if (!list[i]->status)
 				continue;
-			printf("# a read failed: %s\n", strerror(-list[i]->status));
-			fflush(stdout);
-			_exit(1);
+			errno = -list[i]->status;
+			rig_child_fails("a read", NULL);
 		}
 		idle += taken;
 	}
@@ -108,21 +106,17 @@ static void child(int ready)
 {
 	struct ob_error err = {0};
 	struct ob_device *dev;
-	char spec[128], text[2048];
+	char spec[128];
 
 	/* A small one: clearing it is most of an open. */
 	snprintf(spec, sizeof(spec), "vfio:%s,arena=%s", rig_device(variable),
 		 strcmp(variable, "RIG_EDU") != 0 ? "4M" : "128K");
-	if (ob_device_open(spec, &dev, &err)) {
-		printf("# %s\n", ob_error_text(&err, text, sizeof(text)));
-		fflush(stdout);
-		_exit(1);
-	}
+	if (ob_device_open(spec, &dev, &err))
+		rig_child_fails("open", &err);
 	if (!strcmp(variable, "RIG_EDU"))
 		drive_edu(dev, ready);
 	else
 		drive_block(dev, ready);
-	_exit(1);
 }
 
 static void the_next_open_works_after_each_kill(void **state)
@@ -131,29 +125,12 @@ static void the_next_open_works_after_each_kill(void **state)
 	long before = pinned(), refused = rig_refused();
 
 	for (unsigned int i = 0; i < times; i++) {
-		int ready[2], status;
-		char c = 0;
-		pid_t pid;
+		char c;
+		pid_t pid = rig_drive(child, &c, 1);
 
-		assert_int_equal(pipe(ready), 0);
-		pid = fork();
-		assert_true(pid >= 0);
-		if (!pid) {
-			close(ready[0]);
-			child(ready[1]);
-		}
-		close(ready[1]);
-		if (read(ready[0], &c, 1) != 1 || c != 'r')
-			fail_msg("open %u of %u failed", i + 1, times);
-		close(ready[0]);
-		assert_int_equal(rig_command(bdf) & 4, 4);
 		/* At moments that differ: from at once to some transfers later. */
 		usleep(i % 8 * 500);
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-			fail_msg("the child ended by itself, status 0x%x", status);
-		assert_int_equal(rig_command(bdf) & 4, 0);
+		rig_kill(pid, bdf);
 		/* To add the counters up takes as long as all the rest. */
 		if (!(i % 32))
 			assert_int_equal(pinned(), before);

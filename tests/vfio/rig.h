@@ -9,11 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -105,6 +108,64 @@ static inline unsigned int rig_command(const char *bdf)
 		reg[0] = reg[1] = 0xff;
 	close(fd);
 	return reg[0] | (unsigned int)reg[1] << 8;
+}
+
+/* In a child, which must not go on in cmocka's code: tells why it cannot do its work, and ends. */
+static inline void __attribute__((noreturn)) rig_child_fails(const char *what, struct ob_error *err)
+{
+	char text[2048];
+
+	dprintf(STDERR_FILENO, "%s: %s\n", what,
+		err ? ob_error_text(err, text, sizeof(text)) : strerror(errno));
+	_exit(1);
+}
+
+/*
+ * A process that runs @drive, which writes @len bytes to its pipe when its device is at work, and never ends by itself. It ends
+ * with this one, so that a check that fails leaves none behind.
+ */
+static inline pid_t rig_drive(void (*drive)(int fd), void *ready, size_t len)
+{
+	int fd[2], status = 0;
+	ssize_t got;
+	pid_t pid;
+
+	assert_int_equal(pipe(fd), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		close(fd[0]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		drive(fd[1]);
+		_exit(1);
+	}
+	close(fd[1]);
+	got = read(fd[0], ready, len);
+	if (got != (ssize_t)len) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+		fail_msg(
+			"the child did not come to drive its device: %zd bytes from it, status 0x%x",
+			got, (unsigned int)status);
+	}
+	close(fd[0]);
+	return pid;
+}
+
+/* Kills it while it drives the device, which the kernel then keeps from DMA. */
+static inline void rig_kill(pid_t pid, const char *bdf)
+{
+	unsigned int before = rig_command(bdf), after;
+	int status;
+
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		fail_msg("the child ended by itself, status 0x%x", (unsigned int)status);
+	after = rig_command(bdf);
+	if (!(before & 4) || after & 4)
+		fail_msg("bus mastering: command register 0x%x before the death, 0x%x after it",
+			 before, after);
 }
 
 /* Registers of edu: QEMU docs/specs/edu. */
