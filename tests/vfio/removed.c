@@ -19,11 +19,11 @@ static void *take_away(void *arg)
 {
 	struct remover *r = arg;
 	char path[96];
-	double start = rig_seconds();
+	uint64_t start = ob_clock_ms();
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", r->bdf);
 	r->ret = rig_sysfs_write(path, "1");
-	r->seconds = rig_seconds() - start;
+	r->seconds = (double)(ob_clock_ms() - start) / 1000;
 	return NULL;
 }
 

@@ -17,12 +17,14 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include <outboard/outboard.h>
+
+#include "tests/edu.h"
+#include "tests/wait_for.h"
 
 /* A device's address from the environment: RIG_EDU. */
 static inline const char *rig_device(const char *variable)
@@ -45,25 +47,6 @@ static inline struct ob_device *rig_open(const char *variable, const char *optio
 		fail_msg("%s: %s", spec, ob_error_text(&err, text, sizeof(text)));
 	return dev;
 }
-
-static inline double rig_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-/* Ends only what hangs. */
-#define WAIT_FOR(cond)                                                                             \
-	do {                                                                                       \
-		double start_ = rig_seconds();                                                     \
-		while (!(cond)) {                                                                  \
-			if (rig_seconds() - start_ > 60)                                           \
-				fail_msg("never came true: %s", #cond);                            \
-			usleep(1000);                                                              \
-		}                                                                                  \
-	} while (0)
 
 /* Accesses that the emulated IOMMU refused so far, counted by QEMU itself; -1 where nobody counts. */
 static inline long rig_refused(void)
@@ -166,30 +149,6 @@ static inline void rig_kill(pid_t pid, const char *bdf)
 	if (!(before & 4) || after & 4)
 		fail_msg("bus mastering: command register 0x%x before the death, 0x%x after it",
 			 before, after);
-}
-
-/* Registers of edu: QEMU docs/specs/edu. */
-enum {
-	EDU_IDENT = 0x00,
-	EDU_IRQ_STATUS = 0x24,
-	EDU_IRQ_RAISE = 0x60,
-	EDU_IRQ_ACK = 0x64,
-	EDU_DMA_SRC = 0x80,
-	EDU_DMA_DST = 0x88,
-	EDU_DMA_COUNT = 0x90,
-	EDU_DMA_CMD = 0x98,
-	EDU_DMA_RUN = 1,
-	EDU_DMA_TO_RAM = 2,
-	EDU_BUFFER = 0x40000,
-	EDU_DMA_BITS = 28,
-};
-
-static inline void edu_start(struct ob_bar *bar, uint64_t iova, uint64_t len, bool to_ram)
-{
-	ob_write64(bar, EDU_DMA_SRC, to_ram ? EDU_BUFFER : iova);
-	ob_write64(bar, EDU_DMA_DST, to_ram ? iova : EDU_BUFFER);
-	ob_write64(bar, EDU_DMA_COUNT, len);
-	ob_write64(bar, EDU_DMA_CMD, EDU_DMA_RUN | (to_ram ? EDU_DMA_TO_RAM : 0));
 }
 
 #endif
