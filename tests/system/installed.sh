@@ -77,13 +77,16 @@ report $? "every public header compiles by itself" "$dir/headers.log"
 for example in "$source"/examples/*.c; do
 	[ -e "$example" ] || continue
 	name=$(basename "$example" .c)
+	package=outboard archives=liboutboard.a
+	grep -q '<outboard/stack.h>' "$example" && package=outboard-stack archives="liboutboard-stack.a liboutboard.a"
 	for kind in shared static; do
-		libs=$(pkg-config --libs outboard)
-		# The archive by its name: the linker would take the shared library beside it.
-		[ $kind = shared ] || libs="$(find "$dir/root" -name liboutboard.a) $(pkg-config --libs --static outboard |
+		libs=$(pkg-config --libs $package)
+		# The archives by their names: the linker would take the shared libraries beside them.
+		[ $kind = shared ] || libs="$(for a in $archives; do find "$dir/root" -name "$a"; done | tr '\n' ' ') $(
+			pkg-config --libs --static $package |
 			tr ' ' '\n' | grep -v -e '^-loutboard' -e '^-L' | tr '\n' ' ')"
 		# shellcheck disable=SC2046,SC2086
-		cc -std=gnu11 -D_GNU_SOURCE -Wall -Werror $(pkg-config --cflags outboard) "$example" \
+		cc -std=gnu11 -D_GNU_SOURCE -Wall -Werror $(pkg-config --cflags $package) "$example" \
 			-o "$dir/$name-$kind" $libs >"$dir/log" 2>&1
 		report $? "examples/$name.c builds against the $kind library" "$dir/log"
 	done
