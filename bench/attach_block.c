@@ -188,7 +188,7 @@ static unsigned int collect(struct closed_loop *c)
 static double run_here(struct served *s, const struct load *l, const struct options *o,
 		       uint64_t *done)
 {
-	uint64_t start = now_ns(), now = start, tick = start;
+	uint64_t start = ob_clock_ns(), now = start, tick = start;
 	uint64_t end = start + o->seconds * 1000000000ull;
 	struct closed_loop c = {.blk = s->b->block[0], .load = l, .seed = 88172645463325252ull};
 	char *data;
@@ -211,7 +211,7 @@ static double run_here(struct served *s, const struct load *l, const struct opti
 		/* The device model may be on this processor. */
 		if (!collect(&c))
 			sched_yield();
-		now = now_ns();
+		now = ob_clock_ns();
 		if (now - tick > 100000000u) {
 			tick = now;
 			c.blk->ops->tick(c.blk, now);

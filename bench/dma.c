@@ -150,20 +150,20 @@ static int measure(struct rig *rig, const struct way *way, size_t len, const str
 	if (run(rig, way, len, 1)) /* the first one fills caches */
 		return -1;
 	while (!o->count) {
-		start = now_ns();
+		start = ob_clock_ns();
 		if (run(rig, way, len, n))
 			return -1;
-		took = now_ns() - start;
+		took = ob_clock_ns() - start;
 		if (took >= o->run_ns / 2)
 			break;
 		n *= 2;
 	}
 	ob_dma_stats(rig->dma, &before);
 	for (i = 0; i < RUNS; i++) {
-		start = now_ns();
+		start = ob_clock_ns();
 		if (run(rig, way, len, n))
 			return -1;
-		ns[i] = (double)(now_ns() - start) / (double)n;
+		ns[i] = (double)(ob_clock_ns() - start) / (double)n;
 	}
 	ob_dma_stats(rig->dma, &after);
 	sort_values(ns, RUNS);
@@ -354,7 +354,7 @@ static void close_reader(struct reader *r)
 static double read_turn(struct reader *r, unsigned int depth, uint64_t ns)
 {
 	struct ob_block_req *idle[MAX_DEPTH];
-	uint64_t start = now_ns(), now = start, ended = 0;
+	uint64_t start = ob_clock_ns(), now = start, ended = 0;
 	unsigned int n = depth, got, i;
 
 	for (i = 0; i < depth; i++)
@@ -371,7 +371,7 @@ static double read_turn(struct reader *r, unsigned int depth, uint64_t ns)
 				return -1;
 		n += got;
 		ended += got;
-		now = now_ns();
+		now = ob_clock_ns();
 		if (got)
 			continue;
 		if (ob_device_gone(r->blk->dev))

@@ -53,10 +53,10 @@ static bool out_of_patience(struct patience *p)
 	if (++p->looks % PATIENCE_LOOKS)
 		return false;
 	if (p->looks == PATIENCE_LOOKS) {
-		p->since = now_ns();
+		p->since = ob_clock_ns();
 		return false;
 	}
-	return now_ns() - p->since > PATIENCE_NS;
+	return ob_clock_ns() - p->since > PATIENCE_NS;
 }
 
 /* ---- a disk ------------------------------------------------------------------------- */
@@ -239,7 +239,7 @@ static int test_frames(struct ob_binding *b)
 		for (unsigned int i = 0; i < 50 && !link.up; i++) {
 			usleep(100000);
 			if (f.net->ops->tick)
-				f.net->ops->tick(f.net, now_ns());
+				f.net->ops->tick(f.net, ob_clock_ns());
 			f.net->ops->link(f.net, &link);
 		}
 		ret = measure(run_frames, &f);

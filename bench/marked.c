@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* See marked.h. */
+#include <outboard/device.h>
+
 #include "bench/marked.h"
 
 #include "bench/program.h"
@@ -24,12 +26,12 @@ int marked_run(const struct marked_load *load, int (*run)(void *of, uint64_t n),
 	if (run(of, load->count / 10 + 1))
 		return 1;
 	RIG_END(1);
-	start = now_ns();
+	start = ob_clock_ns();
 	RIG_BEGIN(2);
 	if (run(of, load->count))
 		return 1;
 	RIG_END(2);
-	seconds = (double)(now_ns() - start) / 1e9;
+	seconds = (double)(ob_clock_ns() - start) / 1e9;
 	printf("{\"test\": \"%s\", \"op\": \"%s\", \"size\": %u, \"depth\": %u, \"count\": %llu, "
 	       "\"seconds\": %.6f, \"rate\": %.0f, \"mib_per_s\": %.1f}\n",
 	       load->test, load->op, load->size, load->depth, (unsigned long long)load->count,

@@ -83,7 +83,7 @@ static bool card_run(void *card, unsigned int burst, uint64_t ns, bool yield, st
 	*counts = (struct counts){0};
 	c->net->ops->stats(c->net, &before);
 	ob_device_stats(c->dev, &access_before);
-	start = now = last_tick = now_ns();
+	start = now = last_tick = ob_clock_ns();
 	end = start + ns;
 	while ((now < end || pool->n + have != idle) && !ob_device_gone(c->dev)) {
 		unsigned int sent = 0;
@@ -109,13 +109,13 @@ static bool card_run(void *card, unsigned int burst, uint64_t ns, bool yield, st
 		if (!sent && yield)
 			sched_yield();
 		if (!(++rounds & 15) || !sent)
-			now = now_ns();
+			now = ob_clock_ns();
 		if (now - last_tick > 100000000u) {
 			last_tick = now;
 			c->net->ops->tick(c->net, now);
 		}
 	}
-	counts->ns = now_ns() - start;
+	counts->ns = ob_clock_ns() - start;
 	ob_device_stats(c->dev, &access_after);
 	c->net->ops->stats(c->net, &after);
 	counts->doorbells = after.doorbells - before.doorbells;
@@ -291,13 +291,13 @@ static int count_instructions(const struct options *o)
 	ob_dma_for_each(ob_device_dma(c.dev), find_ring, &ring);
 	c.net->ops->stats(c.net, &before);
 	for (unsigned int round = 0; round < o->instructions && !rc; round++) {
-		uint64_t end = now_ns() + 20000000000ull;
+		uint64_t end = ob_clock_ns() + 20000000000ull;
 
 		for (unsigned int i = 0; i < burst && !rc; i++)
 			if (send(sv[0], frame, sizeof(frame), 0) != (ssize_t)sizeof(frame))
 				rc = 1;
 		while (!all_arrived(&ring, next, burst, extended) && !rc) {
-			if (now_ns() > end || ob_device_gone(c.dev))
+			if (ob_clock_ns() > end || ob_device_gone(c.dev))
 				rc = 1;
 			usleep(500);
 		}

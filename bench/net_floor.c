@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <outboard/device.h>
+
 #include "bench/floor_machine.h"
 #include "bench/net_floor.h"
 
@@ -103,7 +105,7 @@ static inline void doorbell(struct net_floor *f)
 bool net_floor_run(void *floor, unsigned int burst, uint64_t ns, bool yield, struct counts *counts)
 {
 	struct net_floor *f = floor;
-	uint64_t start = now_ns(), end = start + ns, now = start, syscalls = f->m.syscalls;
+	uint64_t start = ob_clock_ns(), end = start + ns, now = start, syscalls = f->m.syscalls;
 	unsigned int rounds = 0, empty = 0;
 
 	*counts = (struct counts){0};
@@ -138,9 +140,9 @@ bool net_floor_run(void *floor, unsigned int burst, uint64_t ns, bool yield, str
 				floor_poll(&f->m);
 		}
 		if (!(++rounds & 15) || waiting)
-			now = now_ns();
+			now = ob_clock_ns();
 	}
 	counts->syscalls = f->m.syscalls - syscalls;
-	counts->ns = now_ns() - start;
+	counts->ns = ob_clock_ns() - start;
 	return !f->m.dead;
 }

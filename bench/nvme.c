@@ -103,7 +103,7 @@ static bool disk_run(void *disk, unsigned int depth, uint64_t ns, bool yield, st
 	*counts = (struct counts){0};
 	ob_block_stats(d->blk, &before);
 	ob_device_stats(d->dev, &access_before);
-	start = now = last_tick = now_ns();
+	start = now = last_tick = ob_clock_ns();
 	end = start + ns;
 	for (unsigned int i = 0; i < depth; i++) {
 		prepare(d, &d->req[i]);
@@ -128,13 +128,13 @@ static bool disk_run(void *disk, unsigned int depth, uint64_t ns, bool yield, st
 			sched_yield();
 		}
 		if (!(++rounds & 15) || !n)
-			now = now_ns();
+			now = ob_clock_ns();
 		if (now - last_tick > 100000000u) {
 			last_tick = now;
 			d->blk->ops->tick(d->blk, now);
 		}
 	}
-	counts->ns = now_ns() - start;
+	counts->ns = ob_clock_ns() - start;
 	ob_block_stats(d->blk, &after);
 	ob_device_stats(d->dev, &access_after);
 	counts->doorbells = after.doorbells - before.doorbells;

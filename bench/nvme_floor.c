@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <outboard/device.h>
+
 #include "bench/floor_machine.h"
 #include "bench/nvme_floor.h"
 
@@ -59,7 +61,7 @@ static bool admin(struct nvme_floor *f, uint32_t opcode, uint64_t prp1, uint32_t
 {
 	struct sqe *sqe = (struct sqe *)(f->m.ram + ADMIN_SQ) + f->admin_tail;
 	struct cqe *cqe = (struct cqe *)(f->m.ram + ADMIN_CQ) + f->admin_tail;
-	uint64_t end = now_ns() + 5000000000u;
+	uint64_t end = ob_clock_ns() + 5000000000u;
 	uint64_t word;
 
 	memset(sqe, 0, sizeof(*sqe));
@@ -70,7 +72,7 @@ static bool admin(struct nvme_floor *f, uint32_t opcode, uint64_t prp1, uint32_t
 	floor_write(&f->m, 'l', FLOOR_BAR + 0x1000, f->admin_tail);
 	do {
 		word = __atomic_load_n(&cqe->tail, __ATOMIC_ACQUIRE);
-	} while (!(word >> 48 & 1) && !f->m.dead && now_ns() < end);
+	} while (!(word >> 48 & 1) && !f->m.dead && ob_clock_ns() < end);
 	return (word >> 48 & 1) && !(word >> 49);
 }
 
@@ -160,7 +162,7 @@ static inline void submit(struct nvme_floor *f, unsigned int id)
 bool nvme_floor_run(void *floor, unsigned int depth, uint64_t ns, bool yield, struct counts *counts)
 {
 	struct nvme_floor *f = floor;
-	uint64_t start = now_ns(), end = start + ns, now = start;
+	uint64_t start = ob_clock_ns(), end = start + ns, now = start;
 	uint64_t doorbells = f->doorbells, syscalls = f->m.syscalls;
 	unsigned int flying = 0, rounds = 0, empty = 0;
 
@@ -209,10 +211,10 @@ bool nvme_floor_run(void *floor, unsigned int depth, uint64_t ns, bool yield, st
 		if (f->m.dead)
 			return false;
 		if (!(++rounds & 15) || !done)
-			now = now_ns();
+			now = ob_clock_ns();
 	}
 	counts->doorbells = f->doorbells - doorbells;
 	counts->syscalls = f->m.syscalls - syscalls;
-	counts->ns = now_ns() - start;
+	counts->ns = ob_clock_ns() - start;
 	return true;
 }

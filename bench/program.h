@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What all programs of bench/ do in the same way: they are asked by the same arguments, look at the same clock,
+ * What all programs of bench/ do in the same way: they are asked by the same arguments,
  * write their figures as JSON, and say what went wrong. Which arguments each has is in docs/benchmarks.md.
  */
 #ifndef BENCH_PROGRAM_H
@@ -9,17 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 
 struct ob_error;
-
-static inline uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* ---- arguments ------------------------------------------------------------------- */
 

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/block/nvme_rig.h"
@@ -301,14 +300,6 @@ struct reader {
 	bool busy;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static unsigned int reader_poll(void *arg, unsigned int budget)
 {
 	struct reader *rd = arg;
@@ -361,11 +352,11 @@ static void read_by_loop(struct rig *r, enum ob_mode mode, unsigned int disks, u
 		assert_int_equal(ob_loop_add(loop, &source), 0);
 	}
 	while (done < disks * n) {
-		uint64_t start = now_ms();
+		uint64_t start = ob_clock_ms();
 
 		/* Nobody ticks here: a lost interrupt shows as a sleep of all the time there is. */
 		if (!ob_loop_once(loop, 60000))
-			assert_true(now_ms() - start < 59900);
+			assert_true(ob_clock_ms() - start < 59900);
 		done = 0;
 		for (unsigned int i = 0; i < disks; i++)
 			done += rd[i].done;

@@ -36,14 +36,6 @@ static void tick(struct rig *r)
 	r->blk->ops->tick(r->blk, fake_now);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void pause_ms(unsigned int ms)
 {
 	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l};
@@ -280,7 +272,7 @@ static void *work(void *arg)
 						16384);
 		if (!w->status && memcmp(in, out, 16384))
 			w->status = -EILSEQ;
-		w->r->blk->ops->tick(w->r->blk, now_ns());
+		w->r->blk->ops->tick(w->r->blk, ob_clock_ns());
 	}
 	free(out);
 	free(in);

@@ -106,7 +106,7 @@ static void wait_for_disk(struct mixed *m, uint64_t *last_tick)
 {
 	struct ob_block *blk = m->blk;
 	struct pollfd p = {.fd = blk->irq_fd[0], .events = POLLIN};
-	uint64_t count, now = now_ns();
+	uint64_t count, now = ob_clock_ns();
 
 	if (now - *last_tick > 100000000) {
 		blk->ops->tick(blk, now);
@@ -124,7 +124,7 @@ static void *run_mixed(void *arg)
 	struct slot slots[DEPTH];
 	struct ob_block_req *reqs[DEPTH];
 	unsigned int started = 0, ended = 0;
-	uint64_t last_tick = now_ns();
+	uint64_t last_tick = ob_clock_ns();
 	/* Half of the buffers lie where the device reaches them, half are any memory. */
 	uint8_t *arena =
 		ob_dma_alloc(m->blk->dma, DEPTH / 2 * LARGEST * SECTOR, 4096, "test", NULL);
@@ -452,7 +452,7 @@ static void a_killed_qemu_ends_every_request(enum ob_mode mode, const char *more
 	const struct ob_driver_config config = {.mode = mode};
 	struct ob_block_req reqs[DEPTH], *p[DEPTH];
 	unsigned int got = 0, gone = 0;
-	uint64_t last_tick = now_ns();
+	uint64_t last_tick = ob_clock_ns();
 	char path[64], spec[256];
 	struct mixed m = {.mode = mode};
 	struct bound d;

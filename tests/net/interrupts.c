@@ -38,8 +38,8 @@ static void *sender_main(void *arg)
 		if (s->end)
 			return NULL;
 		wire_frame(frame, sizeof(frame), s->w->net->mac, seq);
-		until = wire_now_ns() + (uint64_t)rand_r(&s->seed) % DELAY_MAX_NS;
-		while (wire_now_ns() < until)
+		until = ob_clock_ns() + (uint64_t)rand_r(&s->seed) % DELAY_MAX_NS;
+		while (ob_clock_ns() < until)
 			;
 		wire_send_wait(s->w, frame, sizeof(frame));
 	}
@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 	if (pthread_create(&thread, NULL, sender_main, &sender))
 		return 1;
 	printf("TAP version 13\n1..2\n");
-	start = wire_now_ns();
+	start = ob_clock_ns();
 	while (woken < count && !lost) {
 		struct pollfd pfd = {.fd = w.net->irq_fd[0], .events = POLLIN};
 		struct ob_pkt *pkt;
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	printf("# %s %s: %u interrupts (%u without a frame), %u frames, %u found before sleeping, "
 	       "%.0f us each\n",
 	       model, kind, woken, spurious, received, early,
-	       (double)(wire_now_ns() - start) / 1e3 / (received ? received : 1));
+	       (double)(ob_clock_ns() - start) / 1e3 / (received ? received : 1));
 	printf("%sok 1 - %u interrupts, no frame without one\n", lost ? "not " : "", count);
 	printf("%sok 2 - frames in order, each once\n", wrong ? "not " : "");
 	sender.end = true;

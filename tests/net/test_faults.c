@@ -101,7 +101,7 @@ static void run(const char *faults, unsigned int seeds, enum recovery recovery)
 	bool slow = strcmp(model, "e1000e"); /* QEMU's e1000 receives nothing in the first second */
 
 	for (unsigned int seed = 1; seed <= seeds && (!slow || seed <= 2); seed++) {
-		uint64_t clock = wire_now_ns();
+		uint64_t clock = ob_clock_ns();
 		char wrapper[128];
 		struct wire w;
 		unsigned int echoed;
@@ -119,11 +119,11 @@ static void run(const char *faults, unsigned int seeds, enum recovery recovery)
 		}
 		if (recovery && !ob_device_gone(w.dev)) {
 			/* The faults are used up. Two ticks find a skipped descriptor, 5 s a hang. */
-			uint64_t end = wire_now_ns() + 60000000000ull;
+			uint64_t end = ob_clock_ns() + 60000000000ull;
 
 			do
 				echoed = traffic(&w, 20, &clock);
-			while (!echoed && wire_now_ns() < end);
+			while (!echoed && ob_clock_ns() < end);
 			assert_true(echoed > 0);
 		}
 		assert_all_back(&w);

@@ -8,20 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/net/wire.h"
 
 static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-uint64_t wire_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
-}
 
 void wire_sleep_ms(int ms)
 {
@@ -41,15 +32,15 @@ static void say(const struct ob_error *err)
  */
 static int wait_until_receiving(struct wire *w)
 {
-	uint64_t end = wire_now_ns() + 60000000000ull;
+	uint64_t end = ob_clock_ns() + 60000000000ull;
 	struct ob_pkt *pkt;
 	uint8_t frame[60];
 
 	wire_frame(frame, sizeof(frame), broadcast, 0);
 	if (!wire_send_wait(w, frame, sizeof(frame)))
 		return -ETIMEDOUT;
-	while (wire_now_ns() < end) {
-		w->net->ops->tick(w->net, wire_now_ns());
+	while (ob_clock_ns() < end) {
+		w->net->ops->tick(w->net, ob_clock_ns());
 		if (wire_poll(w, &pkt, 1, 100)) {
 			ob_pkt_free(pkt);
 			return 0;
@@ -118,10 +109,10 @@ bool wire_send(struct wire *w, const void *frame, size_t len)
 
 bool wire_send_wait(struct wire *w, const void *frame, size_t len)
 {
-	uint64_t end = wire_now_ns() + 60000000000ull;
+	uint64_t end = ob_clock_ns() + 60000000000ull;
 
 	while (!wire_send(w, frame, len)) {
-		if (errno != EAGAIN || wire_now_ns() > end)
+		if (errno != EAGAIN || ob_clock_ns() > end)
 			return false;
 		usleep(50);
 	}
@@ -139,12 +130,12 @@ ssize_t wire_recv(struct wire *w, void *buf, size_t size, int ms)
 
 unsigned int wire_poll(struct wire *w, struct ob_pkt **pkts, unsigned int n, int ms)
 {
-	uint64_t end = wire_now_ns() + (uint64_t)ms * 1000000;
+	uint64_t end = ob_clock_ns() + (uint64_t)ms * 1000000;
 	unsigned int got = 0;
 
 	for (;;) {
 		got += ob_net_rx_burst(w->net, 0, pkts + got, n - got);
-		if (got == n || wire_now_ns() > end || ob_device_gone(w->dev))
+		if (got == n || ob_clock_ns() > end || ob_device_gone(w->dev))
 			return got;
 		usleep(20);
 	}
@@ -164,10 +155,10 @@ struct ob_pkt *wire_pkt(struct wire *w, const void *frame, size_t len)
 
 bool wire_tx(struct wire *w, struct ob_pkt *pkt)
 {
-	uint64_t end = wire_now_ns() + 60000000000ull;
+	uint64_t end = ob_clock_ns() + 60000000000ull;
 
 	while (!ob_net_tx_burst(w->net, 0, &pkt, 1)) {
-		if (wire_now_ns() > end || ob_device_gone(w->dev)) {
+		if (ob_clock_ns() > end || ob_device_gone(w->dev)) {
 			ob_pkt_free(pkt);
 			return false;
 		}

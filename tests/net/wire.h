@@ -55,7 +55,6 @@ size_t wire_frame(uint8_t *buf, size_t len, const uint8_t dst[6], uint32_t seed)
 
 /* Process id of the QEMU that this process started last, or 0. */
 int wire_qemu_pid(void);
-uint64_t wire_now_ns(void);
 void wire_sleep_ms(int ms);
 
 #endif
