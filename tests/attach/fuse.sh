@@ -68,7 +68,7 @@ if ! start; then
 		echo "1..0 # SKIP no FUSE here"
 		exit 0
 	fi
-	not_ok "a file of $model is ready"
+	reasons | not_ok "a file of $model is ready"
 	finish
 fi
 is_a_file()

@@ -68,7 +68,7 @@ no_new_mount()
 	[ "$(fuse_mounts)" = "$mounts_before" ]
 }
 
-start loop || { not_ok "a loop device of $model is ready"; finish; }
+start loop || { reasons | not_ok "a loop device of $model is ready"; finish; }
 is_block_device()
 {
 	[ -b "$NAME" ] && [ "$(blockdev --getsize64 "$NAME")" = $((320 << 20)) ] &&

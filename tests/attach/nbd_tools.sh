@@ -53,7 +53,7 @@ image_is_random()
 	cmp "$dir/random" "$image"
 }
 
-start_server "$spec" nbd || { not_ok "an export of $model is ready"; finish; }
+start_server "$spec" nbd || { reasons | not_ok "an export of $model is ready"; finish; }
 check "nbdinfo tells what the disk is" info_is_right
 check "nbdcopy writes and reads the whole disk" copy_in_and_out
 check "nbdcopy does so on four connections" copy_in_and_out --connections=4
@@ -88,7 +88,7 @@ if start_server "$spec,readonly" nbd; then
 elif grep -q 'cannot be read-only' "$dir/server"; then
 	skip "a read-only image is read, and a write of it fails" "$(cat "$dir/server")"
 else
-	not_ok "a read-only image is read, and a write of it fails"
+	reasons | not_ok "a read-only image is read, and a write of it fails"
 fi
 
 # ---- sudden ends ------------------------------------------------------------------------

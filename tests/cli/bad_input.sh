@@ -89,7 +89,7 @@ if serve holder run "qemu:nvme,file=$dir/disk.img" --attach "nbd,socket=$dir/s1"
 	ob run "qemu:piix3-ide,file=$dir/disk.img" --attach "nbd,socket=$dir/s2" --json -- true
 	expect "for another model, too" 4 "$pid"
 	kill -TERM "$pid"
-	ended 30
+	ended
 else
 	not_ok "a busy image names the process that holds it" </dev/null
 fi

@@ -20,7 +20,7 @@ nothing_left() # NAME PROCESSES
 	local name=$1 process
 	shift
 	for process in "$@"; do
-		if ! wait_for 20 gone "$process"; then
+		if ! wait_for gone "$process"; then
 			echo "process $process: $(tr '\0' ' ' <"/proc/$process/cmdline")" | not_ok "$name"
 			return
 		fi
@@ -43,7 +43,7 @@ for signal in INT TERM HUP; do
 	serve log run $disk --attach "$nbd"
 	processes=$(children "$pid")
 	kill -$signal "$pid"
-	ended 30
+	ended
 	check "SIG$signal ends it with exit code 0" test "$status" -eq 0
 	# shellcheck disable=SC2086
 	nothing_left "and nothing is left (SIG$signal)" $processes
@@ -60,10 +60,10 @@ chmod +x "$dir/slow"
 "$outboard" run "$disk,qemu=$dir/slow,answer=300000" >"$dir/log" 2>&1 </dev/null &
 pid=$!
 started+=("$pid")
-wait_for 30 test -e "$dir/slow.runs"
+wait_for test -e "$dir/slow.runs"
 processes=$(children "$pid")
 kill -INT "$pid"
-ended 20
+ended
 check "Ctrl-C while the device is being opened ends it at once" test "$status" -eq 130
 # shellcheck disable=SC2086
 nothing_left "and nothing is left" $processes
@@ -71,7 +71,7 @@ nothing_left "and nothing is left" $processes
 serve log run $disk --attach "$nbd" -- sh -c 'trap "echo asked; exit 9" INT TERM; while :; do sleep 0.1; done'
 sleep 0.3
 kill -TERM "$pid"
-ended 30
+ended
 check "SIGTERM is passed on to COMMAND, whose exit code is returned" test "$status" -eq 9
 check "it was asked, not killed" grep -q '^asked' "$dir/log"
 
@@ -80,7 +80,7 @@ sleep 0.3
 kill -INT "$pid"
 sleep 0.3
 kill -INT "$pid"
-ended 30
+ended
 check "a second Ctrl-C kills a COMMAND that does not listen" test "$status" -eq 137
 
 serve log run $disk --attach "$nbd" -- sh -c 'setsid sleep 300 & sleep 300'
@@ -93,7 +93,7 @@ nothing_left "kill -9 leaves no process: QEMU, COMMAND and its children end" $pr
 serve log run $disk --attach "$nbd"
 processes=$(children "$pid")
 kill -9 "$(qemu_of "$pid")"
-ended 30
+ended
 check "QEMU killed while in use: exit code 3" test "$status" -eq 3
 check "and it is said, with the signal" grep -q 'signal 9' "$dir/log"
 # shellcheck disable=SC2086
@@ -101,7 +101,7 @@ nothing_left "and nothing is left" $processes
 
 serve log run $disk --attach "$nbd" "--json=$dir/result" -- sh -c 'sleep 300'
 kill -9 "$(qemu_of "$pid")"
-ended 30
+ended
 check "QEMU killed while COMMAND runs: COMMAND is ended, exit code 3" test "$status" -eq 3
 check "--json says what happened" test "$(jq -c '[.exit, .ended, .error.errno]' "$dir/result")" = \
 	'[3,"gone","ENODEV"]'
@@ -115,16 +115,16 @@ expect "a name is given once" 4 "end-$$" "$first"
 ob stop "end-$$"
 expect_out "stop by name" 0 "end-$$ has ended"
 pid=$first
-ended 10
+ended
 check "the instance ended well" test "$status" -eq 0
 serve log run $disk --attach "$nbd"
 ob stop "$pid" --json
 check "stop by PID, --json" test "$(jq .pid "$dir/out")" = "$pid"
-ended 10
+ended
 serve log run $disk --attach "$nbd" -- sleep 300
 ob stop "$pid"
 expect_out "stop ends COMMAND, too" 0 "has ended"
-ended 10
+ended
 check "with the exit code of its signal" test "$status" -eq 143
 
 # ---- while it is mounted -----------------------------------------------------------------------
@@ -139,14 +139,14 @@ if can_loop; then
 	ob stop "$pid"
 	expect "stop is refused while it is mounted, and says where" 4 "$dir/mnt"
 	kill -INT "$pid"
-	wait_for 30 grep -q "$dir/mnt" "$dir/log"
+	wait_for grep -q "$dir/mnt" "$dir/log"
 	check "so is Ctrl-C" grep -q "$dir/mnt" "$dir/log"
 	cp "$outboard" "$dir/mnt/copy"
 	check "it goes on serving" cmp "$outboard" "$dir/mnt/copy"
 	umount "$dir/mnt"
-	ended 30
+	ended
 	check "and ends by itself when it is unmounted" test "$status" -eq 0
-	check "the loop device is free" wait_for 20 loop_free "$dev"
+	check "the loop device is free" wait_for loop_free "$dev"
 
 	serve log run "qemu:nvme,file=$dir/disk.img" --attach loop
 	dev=$(attached log)
@@ -154,12 +154,12 @@ if can_loop; then
 	mount "$dev" "$dir/mnt"
 	check "what was written is there" cmp "$outboard" "$dir/mnt/copy"
 	kill -INT "$pid"
-	wait_for 30 grep -q "$dir/mnt" "$dir/log"
+	wait_for grep -q "$dir/mnt" "$dir/log"
 	kill -INT "$pid"
-	ended 30
+	ended
 	check "a second Ctrl-C ends it in any case, with exit code 4" test "$status" -eq 4
 	umount "$dir/mnt" 2>/dev/null
-	check "the loop device is free after that, too" wait_for 20 loop_free "$dev"
+	check "the loop device is free after that, too" wait_for loop_free "$dev"
 else
 	skip "ending is refused while it is mounted" "needs root, loop and FUSE"
 fi

@@ -48,7 +48,7 @@ check "--json: an error is in the document" test \
 	"$(jq -c '[.exit, .error.errno]' "$dir/out")" = '[127,"ENOENT"]'
 
 ob run $disk --attach "$nbd" -- sh -c 'setsid sh -c "sleep 300; true" & echo $! >'"$dir"'/child; sleep 0.2'
-check "what COMMAND leaves running ends with it" wait_for 10 gone "$(cat "$dir/child")"
+check "what COMMAND leaves running ends with it" wait_for gone "$(cat "$dir/child")"
 
 ob run "qemu:nvme,null=64M,vm=a" "qemu:nvme,null=32M,vm=a" --attach "nbd,socket=$dir/s0" \
 	--attach "nbd,socket=$dir/s1" --json -- \

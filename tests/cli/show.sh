@@ -38,7 +38,7 @@ ob show "$name-a" --watch=0.1 --count 2 --json
 check "of one instance, too" test "$(jq -r '.[1].name' "$dir/out")" = "$name-a"
 "$outboard" show "$name-a" --watch=0.1 --json >"$dir/out" 2>"$dir/err" &
 pid=$!
-wait_for 30 test -s "$dir/out"
+wait_for test -s "$dir/out"
 kill -INT $pid
 wait $pid
 check "Ctrl-C ends the document well" is_json "$dir/out"
@@ -81,7 +81,7 @@ while True:
 ' >"$dir/forger" 2>&1 &
 	forger=$!
 	started+=("$forger")
-	wait_for 20 grep -q ready "$dir/forger"
+	wait_for grep -q ready "$dir/forger"
 	ob show
 	expect_out "an instance of another user is listed, but not asked" 0 "uid 65534" "not asked"
 	check "nor believed" sh -c '! grep -q forged "$1"' sh "$dir/out"
@@ -126,7 +126,7 @@ ob ethtool "$name-a"
 expect "ethtool of an instance without a network says so" 5 "no network device"
 for pid in $a $b; do
 	kill -TERM "$pid"
-	ended 30
+	ended
 	check "instance $((pid == a ? 1 : 2)) ends well" test "$status" -eq 0
 done
 
@@ -140,7 +140,7 @@ if "${pidns[@]}" true 2>/dev/null; then
 		"${pidns[@]}" "$outboard" run $disk --attach "nbd,socket=$dir/n$i" --name "$name-ns$i" \
 			>"$dir/ns$i" 2>&1 </dev/null &
 		started+=("$!")
-		wait_for 60 serving "$dir/ns$i"
+		wait_for serving "$dir/ns$i"
 	done
 	ob show --json
 	check "two instances that have the same PID in their namespaces are both seen" test \

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
-# What the tests of the program share: TAP, waiting, and a directory that goes away. Sourced with the program
-# as $1; sets $outboard and $dir.
-
-# "reason | not_ok NAME" counts in this shell.
-shopt -s lastpipe
+# What the tests of the program share, beside tests/checks.sh, whose directory goes away at the end. Sourced with the program
+# as $1; sets $outboard.
+. "${BASH_SOURCE[0]%/*}/../checks.sh"
 
 outboard=$(readlink -f "$1")
 export outboard
-dir=$(mktemp -d) || exit 1
-n=0 failed=0
 started=()
 
 cleanup()
@@ -23,30 +19,9 @@ cleanup()
 trap cleanup EXIT
 trap 'exit 130' INT TERM HUP
 
-ok() # NAME
-{
-	n=$((n + 1))
-	echo "ok $n - $1"
-}
-
-not_ok() # NAME, with the reason on standard input
-{
-	n=$((n + 1))
-	failed=$((failed + 1))
-	sed 's/^/# /'
-	echo "not ok $n - $1"
-}
-
-skip() # NAME REASON
-{
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-
 finish()
 {
-	echo "1..$n"
-	[ $failed -eq 0 ]
+	finish_checks
 	exit
 }
 
@@ -89,37 +64,15 @@ expect_out() # NAME STATUS TEXT...
 	expect "$@"
 }
 
-check() # NAME COMMAND...
+reasons()
 {
-	local name=$1
-	shift
-	if "$@" >"$dir/check" 2>&1; then
-		ok "$name"
-	else
-		{ echo "failed: $*"; head -n 20 "$dir/check"; show_last; } | not_ok "$name"
-	fi
+	head -n 20 "$dir/check"
+	show_last
 }
 
 is_json() # FILE
 {
 	python3 -m json.tool "$1" >/dev/null 2>&1 || jq -e . "$1" >/dev/null
-}
-
-wait_for() # SECONDS COMMAND...: until it succeeds; on a busy machine four times as long, only against hangs
-{
-	local tries=$(($1 * 80))
-	shift
-	while [ $tries -gt 0 ]; do
-		"$@" && return 0
-		tries=$((tries - 1))
-		sleep 0.05
-	done
-	return 1
-}
-
-gone() # PID
-{
-	! [ -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
 # Start the program in the background: output in $dir/FILE, process in $pid; returns when it serves.
@@ -131,7 +84,7 @@ serve() # FILE ARGUMENTS...
 	"$outboard" "$@" >"$dir/$file" 2>&1 </dev/null &
 	pid=$!
 	started+=("$pid")
-	if ! wait_for 60 serving "$dir/$file" || gone $pid; then
+	if ! wait_for serving "$dir/$file" || gone $pid; then
 		echo "# it does not serve:"
 		sed 's/^/# /' "$dir/$file"
 		return 1
@@ -144,9 +97,9 @@ serving() # FILE
 }
 
 # Wait for $pid to end; its exit code in $status.
-ended() # SECONDS
+ended()
 {
-	if ! wait_for "$1" gone "$pid"; then
+	if ! wait_for gone "$pid"; then
 		kill -9 "$pid"
 		wait "$pid"
 		status=999

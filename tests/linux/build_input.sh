@@ -90,7 +90,7 @@ ob linux build e1000e --source "$tree"
 ) &
 pid=$!
 started+=("$pid")
-wait_for 10 sh -c "! flock -n '$dir/cache/build/.lock-test' true"
+wait_for sh -c "! flock -n '$dir/cache/build/.lock-test' true"
 ob linux clean
 expect "clean while somebody builds is refused" 4 "somebody builds"
 kill "$pid"

@@ -91,7 +91,7 @@ cost()
 }
 # On a machine that has nothing else to do it is one for more than ten; on any, requests share calls.
 check 'at depth 32 requests share system calls, and have one copy each' cost
-sed 's/^/# /' "$dir/log"
+sed 's/^/# /' "$dir/check"
 
 # ---- file systems, partitions, stacking -------------------------------------------------------
 

@@ -1,69 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Sourced by the tests of ublk: TAP, and a disk of memory that is served by rig-serve-ram (serve_ram.c) and obeys.
-
-n=0 failed=0
-dir=$(mktemp -d)
+# shellcheck shell=bash
+# Sourced by the tests of ublk: a disk of memory that is served by rig-serve-ram (serve_ram.c) and obeys, beside tests/checks.sh.
+. tests/checks.sh
 mnt=$dir/mnt
 mkdir "$mnt"
 server=
 
-ok() # NAME
+reasons()
 {
-	n=$((n + 1))
-	echo "ok $n - $1"
-}
-
-not_ok() # NAME
-{
-	n=$((n + 1))
-	failed=$((failed + 1))
 	{
-		tail -n 12 "$dir/log"
+		tail -n 12 "$dir/check"
 		head -n 3 "$dir/out"
 		tail -n 3 "$dir/out"
 		tail -n 12 "$dir/err"
-	} 2>/dev/null | cut -c1-200 | sed 's/^/# /'
-	echo "not ok $n - $1"
-}
-
-skip() # NAME REASON
-{
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-
-check() # NAME COMMAND...: it must succeed
-{
-	local name=$1
-	shift
-	: >"$dir/log"
-	if "$@" >>"$dir/log" 2>&1; then
-		ok "$name"
-	else
-		echo "($*: $?)" >>"$dir/log"
-		not_ok "$name"
-	fi
-}
-
-# No client may hang the test: what is not done after this long will not be done.
-soon()
-{
-	timeout -k 5 90 "$@"
-}
-
-wait_for() # COMMAND...: until it succeeds; a minute at most
-{
-	local end=$((SECONDS + 60))
-	while [ $SECONDS -lt $end ]; do
-		"$@" && return 0
-		sleep 0.05
-	done
-	return 1
-}
-
-gone() # PID
-{
-	! [ -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+	} 2>/dev/null | cut -c1-200
 }
 
 said() # a line more than before
@@ -157,7 +107,6 @@ finish()
 	[ -z "$server" ] || stop force >/dev/null
 	umount "$mnt" 2>/dev/null
 	rm -rf "$dir"
-	echo "1..$n"
-	[ $failed -eq 0 ]
+	finish_checks
 	exit
 }

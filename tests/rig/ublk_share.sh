@@ -33,7 +33,7 @@ if [[ $DETAIL != *'shared memory'* ]]; then
 fi
 check 'a client with memory of its own: one copy each' eval 'copies && [ $copies_are = 100 ]'
 check 'a client with the shared memory: no copies' eval "copies --mem=mmapshared:$share && [ \$copies_are = 0 ]"
-sed 's/^/# /' "$dir/log"
+sed 's/^/# /' "$dir/check"
 check 'requests longer than the device takes at once' \
 	eval "copies --mem=mmapshared:$share --bs=4k-256k --size=64M --io_size=32M && [ \$copies_are -lt 5 ]"
 check 'the page cache has memory of its own' \

@@ -42,7 +42,7 @@ cost()
 }
 # On a machine that has nothing else to do they are fewer; on any, requests share calls.
 check 'at depth 32 requests share system calls, and have one copy each' cost
-sed 's/^/# /' "$dir/log"
+sed 's/^/# /' "$dir/check"
 use_it 2
 ! is_thorough || other_disks
 options()
