@@ -63,6 +63,13 @@ disk()
 	modprobe nvme || exit 1
 	wait_for test -b /dev/nvme0n1
 	disk_loads kernel /dev/nvme0n1
+	if [[ " $* " == *' ublk-shared '* ]]; then
+		# Memory of the client's that the driver knows, for as many requests as are under way at the longest; in huge pages. What
+		# that memory alone brings shows in a row of the kernel's driver.
+		echo 2 >/proc/sys/vm/nr_hugepages
+		mkdir -p /dev/hugepages && mount -t hugetlbfs huge /dev/hugepages && truncate -s 4M /dev/hugepages/clients || exit 1
+		disk_loads kernel-huge /dev/nvme0n1 --memory /dev/hugepages/clients
+	fi
 	to_vfio "$RIG_NVME" || exit 1
 	modprobe -r nvme
 	load in-process "4 KiB read, depth 32" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --count $((20000 / quick))
@@ -77,9 +84,7 @@ disk()
 		export client quick
 		options='' spec=$attachment
 		if [ "$attachment" = ublk-shared ]; then
-			# Memory of the client's that the driver knows, for as many requests as are under way at the longest.
-			truncate -s 4M /dev/shm/clients
-			options='--memory /dev/shm/clients' spec=ublk,share=/dev/shm/clients
+			options='--memory /dev/hugepages/clients' spec=ublk,share=/dev/hugepages/clients
 		fi
 		"$outboard" run "vfio:$RIG_NVME" --attach "$spec" --quiet --json="$RIG_RESULTS/$attachment.json" -- \
 			bash -c "disk_loads '$attachment' \$OUTBOARD_DEV $options" 2>"$RIG_RESULTS/err"
