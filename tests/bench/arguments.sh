@@ -1,22 +1,12 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # arguments.sh SOURCE PROGRAM...: all benchmarks are asked in the same way, and refuse what makes no sense before they
 # start anything. Prints TAP.
 source=$1
 shift
-n=0
-
-check() # NAME COMMAND...
-{
-	what=$1
-	shift
-	n=$((n + 1))
-	if "$@" >/dev/null 2>&1; then
-		echo "ok $n - $what"
-	else
-		echo "not ok $n - $what"
-	fi
-}
+# shellcheck source=tests/checks.sh
+. "$source/tests/checks.sh"
+trap 'rm -rf "$dir"' EXIT
 
 # Usage on standard output, with the options that all have.
 helps()
@@ -54,4 +44,4 @@ for program; do
 done
 check "nvme_instructions.sh: a build that is not there" sh -c '! "$1" /nonexistent' - \
 	"$source/bench/nvme_instructions.sh"
-echo "1..$n"
+finish_checks

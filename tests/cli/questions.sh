@@ -6,45 +6,24 @@
 set -u
 
 outboard=$1 source=$2
-work=$(mktemp -d)
+. "$(dirname "$0")/../checks.sh"
 instance=
 cleanup()
 {
 	[ -n "$instance" ] && kill "$instance" 2>/dev/null && wait "$instance" 2>/dev/null
-	rm -rf "$work"
+	rm -rf "$dir"
 }
 trap cleanup EXIT
-n=0 failed=0
 nic=qemu:e1000e,netdev=none
-
-check() # NAME COMMAND...
-{
-	local name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $n - $name"
-	else
-		sed 's/^/# /' "$work/log"
-		echo "not ok $n - $name"
-		failed=1
-	fi
-}
-
-skip() # NAME REASON
-{
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
 
 # The one JSON document that a command prints satisfies a jq expression.
 json() # EXPRESSION COMMAND...
 {
 	local expression=$1
 	shift
-	"$outboard" "$@" --json >"$work/json" 2>"$work/err"
-	cat "$work/json" "$work/err"
-	[ "$(jq -s length "$work/json")" = 1 ] && jq -e "$expression" "$work/json" >/dev/null
+	"$outboard" "$@" --json >"$dir/json" 2>"$dir/err"
+	cat "$dir/json" "$dir/err"
+	[ "$(jq -s length "$dir/json")" = 1 ] && jq -e "$expression" "$dir/json" >/dev/null
 }
 
 # Exit code, and what is said on standard error.
@@ -52,11 +31,11 @@ refused() # CODE TEXT COMMAND...
 {
 	local code=$1 text=$2 got
 	shift 2
-	"$outboard" "$@" >"$work/out" 2>"$work/err"
+	"$outboard" "$@" >"$dir/out" 2>"$dir/err"
 	got=$?
-	cat "$work/err"
+	cat "$dir/err"
 	echo "exit code $got, wanted $code and '$text'"
-	[ $got -eq "$code" ] && grep -q -- "$text" "$work/err"
+	[ $got -eq "$code" ] && grep -q -- "$text" "$dir/err"
 }
 
 exits() # CODE COMMAND...
@@ -78,14 +57,14 @@ lists_what_sysfs_has()
 	local f
 	"$outboard" devices --all --json | jq -r '.devices[] |
 		[.address, .vendor, .device, .kernel_driver, (.iommu_group // "none" | tostring)] |
-		join(" ")' | sort >"$work/ours"
+		join(" ")' | sort >"$dir/ours"
 	for f in "$pci"/*; do
 		[ -e "$f/vendor" ] || continue
 		echo "${f##*/} $(cat "$f/vendor") $(cat "$f/device")" \
 			"$(basename "$(readlink "$f/driver")" 2>/dev/null)" \
 			"$(basename "$(readlink "$f/iommu_group" || echo none)")"
-	done | sort >"$work/sysfs"
-	diff "$work/sysfs" "$work/ours"
+	done | sort >"$dir/sysfs"
+	diff "$dir/sysfs" "$dir/ours"
 }
 
 bridges_are_for_all()
@@ -110,7 +89,7 @@ offers_models_that_can_be_opened()
 {
 	local spec
 	json '[.models[].spec] | contains(["qemu:edu", "qemu:nvme", "qemu:e1000e"])' devices || return
-	for spec in $(jq -r '.models[].spec' "$work/json"); do
+	for spec in $(jq -r '.models[].spec' "$dir/json"); do
 		case $spec in
 		*NAME) continue ;;
 		*nvme | *ide) spec=$spec,null=1M ;;
@@ -202,8 +181,8 @@ check "a mistyped driver is corrected" refused 2 "did you mean 'e1000'" \
 check "a driver's file that is not there" refused 5 "./none.so" selftest $nic --driver ./none.so
 check "a QEMU that is not there" refused 5 "/nonexistent" selftest qemu:edu,qemu=/nonexistent
 check "a device without a driver" refused 5 "no driver for" selftest qemu:pcnet
-truncate -s 1000 "$work/short.img"
-check "an image that is no disk" refused 2 "short.img" selftest "qemu:nvme,file=$work/short.img"
+truncate -s 1000 "$dir/short.img"
+check "an image that is no disk" refused 2 "short.img" selftest "qemu:nvme,file=$dir/short.img"
 
 # ---- ethtool
 
@@ -222,7 +201,7 @@ check "ethtool -d has the registers of the datasheet" json '[.registers[] |
 eeprom_holds()
 {
 	json ".bytes == 128 and .hex[0:12] == \"${mac//:/}\"" ethtool "qemu:e1000e,mac=$mac" -e &&
-		jq -r .hex "$work/json" | fold -w 4 |
+		jq -r .hex "$dir/json" | fold -w 4 |
 		{
 			sum=0
 			while read -r word || [ -n "$word" ]; do
@@ -246,17 +225,17 @@ check "an unknown question" refused 2 "unknown option '-z'" ethtool $nic -z
 
 # ---- a running instance is asked, and what it holds is refused to others
 
-truncate -s 1M "$work/disk.img"
+truncate -s 1M "$dir/disk.img"
 start() # SPEC ATTACHMENT
 {
-	"$outboard" run "$1" --attach "$2" --name questions-$$ >"$work/run" 2>&1 &
+	"$outboard" run "$1" --attach "$2" --name questions-$$ >"$dir/run" 2>&1 &
 	instance=$!
 	for _ in $(seq 300); do
 		"$outboard" show questions-$$ --json >/dev/null 2>&1 && return 0
 		kill -0 $instance 2>/dev/null || break
 		sleep 0.1
 	done
-	sed 's/^/# /' "$work/run"
+	sed 's/^/# /' "$dir/run"
 	return 1
 }
 
@@ -267,9 +246,9 @@ stop()
 	instance=
 }
 
-if start "qemu:nvme,file=$work/disk.img" "nbd,socket=$work/nbd"; then
+if start "qemu:nvme,file=$dir/disk.img" "nbd,socket=$dir/nbd"; then
 	check "probe of a disk that is in use names who holds it" refused 4 "$instance" \
-		probe "qemu:nvme,file=$work/disk.img"
+		probe "qemu:nvme,file=$dir/disk.img"
 	check "an instance with no network has no answer for ethtool" refused 5 "no network device" \
 		ethtool questions-$$
 	stop
@@ -299,14 +278,14 @@ completes() # WANTED LINE WORD... (the words as bash splits the line)
 {
 	local wanted=$1 line=$2
 	shift 2
-	PATH=$work/bin:$PATH LINE=$line bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+	PATH=$dir/bin:$PATH LINE=$line bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 		COMP_LINE=$LINE COMP_POINT=${#LINE}; _outboard
-		echo "${COMPREPLY[*]}"' "$source/cli/completion.bash" "$@" >"$work/out"
-	echo "wanted '$wanted', got '$(cat "$work/out")'"
-	[ "$(cat "$work/out")" = "$wanted" ]
+		echo "${COMPREPLY[*]}"' "$source/cli/completion.bash" "$@" >"$dir/out"
+	echo "wanted '$wanted', got '$(cat "$dir/out")'"
+	[ "$(cat "$dir/out")" = "$wanted" ]
 }
-mkdir "$work/bin"
-ln -s "$(realpath "$outboard")" "$work/bin/outboard"
+mkdir "$dir/bin"
+ln -s "$(realpath "$outboard")" "$dir/bin/outboard"
 check "bash completes commands" completes selftest "outboard se" outboard se
 check "bash completes models behind the colon" completes nvme "outboard run qemu:nv" \
 	outboard run qemu : nv
@@ -343,5 +322,4 @@ manual_is_installed()
 check "manual pages refer to pages that exist" manual_refers_to_pages
 check "manual pages are all installed" manual_is_installed
 
-echo "1..$n"
-exit $failed
+finish_checks

@@ -4,21 +4,9 @@
 # bench.sh PROGRAM: outboard-bench-dma runs to its end, and its ways do to the IOMMU what they are there to
 # show. Says nothing about how fast.
 program=$1
-out=$(mktemp) || exit 1
-trap 'rm -f "$out"' EXIT
-n=0
-
-check() # NAME COMMAND...
-{
-	local name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >/dev/null 2>&1; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-	fi
-}
+. "$(dirname "$0")/../checks.sh"
+trap 'rm -rf "$dir"' EXIT
+out=$dir/figures
 
 refuses() # ARGUMENT...
 {
@@ -26,7 +14,6 @@ refuses() # ARGUMENT...
 	[ $? -eq 2 ]
 }
 
-echo "1..6"
 check 'writes JSON' bash -c '"$1" --quick --json "$2"' - "$program" "$out"
 check 'each way has its figures for each size' \
 	jq -e '(.map_unmap | length) == 77 and all(.map_unmap[]; .ns > 0)' "$out"
@@ -39,3 +26,4 @@ check 'reads by each way succeed' \
 	jq -e '(.nvme_read_4k | length) == 15 and all(.nvme_read_4k[]; .us > 0)' "$out"
 check 'a way or size that is not there is refused' \
 	eval 'refuses --way none && refuses --size 5 && refuses more'
+finish_checks

@@ -6,38 +6,23 @@
 set -u
 
 build=$1 source=$2 peer=$3
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-n=0 failed=0
-
-check() # NAME COMMAND...
-{
-	local name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $n - $name"
-	else
-		sed 's/^/# /' "$work/log"
-		echo "not ok $n - $name"
-		failed=1
-	fi
-}
+. "$(dirname "$0")/../checks.sh"
+trap 'rm -rf "$dir"' EXIT
 
 reads_the_disk() # FOLDER SPEC
 {
-	"$1/disk-read" "$2" 1049088 1500160 >"$work/out" &&
-		dd if="$work/disk.img" bs=512 skip=2049 count=2930 status=none | cmp - "$work/out"
+	"$1/disk-read" "$2" 1049088 1500160 >"$dir/out" &&
+		dd if="$dir/disk.img" bs=512 skip=2049 count=2930 status=none | cmp - "$dir/out"
 }
 
 fails_with() # EXIT-CODE TEXT COMMAND...
 {
 	local code=$1 text=$2 got
 	shift 2
-	"$@" >"$work/out" 2>"$work/err"
+	"$@" >"$dir/out" 2>"$dir/err"
 	got=$?
-	cat "$work/err"
-	[ $got -eq "$code" ] && grep -q -- "$text" "$work/err"
+	cat "$dir/err"
+	[ $got -eq "$code" ] && grep -q -- "$text" "$dir/err"
 }
 
 computes()
@@ -47,43 +32,42 @@ computes()
 
 all_examples() # FOLDER WHERE
 {
-	check "$2: disk-read reads an NVMe disk" reads_the_disk "$1" "qemu:nvme,file=$work/disk.img"
-	check "$2: disk-read reads an IDE disk" reads_the_disk "$1" "qemu:piix3-ide,file=$work/disk.img"
+	check "$2: disk-read reads an NVMe disk" reads_the_disk "$1" "qemu:nvme,file=$dir/disk.img"
+	check "$2: disk-read reads an IDE disk" reads_the_disk "$1" "qemu:piix3-ide,file=$dir/disk.img"
 	check "$2: linked-driver computes with its own driver" computes "$1"
 	check "$2: nic-echo returns every frame" "$peer" "$1/nic-echo" e1000e 500
 }
 
-head -c 4194304 /dev/urandom >"$work/disk.img"
+head -c 4194304 /dev/urandom >"$dir/disk.img"
 all_examples "$build/examples" built
 check "disk-read tells of an image that is not there" \
 	fails_with 1 /nowhere "$build/examples/disk-read" qemu:nvme,file=/nowhere 0 512
 check "disk-read tells of a range beyond the end" \
-	fails_with 1 4194304 "$build/examples/disk-read" "qemu:nvme,file=$work/disk.img" 4194304 512
+	fails_with 1 4194304 "$build/examples/disk-read" "qemu:nvme,file=$dir/disk.img" 4194304 512
 check "linked-driver tells of what it cannot compute" \
 	fails_with 1 '13!' "$build/examples/linked-driver" 13
 check "nic-echo refuses a disk" \
-	fails_with 1 'no network card' "$build/examples/nic-echo" "qemu:nvme,file=$work/disk.img"
+	fails_with 1 'no network card' "$build/examples/nic-echo" "qemu:nvme,file=$dir/disk.img"
 
 # A newcomer's way: installed library, pkg-config, one line.
 compile_all()
 {
 	local pc example flags=()
-	meson install -C "$build" --no-rebuild --destdir "$work/root" || return 1
-	pc=$(find "$work/root" -name outboard.pc)
+	meson install -C "$build" --no-rebuild --destdir "$dir/root" || return 1
+	pc=$(find "$dir/root" -name outboard.pc)
 	[ -n "$pc" ] || return 1
-	export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$work/root
+	export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$dir/root
 	lib=$(dirname "${pc%/*}")
 	# A library with sanitizers in it needs a program that has them, too.
 	nm -D "$lib/liboutboard.so" | grep -q __asan_init && flags=(-fsanitize=address,undefined)
-	mkdir "$work/bin"
+	mkdir "$dir/bin"
 	for example in disk-read linked-driver nic-echo; do
 		# shellcheck disable=SC2046 # words are wanted
-		"${CC:-cc}" -Wall -Werror "${flags[@]}" "$source/examples/$example.c" -o "$work/bin/$example" \
+		"${CC:-cc}" -Wall -Werror "${flags[@]}" "$source/examples/$example.c" -o "$dir/bin/$example" \
 			$(pkg-config --cflags --libs outboard) || return 1
 	done
 }
 check "installed: every example compiles with pkg-config alone" compile_all
 export LD_LIBRARY_PATH=${lib:-/nowhere}
-all_examples "$work/bin" installed
-echo "1..$n"
-exit $failed
+all_examples "$dir/bin" installed
+finish_checks

@@ -27,47 +27,15 @@ private_places "$root" "$(dirname "$(dirname "$outboard")")" # the library lies 
 export CENSUS_FILES=$places
 busybox ip link set lo up
 
-dir=$(mktemp -d)
+. "$(dirname "$0")/../checks.sh"
 trap 'rm -rf "$dir"' EXIT
 truncate -s 64M "$dir/nvme.img" "$dir/ide.img"
 
-n=0 failed=0
-
-ok() # NAME
+# What went wrong, and what the program said of it.
+left() # REASON
 {
-	n=$((n + 1))
-	echo "ok $n - $1"
-}
-
-not_ok() # NAME REASON
-{
-	n=$((n + 1))
-	failed=$((failed + 1))
-	{ echo "$2"; cat "$dir/log"; } | sed 's/^/# /'
-	echo "not ok $n - $1"
-}
-
-skip() # NAME REASON
-{
-	n=$((n + 1))
-	echo "ok $n - $1 # SKIP $2"
-}
-
-wait_for() # SECONDS COMMAND...: until it succeeds; on a busy machine twice as long, only against hangs
-{
-	local tries=$(($1 * 40))
-	shift
-	while [ $tries -gt 0 ]; do
-		"$@" && return 0
-		tries=$((tries - 1))
-		sleep 0.05
-	done
-	return 1
-}
-
-gone()
-{
-	! [ -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+	echo "$1"
+	cat "$dir/log"
 }
 
 busy_or_gone() # PID
@@ -141,44 +109,44 @@ death() # WHAT SPEC ATTACHMENT CLIENT [SIGN-OF-IT-IN-THE-COUNT...]
 		"$outboard" run "$spec" --attach "$attachment" -- "$dir/client" "$client" "$dir" \
 			>"$dir/log" 2>&1 </dev/null &
 		pid=$!
-		wait_for 60 busy_or_gone $pid
+		wait_for busy_or_gone $pid
 		if ! [ -e "$dir/busy" ]; then
 			kill -9 $pid 2>/dev/null
 			wait $pid
-			not_ok "$name" "$what never became busy"
+			left "$what never became busy" | not_ok "$name"
 			continue
 		fi
 		qemu=$(qemu_of $pid)
 		if [ -z "$qemu" ]; then
 			kill -9 $pid
-			not_ok "$name" "no QEMU below process $pid"
+			left "no QEMU below process $pid" | not_ok "$name"
 			continue
 		fi
 		# The count can see what it is to find gone.
 		"$root/scripts/census" "$dir" "$dir/loops" | LC_ALL=C comm -13 "$dir/before" - >"$dir/during"
 		for kind in "process .* qemu" memory "${sign[@]}"; do
-			grep -q "^$kind" "$dir/during" || not_ok "the count sees '$kind' while $what is busy" "$(cat "$dir/during")"
+			grep -q "^$kind" "$dir/during" || left "$(cat "$dir/during")" | not_ok "the count sees '$kind' while $what is busy"
 		done
 		case $victim in
 		driver) kill -9 $pid ;;
 		QEMU) kill -9 "$qemu" ;;
 		both) kill -9 $pid "$qemu" ;;
 		esac
-		if ! wait_for 60 gone $pid; then
-			not_ok "$name" "process $pid did not end"
+		if ! wait_for gone $pid; then
+			left "process $pid did not end" | not_ok "$name"
 			kill -9 $pid
 			continue
 		fi
 		wait $pid 2>/dev/null
 		status=$?
 		# The command is gone with the device that it used, and so may its children be a moment later.
-		if ! wait_for 30 same_as_before; then
-			not_ok "$name" "left: $(LC_ALL=C comm -13 "$dir/before" "$dir/after")
-missing: $(LC_ALL=C comm -23 "$dir/before" "$dir/after")"
+		if ! wait_for same_as_before; then
+			left "left: $(LC_ALL=C comm -13 "$dir/before" "$dir/after")
+missing: $(LC_ALL=C comm -23 "$dir/before" "$dir/after")" | not_ok "$name"
 			continue
 		fi
 		if [ $victim = QEMU ] && [ $status -ne 3 ]; then
-			not_ok "$name" "exit code $status, not 3 (device gone)"
+			left "exit code $status, not 3 (device gone)" | not_ok "$name"
 			continue
 		fi
 		ok "$name"
@@ -208,5 +176,4 @@ if can_attach tap; then
 else
 	skip "e1000e and tap" "no /dev/net/tun for this user"
 fi
-echo "1..$n"
-[ $failed -eq 0 ]
+finish_checks

@@ -45,14 +45,14 @@ ended() # HOW
 	wait "${server[a]}" 2>/dev/null
 	kill $pinger 2>/dev/null
 	wait $pinger 2>/dev/null
-	wait_for 20 nothing_left
-	ok $? "nothing is left after $1" "$(comm -13 "$dir/before" "$dir/after")"
+	wait_for nothing_left
+	judge $? "nothing is left after $1" "$(comm -13 "$dir/before" "$dir/after")"
 	unset "agent[a]" "server[a]"
 }
 
 busy
-ok "$([ -n "$qemu" ]; echo $?)" "there is a QEMU while it runs"
-ok "$(grep -qF "$space" "$dir/during"; echo $?)" "there is a namespace while it runs" "$space"
+judge "$([ -n "$qemu" ]; echo $?)" "there is a QEMU while it runs"
+judge "$(grep -qF "$space" "$dir/during"; echo $?)" "there is a namespace while it runs" "$space"
 kill "${agent[a]}"
 ended "an orderly end"
 
@@ -64,7 +64,7 @@ busy
 kill -9 "$qemu"
 sleep 0.3
 kill -0 "${server[a]}"
-ok $? "the driver process outlives its QEMU"
+judge $? "the driver process outlives its QEMU"
 check "the interface's namespace can still be used" in_net a ip link show gone
 kill "${agent[a]}"
 ended "kill -9 of QEMU"

@@ -2,43 +2,24 @@
 # What the shell tests of the tap attachment share; to be sourced. TAP_BIN is where the test programs are.
 set -u
 bin=${TAP_BIN:?}
-dir=$(mktemp -d)
-nr=0 failed=0
+. "$(dirname "${BASH_SOURCE[0]}")/../checks.sh"
 declare -A agent server
 
 trap 'finish_all; rm -rf "$dir"' EXIT
 
-ok() # STATUS NAME [WHAT WAS SEEN]
+judge() # STATUS NAME [WHAT WAS SEEN]
 {
-	nr=$((nr + 1))
 	if [ "$1" -eq 0 ]; then
-		echo "ok $nr - $2"
+		ok "$2"
 	else
-		failed=$((failed + 1))
-		echo "not ok $nr - $2"
-		[ -n "${3:-}" ] && printf '%s\n' "$3" | sed 's/^/# /'
+		printf '%s\n' "${3:-}" | not_ok "$2"
 	fi
-}
-
-check() # NAME COMMAND...: the command succeeds
-{
-	local name=$1 out status
-	shift
-	out=$("$@" 2>&1)
-	status=$?
-	ok $status "$name" "$out"
 }
 
 skip_all() # REASON
 {
 	echo "1..0 # SKIP $*"
 	exit 0
-}
-
-skip() # NAME REASON
-{
-	nr=$((nr + 1))
-	echo "ok $nr - $1 # SKIP $2"
 }
 
 # The attachment's own probe, by an attempt that needs no device.
@@ -54,7 +35,7 @@ need_tap()
 # Start a device with a tap in a namespace of its own, and something in there that waits.
 start() # NAME SPEC ATTACHMENT [WRAPPER...]
 {
-	local name=$1 spec=$2 attach=$3 n
+	local name=$1 spec=$2 attach=$3 _
 	shift 3
 	rm -f "$dir/$name.pid"
 	SERVE_STATS=$dir/$name.json SERVE_LINK=$dir/$name.link \
@@ -62,7 +43,7 @@ start() # NAME SPEC ATTACHMENT [WRAPPER...]
 		sh -c "echo \$\$ >$dir/$name.tmp; mv $dir/$name.tmp $dir/$name.pid; exec sleep 1000" \
 		>"$dir/$name.out" 2>&1 &
 	server[$name]=$!
-	for n in $(seq 2400); do
+	for _ in $(seq 2400); do
 		[ -s "$dir/$name.pid" ] && break
 		kill -0 "${server[$name]}" 2>/dev/null || break
 		sleep 0.05
@@ -124,22 +105,11 @@ nstat_of() # NAME KEY
 	in_net "$1" nstat -asz "$2" 2>/dev/null | awk -v k="$2" '$1 == k { print $2 }'
 }
 
-wait_for() # SECONDS COMMAND...: until it succeeds; on a busy machine four times as long, only against hangs
-{
-	local end=$((SECONDS + 4 * $1))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
-
 done_testing()
 {
 	finish_all
 	# In a build with sanitizers they report at the end.
 	cat "$dir"/*.out 2>/dev/null | grep -A 20 'Sanitizer\|runtime error' >"$dir/reports"
-	ok "$([ ! -s "$dir/reports" ]; echo $?)" "no sanitizer has found anything" "$(cat "$dir/reports")"
-	echo "1..$nr"
-	[ $failed -eq 0 ]
+	judge "$([ ! -s "$dir/reports" ]; echo $?)" "no sanitizer has found anything" "$(cat "$dir/reports")"
+	finish_checks
 }

@@ -25,15 +25,15 @@ serves() # NAME ATTACHMENT COMMAND...: the command runs in that namespace
 	: >"$dir/serve.out" # what the last one said is not this one's word
 	"$bin/tap-serve-net" "$spec" "$attach" >"$dir/serve.out" 2>&1 &
 	server[x]=$!
-	wait_for 30 grep -q ready "$dir/serve.out"
+	wait_for grep -q ready "$dir/serve.out"
 	check "$name: the interface is there and works" \
 		"$@" sh -c 'ip -o link show ob7 && ping -c 2 -i 0.2 -W 5 10.0.2.2'
 	kill "${server[x]}"
 	wait "${server[x]}"
-	ok $? "$name: an orderly end" "$(cat "$dir/serve.out")"
+	judge $? "$name: an orderly end" "$(cat "$dir/serve.out")"
 	unset "server[x]"
 	"$@" ip -o link show ob7 >/dev/null 2>&1
-	ok "$((! $?))" "$name: and then it is gone"
+	judge "$((! $?))" "$name: and then it is gone"
 }
 
 options=name=ob7,address=10.0.2.15/24
@@ -43,17 +43,17 @@ serves "a named namespace" "tap,netns=somewhere,$options" ip netns exec somewher
 serves "a namespace by its file" "tap,netns=/run/netns/somewhere,$options" ip netns exec somewhere
 unshare -n sleep 1000 &
 other=$!
-wait_for 10 sh -c "[ \$(readlink /proc/$other/ns/net) != \$(readlink /proc/self/ns/net) ]"
+wait_for sh -c "[ \$(readlink /proc/$other/ns/net) != \$(readlink /proc/self/ns/net) ]"
 serves "the namespace of a process" "tap,netns=pid:$other,$options" nsenter -t $other -n
 kill $other
 serves "for another user" "tap,owner=1234,$options" env
 : >"$dir/serve.out"
 "$bin/tap-serve-net" "$spec" tap,name=ob7,owner=1234 >"$dir/serve.out" 2>&1 &
 server[x]=$!
-wait_for 30 grep -q ready "$dir/serve.out"
+wait_for grep -q ready "$dir/serve.out"
 check "the owner is the one that was asked for" sh -c 'ip -details link show ob7 | grep -q "user 1234"'
 "$bin/tap-serve-net" "$spec" tap,name=ob7 >"$dir/second.out" 2>&1
-ok "$([ $? -eq 2 ] && grep -q "in use by another process" "$dir/second.out"; echo $?)" \
+judge "$([ $? -eq 2 ] && grep -q "in use by another process" "$dir/second.out"; echo $?)" \
 	"a second user of the same interface is refused" "$(cat "$dir/second.out")"
 kill "${server[x]}"
 wait "${server[x]}"

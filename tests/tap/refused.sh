@@ -21,9 +21,9 @@ refused() # NAME TEXT COMMAND...
 	status=$?
 	if [ $status -ne 0 ] && [ $status -lt 120 ] && grep -qF -- "$text" <<<"$out" &&
 		! grep -q "Sanitizer\|runtime error" <<<"$out"; then
-		ok 0 "$name"
+		judge 0 "$name"
 	else
-		ok 1 "$name" "exit code $status: $out"
+		judge 1 "$name" "exit code $status: $out"
 	fi
 }
 
@@ -60,6 +60,6 @@ mkdir -m 777 "$dir/user"
 elsewhere "$node; chmod 666 /dev/net/tun; cd $dir/user; $nobody \$serve qemu:e1000e,netdev=user \
 	tap,netns=new,name=mine,address=10.0.2.15/24 -- sh -c '
 	id -u; ip -o link show mine; ping -c 3 -i 0.2 -W 5 10.0.2.2'" >"$dir/out" 2>&1
-ok $? "an ordinary user has an interface that works" "$(cat "$dir/out")"
+judge $? "an ordinary user has an interface that works" "$(cat "$dir/out")"
 check "and is root in there" grep -qx 0 "$dir/out"
 done_testing

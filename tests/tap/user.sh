@@ -28,7 +28,7 @@ chmod +x "$dir/dhcp"
 start a "qemu:$model,netdev=user,fwd=10.0.2.100:80-$port" tap,netns=new,name=net0,up
 
 address=$(in_net a busybox udhcpc -i net0 -s "$dir/dhcp" -f -q -n -t 20 -T 1 2>"$dir/dhcp.log" | tail -n 1)
-ok "$([ "$address" = 10.0.2.15 ]; echo $?)" "an address by DHCP" "$address $(cat "$dir/dhcp.log")"
+judge "$([ "$address" = 10.0.2.15 ]; echo $?)" "an address by DHCP" "$address $(cat "$dir/dhcp.log")"
 check "the gateway answers, nothing is lost" \
 	in_net a sh -c 'ping -c 20 -i 0.02 -W 5 10.0.2.2 | grep -q " 0% packet loss"'
 check "a file comes over HTTP" in_net a timeout 100 busybox wget -q -O "$dir/got" http://10.0.2.100/file
@@ -45,9 +45,9 @@ sleep 1
 before=$(switches)
 sleep 3
 after=$(switches)
-ok "$((after - before > 600))" "an idle attachment sleeps" "$((after - before)) switches in 3 s"
+judge "$((after - before > 600))" "an idle attachment sleeps" "$((after - before)) switches in 3 s"
 
 finish a
 v=$(counter a errors)
-ok "$((v != 0))" "no errors" "$v"
+judge "$((v != 0))" "no errors" "$v"
 done_testing

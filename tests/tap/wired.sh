@@ -16,7 +16,7 @@ start b "qemu:$two,netdev=fd:11,mac=52:54:00:00:00:0b" tap,netns=new,name=eb,add
 exec 10<&- 11<&-
 
 # QEMU's e1000 receives nothing for a second after its start.
-check "the other card answers" wait_for 20 in_net b ping -c 1 -W 1 10.9.0.1
+check "the other card answers" wait_for in_net b ping -c 1 -W 1 10.9.0.1
 check "no ping is lost" in_net b sh -c 'ping -c 200 -i 0.002 -W 5 10.9.0.1 | grep -q " 0% packet loss"'
 
 in_net_bg a "$bin/tap-traffic" echo 7
@@ -29,7 +29,7 @@ check "fragmented datagrams come back right" \
 in_net a ip address add fd09::1/64 dev ea nodad
 in_net b ip address add fd09::2/64 dev eb nodad
 check "IPv6 finds its neighbour without promiscuous mode" \
-	wait_for 20 in_net b ping -c 1 -W 1 fd09::1
+	wait_for in_net b ping -c 1 -W 1 fd09::1
 check "UDP over IPv6 of every size comes back right" \
 	in_net b "$bin/tap-traffic" sizes fd09::1 7 0 1460
 
@@ -71,7 +71,7 @@ iperf() # ARGUMENTS...
 	local pid status
 	in_net_bg a timeout 120 iperf3 -s -1 >"$dir/iperf.server" 2>&1
 	pid=$!
-	wait_for 10 in_net a grep -q ':1451 .* 0A ' /proc/self/net/tcp6 /proc/self/net/tcp
+	wait_for in_net a grep -q ':1451 .* 0A ' /proc/self/net/tcp6 /proc/self/net/tcp
 	in_net b timeout 120 iperf3 -c 10.9.0.1 "$@"
 	status=$?
 	[ $status -eq 0 ] || cat "$dir/iperf.server"
@@ -88,7 +88,7 @@ check "iperf3 UDP from one to two" iperf -u -b 50M -n 5M -R
 in_net a ip link set ea mtu 9000
 in_net b ip link set eb mtu 9000
 check "jumbo frames pass after the MTU was set on the interfaces" \
-	wait_for 20 in_net b ping -c 1 -W 1 -M do -s 8972 10.9.0.1
+	wait_for in_net b ping -c 1 -W 1 -M do -s 8972 10.9.0.1
 check "UDP datagrams around the large MTU come back right" \
 	in_net b "$bin/tap-traffic" sizes 10.9.0.1 7 8900 8980
 check "a file arrives whole with a large MTU" transfer b a 10.9.0.1
@@ -97,7 +97,7 @@ in_net a ip link set ea mtu 1500
 in_net b ip link set eb mtu 1500
 in_net a ip link set ea address 02:00:00:00:12:34
 check "another hardware address is taken by the card" \
-	wait_for 20 in_net b sh -c 'ip neigh flush all; ping -c 1 -W 1 10.9.0.1'
+	wait_for in_net b sh -c 'ip neigh flush all; ping -c 1 -W 1 10.9.0.1'
 
 # The link.
 carrier() # NAME IF up|down
@@ -108,10 +108,10 @@ carrier() # NAME IF up|down
 	esac
 }
 echo down >"$dir/a.link"
-check "the carrier goes with the link" wait_for 20 carrier a ea down
+check "the carrier goes with the link" wait_for carrier a ea down
 echo up >"$dir/a.link"
-check "the carrier comes with the link" wait_for 20 carrier a ea up
-check "traffic flows again after the link came back" wait_for 20 in_net b ping -c 1 -W 1 10.9.0.1
+check "the carrier comes with the link" wait_for carrier a ea up
+check "traffic flows again after the link came back" wait_for in_net b ping -c 1 -W 1 10.9.0.1
 
 # ethtool.
 features=$(in_net a ethtool -k ea)
@@ -123,27 +123,27 @@ in_net a ethtool -K ea tso off tx off
 check "a file arrives whole with the offloads switched off" transfer a b 10.9.0.2
 
 # Whatever was wrong on the way shows here.
-for n in a b; do
+for net in a b; do
 	for key in TcpInCsumErrors TcpInErrs UdpInCsumErrors IpInHdrErrors Icmp6InCsumErrors \
 		IpReasmFails IcmpInCsumErrors Ip6InHdrErrors; do
-		v=$(nstat_of $n $key)
-		ok "$((v != 0))" "$key is 0 at $n" "$v"
+		v=$(nstat_of $net $key)
+		judge "$((v != 0))" "$key is 0 at $net" "$v"
 	done
-	i=e$n
-	v=$(in_net $n cat /proc/self/net/dev | awk -v i="$i:" '$1 == i { print $4 + $5 + $12 }')
-	ok "$((v != 0))" "$i has no errors and receives all" "$v"
+	i=e$net
+	v=$(in_net $net cat /proc/self/net/dev | awk -v i="$i:" '$1 == i { print $4 + $5 + $12 }')
+	judge "$((v != 0))" "$i has no errors and receives all" "$v"
 done
 
-for n in a b; do
-	finish $n
-	kc=$(counter $n kernel_copies) out=$(counter $n out) in=$(counter $n in)
-	ok "$((kc != in + out))" "one kernel copy for each frame at $n" "$kc != $in + $out"
-	v=$(counter $n errors)
-	ok "$((v != 0))" "the attachment at $n counts no error" "$v"
-	v=$(counter $n dropped)
+for net in a b; do
+	finish $net
+	kc=$(counter $net kernel_copies) out=$(counter $net out) in=$(counter $net in)
+	judge "$((kc != in + out))" "one kernel copy for each frame at $net" "$kc != $in + $out"
+	v=$(counter $net errors)
+	judge "$((v != 0))" "the attachment at $net counts no error" "$v"
+	v=$(counter $net dropped)
 	# Only what came while the link was switched or the MTU changed.
-	ok "$((v > 10))" "the attachment at $n dropped nothing to speak of" "$v"
-	v=$(counter $n merged)
-	ok "$((v < 1000))" "received segments were coalesced at $n" "$v"
+	judge "$((v > 10))" "the attachment at $net dropped nothing to speak of" "$v"
+	v=$(counter $net merged)
+	judge "$((v < 1000))" "received segments were coalesced at $net" "$v"
 done
 done_testing
