@@ -14,7 +14,7 @@ profile_names()
 
 profile_title() # NAME
 {
-	sed -n '1s/^# //p' "$profiles/$1.config"
+	sed -n '2s/^# //p' "$profiles/$1.config"
 }
 
 profile_on() # NAME

@@ -101,7 +101,7 @@ check "clean --all removes all that was made" test -z "$(find "$dir/cache" -mind
 # The profiles are what the drivers' list says, and each stands on others that there are.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 for file in "$root"/linux/profiles/*.config; do
-	head -n 1 "$file" | grep -q '^# .' || echo "${file##*/}: says nothing of itself"
+	sed -n 2p "$file" | grep -q '^# .' || echo "${file##*/}: says nothing of itself"
 	for name in $(sed -n 's/^# on: //p' "$file"); do
 		[ -e "$root/linux/profiles/$name.config" ] || echo "${file##*/}: on $name, which there is not"
 	done
