@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of the architecture share with each other. */
+#ifndef __ASM_OUTBOARD_OUTBOARD_H
+#define __ASM_OUTBOARD_OUTBOARD_H
+
+#include <linux/types.h>
+#include <kit/kit.h>
+
+extern const struct ob_kit_ops *outboard_ops;
+extern void *outboard_host;
+extern struct ob_kit_memory outboard_memory;
+
+/* Why outboard_pending is not 0. Vectors have a word of their own. */
+#define OUTBOARD_PENDING_TIMER	1
+#define OUTBOARD_PENDING_VECTOR 2
+#define OUTBOARD_PENDING_CALL	4
+#define OUTBOARD_PENDING_BURST	8
+
+extern unsigned long outboard_pending;
+
+/* process.c */
+void outboard_boot_fiber(void);
+void outboard_run(unsigned long long *deadline);
+
+/* irq.c */
+extern u64 outboard_vectors_masked;
+void outboard_burst(void (*fn)(void *arg), void *arg, unsigned long long *deadline);
+int outboard_busy(void);
+unsigned int outboard_vector_irq(unsigned int vector);
+void outboard_vector_set_irq(unsigned int vector, unsigned int irq);
+void outboard_vector_mask(unsigned int vector, bool on);
+
+/* time.c */
+extern u64 outboard_deadline;
+u64 outboard_clock(void);
+void outboard_timer_run(void);
+
+/* setup.c */
+void outboard_gate_wake(void);
+void __noreturn outboard_fatal(const char *what);
+
+/* pci/ */
+struct pci_dev;
+extern unsigned int outboard_intx_irq;
+long outboard_probe(void *driver_name);
+long outboard_remove(void *unused);
+struct pci_dev *outboard_pci_dev(void);
+int outboard_window_find(unsigned long off, bool io, unsigned int *bar, unsigned long *bar_off);
+void __iomem *outboard_map_bar(phys_addr_t phys, size_t size);
+void outboard_intx_init(void);
+
+/* class/net.c */
+extern const struct ob_kernel_net outboard_net;
+void *outboard_net_of(unsigned int index);
+
+/* class/block.c */
+extern const struct ob_kernel_block outboard_block;
+
+#endif

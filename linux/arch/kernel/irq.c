@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Interrupts without interruption: what is pending is a word, and it runs where interrupts are enabled
+ * (asm/irqflags.h) and at poll points (asm/processor.h).
+ */
+#include <linux/hardirq.h>
+#include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <asm/irq_regs.h>
+#include <asm/outboard.h>
+
+unsigned long outboard_irqs_on;
+EXPORT_SYMBOL(outboard_irqs_on);
+unsigned long outboard_pending;
+EXPORT_SYMBOL(outboard_pending);
+unsigned int outboard_reads;
+EXPORT_SYMBOL(outboard_reads);
+
+/* Vectors that have interrupted, and those whose interrupt is masked: these wait. */
+static u64 vectors;
+u64 outboard_vectors_masked;
+static unsigned int vector_irq[OB_KIT_VECTORS];
+
+unsigned int outboard_vector_irq(unsigned int vector)
+{
+	return vector_irq[vector];
+}
+
+void outboard_vector_set_irq(unsigned int vector, unsigned int irq)
+{
+	vector_irq[vector] = irq;
+}
+
+static void run_vectors(void)
+{
+	u64 now = vectors & ~outboard_vectors_masked;
+
+	vectors &= ~now;
+	while (now) {
+		unsigned int v = __ffs64(now);
+
+		now &= now - 1;
+		if (vector_irq[v])
+			generic_handle_irq(vector_irq[v]);
+	}
+}
+
+/* ---- work that the host brings ------------------------------------------------------------- */
+
+static void (*burst_fn)(void *arg);
+static void *burst_arg;
+
+/*
+ * In a soft interrupt: there drivers' transmit functions and polls may be called, what they raise is done when it
+ * ends, and it costs no switch of fibers.
+ */
+static void burst_run(struct tasklet_struct *t)
+{
+	burst_fn(burst_arg);
+}
+static DECLARE_TASKLET(burst_tasklet, burst_run);
+
+void outboard_burst(void (*fn)(void *arg), void *arg, unsigned long long *deadline)
+{
+	burst_fn = fn;
+	burst_arg = arg;
+	outboard_pending |= OUTBOARD_PENDING_BURST;
+	outboard_run(deadline);
+}
+
+/* ---- delivery -------------------------------------------------------------------------------- */
+
+void outboard_run_pending(void)
+{
+	/* The tick wants registers of an interrupted program, to account its time. */
+	static struct pt_regs regs;
+
+	while (outboard_pending) {
+		unsigned long pending = outboard_pending;
+		struct pt_regs *old;
+
+		outboard_pending = 0;
+		outboard_irqs_on = ARCH_IRQ_DISABLED;
+		old = set_irq_regs(&regs);
+		irq_enter();
+		if (pending & OUTBOARD_PENDING_TIMER)
+			outboard_timer_run();
+		if (pending & OUTBOARD_PENDING_VECTOR)
+			run_vectors();
+		if (pending & OUTBOARD_PENDING_CALL)
+			outboard_gate_wake();
+		if (pending & OUTBOARD_PENDING_BURST)
+			tasklet_hi_schedule(&burst_tasklet);
+		irq_exit();
+		set_irq_regs(old);
+		outboard_irqs_on = ARCH_IRQ_ENABLED;
+	}
+}
+EXPORT_SYMBOL(outboard_run_pending);
+
+static void look(void)
+{
+	unsigned long long bits = 0;
+
+	outboard_reads = 0;
+	outboard_ops->poll(outboard_host, &bits);
+	vectors |= bits;
+	if (vectors & ~outboard_vectors_masked)
+		outboard_pending |= OUTBOARD_PENDING_VECTOR;
+	if (outboard_clock() >= outboard_deadline)
+		outboard_pending |= OUTBOARD_PENDING_TIMER;
+}
+
+int outboard_busy(void)
+{
+	look();
+	return !!outboard_pending;
+}
+
+/* Code that spins calls this: interrupts that came meanwhile are served if they are enabled. */
+void outboard_poll(void)
+{
+	/* Not every turn of a tight loop: a look is a system call or two. */
+	static u64 next;
+	u64 now;
+
+	if (!outboard_ops)
+		return;
+	now = outboard_clock();
+	if (now >= next) {
+		next = now + 10000;
+		look();
+	}
+	if (outboard_pending && outboard_irqs_on)
+		outboard_run_pending();
+}
+EXPORT_SYMBOL(outboard_poll);
+
+/* A vector that was unmasked may have waited. */
+void outboard_vector_mask(unsigned int vector, bool on)
+{
+	if (on) {
+		outboard_vectors_masked |= 1ull << vector;
+		return;
+	}
+	outboard_vectors_masked &= ~(1ull << vector);
+	if (vectors & (1ull << vector))
+		outboard_pending |= OUTBOARD_PENDING_VECTOR;
+}
+
+void __init init_IRQ(void)
+{
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Copies by string instructions (Intel optimisation manual, 3.7.6, "enhanced REP MOVSB and STOSB"). */
+#include <linux/export.h>
+#include <linux/string.h>
+
+#undef memcpy
+#undef memmove
+#undef memset
+
+void *memcpy(void *to, const void *from, size_t n)
+{
+	void *ret = to;
+
+	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n)::"memory");
+	return ret;
+}
+EXPORT_SYMBOL(memcpy);
+
+void *memmove(void *to, const void *from, size_t n)
+{
+	char *d = to;
+	const char *s = from;
+
+	/* Only a target that begins inside of the source must be copied from the end. */
+	if ((unsigned long)to - (unsigned long)from >= n)
+		return memcpy(to, from, n);
+	while (n >= 8) {
+		n -= 8;
+		*(u64 *)(d + n) = *(const u64 *)(s + n);
+	}
+	while (n--)
+		d[n] = s[n];
+	return to;
+}
+EXPORT_SYMBOL(memmove);
+
+void *memset(void *to, int c, size_t n)
+{
+	void *ret = to;
+
+	asm volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(c) : "memory");
+	return ret;
+}
+EXPORT_SYMBOL(memset);

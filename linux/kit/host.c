@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the kernel asks of its host, by means of the library; and how the host's thread goes into the kernel. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kit/host.h"
+
+enum {
+	/* Beyond the vectors' numbers in an event's data. */
+	EVENT_TIMER = OB_KIT_VECTORS,
+	EVENT_REMOVAL,
+
+	/*
+	 * A fiber that waits for a device which is gone has its own time-outs, and these are what ends it. Only a
+	 * driver that never gives up reaches this.
+	 */
+	GONE_MS = 30000,
+};
+
+#define NEVER (~0ull)
+
+/* ---- log and end -------------------------------------------------------------------------- */
+
+static void host_log(void *host, int level, const char *line, unsigned int len)
+{
+	struct kit *k = host;
+	enum ob_log_level to = level <= 3 ? OB_LOG_ERROR : level == 4 ? OB_LOG_WARN : OB_LOG_INFO;
+
+	if (len && level <= 4) {
+		snprintf(k->last_error, sizeof(k->last_error), "%.*s", (int)len, line);
+	}
+	if (k->quiet || level >= 7)
+		to = OB_LOG_DEBUG;
+	ob_device_log(k->dev, to, "linux: %.*s", (int)len, line);
+}
+
+static __attribute__((noreturn)) void host_fatal(void *host, const char *what, const unsigned long *pc, unsigned int n)
+{
+	struct kit *k = host;
+
+	ob_device_log(k->dev, OB_LOG_ERROR, "linux: the kernel ends: %s", what);
+	for (unsigned int i = 0; i < n; i++)
+		ob_device_log(k->dev, OB_LOG_ERROR, "linux:   object + 0x%lx", pc[i] - k->mem.base);
+	ob_device_log(k->dev, OB_LOG_ERROR, "linux: addr2line -fe OBJECT turns these into functions");
+	abort();
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+static unsigned long long host_clock(void *host)
+{
+	return ob_clock_ns();
+}
+
+static unsigned long long host_real_time(void *host)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (unsigned long long)t.tv_sec * 1000000000ull + (unsigned long long)t.tv_nsec;
+}
+
+static void host_entropy(void *host, void *buf, unsigned long len)
+{
+	char *p = buf;
+
+	/* Up to 256 bytes come whole (getrandom(2)). */
+	while (len) {
+		ssize_t n = getrandom(p, len < 256 ? len : 256, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		p += n;
+		len -= (unsigned long)n;
+	}
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static int watch(struct kit *k, int fd, uint32_t what)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = what};
+
+	return epoll_ctl(k->events, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+static void host_poll(void *host, unsigned long long *vectors)
+{
+	struct epoll_event ev[16];
+	struct kit *k = host;
+	uint64_t ticks;
+	int n;
+
+	n = epoll_wait(k->events, ev, 16, 0);
+	for (int i = 0; i < n; i++) {
+		uint32_t what = ev[i].data.u32;
+
+		if (what == EVENT_TIMER) {
+			/* The kernel compares the clock itself. */
+			k->timer_set = NEVER;
+			if (read(k->timer_fd, &ticks, sizeof(ticks)) < 0)
+				continue;
+		} else if (what == EVENT_REMOVAL) {
+			/* For ever readable: once is enough. */
+			epoll_ctl(k->events, EPOLL_CTL_DEL, ob_device_removal_fd(k->dev), NULL);
+			ob_device_log(k->dev, OB_LOG_WARN, "linux: the device is gone");
+		} else if (what < k->nr_irqs && k->irq[what]) {
+			int count = ob_irq_wait(k->irq[what], 0);
+
+			if (count > 0) {
+				*vectors |= 1ull << what;
+				k->irqs += (uint64_t)count;
+			}
+		}
+	}
+}
+
+int kit_events_open(struct kit *k, struct ob_error *err)
+{
+	int ret;
+
+	k->deadline = k->timer_set = NEVER;
+	k->events = epoll_create1(EPOLL_CLOEXEC);
+	if (k->events < 0)
+		return ob_error_set(err, -errno, "no descriptor for the kernel's events");
+	k->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (k->timer_fd < 0) {
+		ret = -errno;
+		goto close_events;
+	}
+	ret = watch(k, k->timer_fd, EVENT_TIMER);
+	if (!ret)
+		ret = watch(k, ob_device_removal_fd(k->dev), EVENT_REMOVAL);
+	if (!ret)
+		return 0;
+	close(k->timer_fd);
+close_events:
+	close(k->events);
+	return ob_error_set(err, ret, "no descriptor for the kernel's events: %s", strerror(-ret));
+}
+
+void kit_events_close(struct kit *k)
+{
+	close(k->timer_fd);
+	close(k->events);
+}
+
+/* Absolute, so that setting it late does not make it late. */
+static void set_timer(struct kit *k)
+{
+	struct itimerspec its = {0};
+
+	if (k->timer_set == k->deadline)
+		return;
+	if (k->deadline != NEVER) {
+		/* Zero would switch it off. */
+		unsigned long long at = k->deadline ? k->deadline : 1;
+
+		its.it_value.tv_sec = (time_t)(at / 1000000000ull);
+		its.it_value.tv_nsec = (long)(at % 1000000000ull);
+	}
+	if (!timerfd_settime(k->timer_fd, TFD_TIMER_ABSTIME, &its, NULL))
+		k->timer_set = k->deadline;
+}
+
+bool kit_arm(struct kit *k)
+{
+	set_timer(k);
+	return outboard_kernel.busy();
+}
+
+/* ---- into the kernel ---------------------------------------------------------------------------- */
+
+void kit_run(struct kit *k)
+{
+	if (k->stuck)
+		return;
+	outboard_kernel.run(&k->deadline);
+}
+
+void kit_burst(struct kit *k, void (*fn)(void *arg), void *arg)
+{
+	if (k->stuck)
+		return;
+	outboard_kernel.burst(fn, arg, &k->deadline);
+}
+
+long kit_call(struct kit *k, long (*fn)(void *arg), void *arg)
+{
+	uint64_t gone_since = 0;
+	struct epoll_event ev;
+	long result = 0;
+	int done = 0;
+
+	if (k->stuck)
+		return -ENODEV;
+	outboard_kernel.call(fn, arg, &result, &done);
+	for (;;) {
+		int ms = -1;
+
+		kit_run(k);
+		if (done)
+			return result;
+		if (outboard_kernel.busy())
+			continue;
+		if (ob_device_gone(k->dev)) {
+			uint64_t now = ob_clock_ms();
+
+			if (!gone_since)
+				gone_since = now;
+			if (now - gone_since > GONE_MS) {
+				k->stuck = true;
+				return -ENODEV;
+			}
+			ms = GONE_MS;
+		}
+		set_timer(k);
+		epoll_wait(k->events, &ev, 1, ms);
+		/* Taken from the descriptors by the kernel's own look. */
+		outboard_kernel.busy();
+	}
+}
+
+void kit_remove(struct kit *k)
+{
+	if (k->removed)
+		return;
+	k->removed = true;
+	kit_call(k, outboard_kernel.remove, NULL);
+}
+
+/* ---- the device ------------------------------------------------------------------------------------ */
+
+static unsigned int host_config_read(void *host, unsigned int off, unsigned int size)
+{
+	struct kit *k = host;
+
+	return ob_config_read(k->dev, off, size);
+}
+
+static void host_config_write(void *host, unsigned int off, unsigned int size, unsigned int val)
+{
+	struct kit *k = host;
+
+	ob_config_write(k->dev, off, size, val);
+}
+
+static void host_bar(void *host, unsigned int index, struct ob_kit_bar *bar)
+{
+	struct kit *k = host;
+	const struct ob_bar *b = ob_device_bar(k->dev, index);
+	uint32_t reg;
+
+	memset(bar, 0, sizeof(*bar));
+	if (!b || b->kind == OB_BAR_NONE)
+		return;
+	bar->size = b->size;
+	bar->map = (unsigned long)b->map;
+	bar->kind = b->kind == OB_BAR_IO ? 2 : 1;
+	if (bar->kind == 2)
+		return;
+	/* PCI Local Bus 3.0, 6.2.5.1. */
+	reg = ob_config_read(k->dev, 0x10 + 4 * index, 4);
+	bar->is_64bit = (reg & 6) == 4;
+	bar->prefetch = !!(reg & 8);
+}
+
+static unsigned long long host_read(void *host, unsigned int bar, unsigned long long off,
+				    unsigned int size)
+{
+	struct kit *k = host;
+	const struct ob_bar *b = ob_device_bar(k->dev, bar);
+
+	return b ? ob_bar_read_message(b, off, size) : ~0ull;
+}
+
+static void host_write(void *host, unsigned int bar, unsigned long long off, unsigned int size,
+		       unsigned long long val)
+{
+	struct kit *k = host;
+	const struct ob_bar *b = ob_device_bar(k->dev, bar);
+
+	if (b)
+		ob_bar_write_message(b, off, size, val);
+}
+
+static enum ob_irq_kind kind_of(enum ob_kit_irq kind)
+{
+	return kind == OB_KIT_INTX ? OB_IRQ_INTX : kind == OB_KIT_MSI ? OB_IRQ_MSI : OB_IRQ_MSIX;
+}
+
+static unsigned int host_vector_count(void *host, enum ob_kit_irq kind)
+{
+	struct kit *k = host;
+
+	return ob_irq_count(k->dev, kind_of(kind));
+}
+
+static void host_irq_disable(void *host)
+{
+	struct kit *k = host;
+
+	for (unsigned int i = 0; i < k->nr_irqs; i++) {
+		if (!k->irq[i])
+			continue;
+		epoll_ctl(k->events, EPOLL_CTL_DEL, ob_irq_fd(k->irq[i]), NULL);
+		ob_irq_close(k->irq[i]);
+		k->irq[i] = NULL;
+	}
+	if (k->nr_irqs)
+		ob_irq_disable(k->dev);
+	k->nr_irqs = 0;
+}
+
+static int host_irq_enable(void *host, enum ob_kit_irq kind, unsigned int n)
+{
+	struct ob_error err = {0};
+	struct kit *k = host;
+	int ret;
+
+	host_irq_disable(k);
+	if (n > OB_KIT_VECTORS)
+		return -EINVAL;
+	ret = ob_irq_enable(k->dev, kind_of(kind), n, &err);
+	if (ret)
+		goto failed;
+	k->nr_irqs = n;
+	for (unsigned int i = 0; i < n; i++) {
+		ret = ob_irq_open(k->dev, i, 0, &k->irq[i], &err);
+		if (!ret)
+			ret = watch(k, ob_irq_fd(k->irq[i]), i);
+		if (ret) {
+			host_irq_disable(k);
+			goto failed;
+		}
+	}
+	return 0;
+
+failed:
+	ob_device_log(k->dev, OB_LOG_WARN, "linux: %u vectors of %s: %s", n,
+		      ob_irq_kind_name(kind_of(kind)), err.code ? err.what : strerror(-ret));
+	return ret;
+}
+
+static void host_irq_unmask(void *host, unsigned int vector)
+{
+	struct kit *k = host;
+
+	if (vector < k->nr_irqs && k->irq[vector])
+		ob_irq_unmask(k->irq[vector]);
+}
+
+static void host_sent(void *host, void *cookie)
+{
+	ob_pkt_free(cookie);
+}
+
+const struct ob_kit_ops kit_ops = {
+	.version = OB_KIT_VERSION,
+	.log = host_log,
+	.fatal = host_fatal,
+	.clock = host_clock,
+	.real_time = host_real_time,
+	.entropy = host_entropy,
+	.poll = host_poll,
+	.map = kit_memory_map,
+	.unmap = kit_memory_unmap,
+	.config_read = host_config_read,
+	.config_write = host_config_write,
+	.bar = host_bar,
+	.read = host_read,
+	.write = host_write,
+	.vector_count = host_vector_count,
+	.irq_enable = host_irq_enable,
+	.irq_disable = host_irq_disable,
+	.irq_unmask = host_irq_unmask,
+	.sent = host_sent,
+};

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One kernel in this process, and the device that it drives. */
+#ifndef LINUX_KIT_HOST_H
+#define LINUX_KIT_HOST_H
+
+#include <pthread.h>
+
+#include <outboard/outboard.h>
+
+#include "kit/kit.h"
+
+/**
+ * struct kit - everything that the host side knows
+ * @lock: who is in the kernel
+ * @block: the kernel's memory, in the arena
+ * @pristine: the kernel's data as they were loaded, to put back
+ * @events: readable when a vector interrupted, the timer ran out or the device went
+ * @deadline: when the kernel wants to run again; @timer_set: what the timer was told
+ * @disks: what the driver found of these
+ * @removed: the driver was told that the device goes
+ * @stuck: a call into the kernel did not end, and its stack is not to be touched any more
+ * @quiet: the kernel boots: what it says is for debugging only
+ */
+struct kit_disks;
+
+struct kit {
+	struct ob_device *dev;
+	struct ob_dma *dma;
+	pthread_mutex_t lock;
+
+	void *block;
+	struct ob_kit_memory mem;
+	void *pristine;
+
+	int events, timer_fd;
+	struct ob_irq *irq[OB_KIT_VECTORS];
+	unsigned int nr_irqs;
+	uint64_t irqs;
+	unsigned long long deadline, timer_set;
+
+	struct kit_disks *disks;
+	bool removed, stuck;
+
+	bool quiet;
+	char last_error[256]; /* of the driver's, for a failed probe */
+};
+
+/* The library's view of the kernel's memory and the other way round. */
+static inline void *kit_to_kernel(const struct kit *k, const void *p)
+{
+	uint64_t off = (uint64_t)((const char *)p - (const char *)k->block);
+
+	return off < k->mem.size ? (void *)(k->mem.base + off) : (void *)p;
+}
+
+static inline void *kit_to_host(const struct kit *k, const void *p)
+{
+	return (char *)k->block + ((uintptr_t)p - k->mem.base);
+}
+
+/* memory.c */
+int kit_memory_take(struct kit *k, struct ob_error *err);
+void kit_memory_give_back(struct kit *k);
+int kit_memory_map(void *host, unsigned long va, unsigned long long phys, unsigned long len);
+int kit_memory_unmap(void *host, unsigned long va, unsigned long len);
+
+/* host.c */
+extern const struct ob_kit_ops kit_ops;
+int kit_events_open(struct kit *k, struct ob_error *err);
+void kit_events_close(struct kit *k);
+/* Sets the timer for the sleep that comes. True when there is something to do already. */
+bool kit_arm(struct kit *k);
+
+/* With the lock held: */
+void kit_run(struct kit *k);
+void kit_burst(struct kit *k, void (*fn)(void *arg), void *arg);
+/* @fn in a fiber that may sleep; the thread waits for it. -ENODEV when the device goes and @fn does not end. */
+long kit_call(struct kit *k, long (*fn)(void *arg), void *arg);
+
+/* The driver's remove, once. With the lock held. */
+void kit_remove(struct kit *k);
+
+/* block.c */
+int kit_blocks_create(struct kit *k, const char *driver, struct ob_binding *b, struct ob_error *err);
+void kit_blocks_destroy(struct kit *k);
+int kit_blocks_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+
+/* net.c */
+int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struct ob_error *err);
+void kit_net_destroy(struct ob_net *net);
+int kit_net_selftest(struct ob_net *net, struct ob_selftest_line *lines, unsigned int n);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where the kernel's memory lies. The loader has kept addresses free behind the object; the device's arena is mapped there a second time, so that
+ * an address, static data included, becomes the device's by one addition:
+ *
+ *   base                data          data_end                  own         size
+ *   | code: the object's | data: moved into the arena | memory  | others' frames |  vmalloc | window
+ *
+ * The first mapping of the arena stays the library's; the caches know that both are the same memory.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kit/host.h"
+
+/* The object's first byte, the kernel's data, and what the loader kept free (arch/kernel/vmlinux.lds.S). */
+extern char __ehdr_start[] __attribute__((visibility("hidden")));
+extern char outboard_data_start[] __attribute__((visibility("hidden")));
+extern char outboard_data_end[] __attribute__((visibility("hidden")));
+extern char outboard_tail[] __attribute__((visibility("hidden")));
+
+#define PAGE	   4096ul
+#define BIG_PAGE   (2ul << 20)
+#define VMALLOC	   (512ul << 20)
+#define WINDOW	   (4ul << 30)
+/* Besides the image; the kernel and one network card with its rings need half of it. */
+#define LEAST_MEMORY (16ul << 20)
+
+static unsigned long up(unsigned long x, unsigned long to)
+{
+	return (x + to - 1) & ~(to - 1);
+}
+
+/*
+ * Three quarters of the arena for the kernel, in which its image takes addresses but only its data take memory; the rest for
+ * the frames of attachments.
+ */
+static int take_block(struct kit *k, struct ob_error *err)
+{
+	struct ob_kit_memory *m = &k->mem;
+	const char *name = ob_device_info(k->dev)->name;
+	ob_iova iova;
+
+	m->base = (unsigned long)__ehdr_start;
+	m->data = (unsigned long)outboard_data_start;
+	m->data_end = (unsigned long)outboard_data_end;
+	m->image = up(m->data_end - m->base, PAGE);
+	m->own = (k->dma->size / 4 * 3) & ~(PAGE - 1);
+	if (m->own < m->image + LEAST_MEMORY) {
+		ob_error_set(err, -ENOMEM, "%s: an arena of %lu MiB is too small for a kernel", name,
+			     (unsigned long)(k->dma->size >> 20));
+		ob_error_fix(err, "open the device with arena=64M");
+		return -ENOMEM;
+	}
+	k->block = ob_dma_reserve(k->dma, m->own, PAGE, "linux", &iova);
+	if (!k->block) {
+		ob_error_set(err, -ENOMEM, "%s: no %lu MiB in one piece in the DMA arena", name,
+			     (unsigned long)(m->own >> 20));
+		ob_error_fix(err, "open the device with arena=64M, and bind one driver to it");
+		return -ENOMEM;
+	}
+	/* All that lies behind has addresses, too: there frames of others can be sent from. */
+	m->size = k->dma->size - (uint64_t)((char *)k->block - k->dma->base);
+	m->dma = iova.addr;
+	m->vmalloc = up(m->base + m->size, BIG_PAGE);
+	m->vmalloc_end = m->vmalloc + VMALLOC;
+	m->window = up(m->vmalloc_end + BIG_PAGE, BIG_PAGE);
+	if (m->window + WINDOW > (unsigned long)outboard_tail) {
+		ob_error_set(err, -E2BIG, "%s: an arena of %lu MiB is more than the object has room for",
+			     name, (unsigned long)(k->dma->size >> 20));
+		ob_error_fix(err, "arena=1G at most");
+		ob_dma_free(k->dma, k->block);
+		return -E2BIG;
+	}
+	return 0;
+}
+
+/* The shared pages that are at @from at @to, too: mremap(2), "if the value of old_size is zero". */
+static int alias(void *from, unsigned long to, unsigned long len)
+{
+	void *p = mremap(from, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+static int nothing_at(unsigned long va, unsigned long len)
+{
+	void *p = mmap((void *)va, len, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+int kit_memory_take(struct kit *k, struct ob_error *err)
+{
+	struct ob_kit_memory *m = &k->mem;
+	unsigned long len, off;
+	int ret;
+
+	ret = take_block(k, err);
+	if (ret)
+		return ret;
+	len = m->data_end - m->data;
+	off = m->data - m->base;
+	k->pristine = malloc(len);
+	if (!k->pristine) {
+		ret = ob_error_set(err, -ENOMEM, "no memory for a copy of the kernel's data");
+		goto give_back;
+	}
+	memcpy(k->pristine, (void *)m->data, len);
+	memcpy((char *)k->block + off, (void *)m->data, len);
+	ret = alias((char *)k->block + off, m->data, m->size - off);
+	if (ret) {
+		ob_error_set(err, ret, "%s: the DMA arena cannot be mapped a second time: %s",
+			     ob_device_info(k->dev)->name, strerror(-ret));
+		goto free_copy;
+	}
+	return 0;
+
+free_copy:
+	free(k->pristine);
+	k->pristine = NULL;
+give_back:
+	ob_dma_free(k->dma, k->block);
+	k->block = NULL;
+	return ret;
+}
+
+void kit_memory_give_back(struct kit *k)
+{
+	const struct ob_kit_memory *m = &k->mem;
+	unsigned long len = m->data_end - m->data;
+
+	/* As the loader left it, so that the next device finds a kernel that has not booted. */
+	if (mmap((void *)m->data, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+		memcpy((void *)m->data, k->pristine, len);
+	nothing_at(m->data_end, m->vmalloc_end - m->data_end);
+	free(k->pristine);
+	k->pristine = NULL;
+	ob_dma_free(k->dma, k->block);
+	k->block = NULL;
+}
+
+int kit_memory_map(void *host, unsigned long va, unsigned long long phys, unsigned long len)
+{
+	struct kit *k = host;
+
+	if (phys > k->mem.size || len > k->mem.size - phys)
+		return -EFAULT;
+	return alias((char *)k->block + phys, va, len);
+}
+
+int kit_memory_unmap(void *host, unsigned long va, unsigned long len)
+{
+	return nothing_at(va, len);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The object as a driver of Outboard's: boots the kernel that it is linked with, gives it the device, and makes a
+ * class device of what the kernel's driver found. OUTBOARD_LINUX_NAME is set by linux/link.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit/host.h"
+
+/*
+ * lpj: no time is spent on measuring how fast nothing can be done. Module parameters of drivers come by the environment
+ * variable OUTBOARD_LINUX_ARGS, as on a kernel's command line.
+ */
+#define COMMAND_LINE "loglevel=8 console=host lpj=1000000 panic=0"
+
+/* One kernel in a process: its data are the object's. */
+static struct kit *running;
+
+
+static int boot(struct kit *k)
+{
+	const char *args = secure_getenv("OUTBOARD_LINUX_ARGS");
+	char line[1024];
+
+	snprintf(line, sizeof(line), COMMAND_LINE "%s%s", args ? " " : "", args ? args : "");
+	k->quiet = true;
+	outboard_kernel.start(&kit_ops, k, &k->mem, line);
+	kit_run(k);
+	k->quiet = false;
+	return 0;
+}
+
+static int add_device(struct kit *k, char *driver, struct ob_error *err)
+{
+	const struct ob_device_info *info = ob_device_info(k->dev);
+	long ret;
+
+	k->last_error[0] = '\0';
+	ret = kit_call(k, outboard_kernel.probe, driver);
+	if (ret == -ENXIO) {
+		ob_error_set(err, -ENXIO, "%s (%04x:%04x): no driver of kernel %s in this object took it",
+			     info->name, info->vendor, info->device, outboard_kernel.release);
+		if (k->last_error[0])
+			ob_error_why(err, "the kernel's last words: %s", k->last_error);
+		else
+			ob_error_why(err, "none knows the device");
+		return -ENXIO;
+	}
+	if (ret)
+		ob_error_set(err, (int)ret, "%s: the kernel cannot take the device: %s", info->name,
+			     strerror((int)-ret));
+	return (int)ret;
+}
+
+static long has_net(void *unused)
+{
+	return !!outboard_kernel.net_of(0);
+}
+
+static int probe(struct ob_binding *b, struct ob_error *err)
+{
+	const char *name = ob_device_info(b->dev)->name;
+	char driver[32] = "";
+	struct kit *k;
+	int ret;
+
+	if (outboard_kernel.version != OB_KIT_VERSION)
+		return ob_error_set(err, -ENOEXEC, "kernel side %u and host side %u do not fit",
+				    outboard_kernel.version, OB_KIT_VERSION);
+	if (running) {
+		ob_error_set(err, -EBUSY, "%s: this process runs a Linux driver already, on %s", name,
+			     ob_device_info(running->dev)->name);
+		ob_error_fix(err, "one process for each device");
+		return -EBUSY;
+	}
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return ob_error_set(err, -ENOMEM, "%s: no memory", name);
+	k->dev = b->dev;
+	k->dma = ob_device_dma(b->dev);
+	pthread_mutex_init(&k->lock, NULL);
+
+	/* Many devices drive 32 bits of address: below that it serves all. Where it cannot be, it may still do. */
+	ob_dma_set_mask(k->dma, 32, NULL);
+	ret = kit_events_open(k, err);
+	if (ret)
+		goto free;
+	ret = kit_memory_take(k, err);
+	if (ret)
+		goto events;
+	running = k;
+	boot(k);
+	ret = add_device(k, driver, err);
+	if (ret)
+		goto memory;
+	if (outboard_kernel.net && kit_call(k, has_net, NULL))
+		ret = kit_net_create(k, driver, &b->net, err);
+	else if (outboard_kernel.block)
+		ret = kit_blocks_create(k, driver, b, err);
+	else
+		ret = ob_error_set(err, -ENODEV, "%s: the kernel's driver %s took it, but made no interface of it",
+				   name, driver);
+	if (ret)
+		goto remove;
+	b->priv = k;
+	return 0;
+
+remove:
+	kit_remove(k);
+memory:
+	kit_ops.irq_disable(k);
+	running = NULL;
+	kit_memory_give_back(k);
+events:
+	kit_events_close(k);
+free:
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+	return ret;
+}
+
+static void remove_(struct ob_binding *b)
+{
+	struct kit *k = b->priv;
+
+	if (b->net)
+		kit_net_destroy(b->net);
+	b->net = NULL;
+	if (k->disks)
+		kit_blocks_destroy(k);
+	b->nr_blocks = 0;
+	kit_remove(k);
+	kit_ops.irq_disable(k);
+	running = NULL;
+	kit_memory_give_back(k);
+	kit_events_close(k);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+	b->priv = NULL;
+}
+
+static int selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n)
+{
+	return b->net ? kit_net_selftest(b->net, lines, n) : kit_blocks_selftest(b, lines, n);
+}
+
+/* Which devices the kernel's drivers know they tell when they are asked to probe one. */
+static const struct ob_pci_id ids[] = {
+	{.vendor = OB_PCI_ANY,
+	 .device = OB_PCI_ANY,
+	 .class_code = 0x020000,
+	 .class_mask = 0xff0000,
+	 .name = "network controllers"},
+	{.vendor = OB_PCI_ANY,
+	 .device = OB_PCI_ANY,
+	 .class_code = 0x010000,
+	 .class_mask = 0xff0000,
+	 .name = "mass storage controllers"},
+	/* virtio's disks, which say that they are that; USB controllers; card readers */
+	{.vendor = OB_PCI_ANY,
+	 .device = OB_PCI_ANY,
+	 .class_code = 0x0c0000,
+	 .class_mask = 0xff0000,
+	 .name = "serial bus controllers"},
+	{.vendor = OB_PCI_ANY,
+	 .device = OB_PCI_ANY,
+	 .class_code = 0x080000,
+	 .class_mask = 0xff0000,
+	 .name = "system peripherals"},
+	{0},
+};
+
+__attribute__((visibility("default"))) const struct ob_driver outboard_driver = {
+	.name = "linux:" OUTBOARD_LINUX_NAME,
+	.summary = "the Linux kernel's own driver, in this process",
+	.datasheet = "the kernel's source, drivers/",
+	.class_ = OUTBOARD_LINUX_CLASS,
+	.ids = ids,
+	.probe = probe,
+	.remove = remove_,
+	.selftest = selftest,
+};
+
