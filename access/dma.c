@@ -57,7 +57,8 @@ struct dma_range *dma_arena_take(struct dma_space *s, uint64_t size, uint64_t al
 	return r;
 }
 
-void *ob_dma_alloc(struct ob_dma *dma, size_t size, size_t align, const char *label, ob_iova *iova)
+static void *take_consistent(struct ob_dma *dma, size_t size, size_t align, const char *label,
+			     ob_iova *iova, bool zero)
 {
 	struct dma_space *s = dma_space(dma);
 	size_t grain = s->page ? dma_page_size(s) : DMA_GRAIN;
@@ -80,7 +81,8 @@ void *ob_dma_alloc(struct ob_dma *dma, size_t size, size_t align, const char *la
 	if (s->debug)
 		dma_debug_arena_taken(s, r->start, r->size, r->label);
 	p = dma->base + r->start;
-	memset(p, 0, size);
+	if (zero)
+		memset(p, 0, size);
 	if (dma_pages_get(s, r->start, r->size, OB_DMA_READ | OB_DMA_WRITE))
 		goto forget;
 	s->nr_consistent++;
@@ -97,6 +99,17 @@ give_back:
 out:
 	pthread_mutex_unlock(&s->lock);
 	return p;
+}
+
+void *ob_dma_alloc(struct ob_dma *dma, size_t size, size_t align, const char *label, ob_iova *iova)
+{
+	return take_consistent(dma, size, align, label, iova, true);
+}
+
+void *ob_dma_reserve(struct ob_dma *dma, size_t size, size_t align, const char *label,
+		     ob_iova *iova)
+{
+	return take_consistent(dma, size, align, label, iova, false);
 }
 
 void ob_dma_free(struct ob_dma *dma, void *p)

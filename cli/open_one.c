@@ -13,7 +13,7 @@ int cli_driver(const char *text, const struct ob_driver **driver, struct ob_erro
 	const char *near = NULL;
 	size_t n = 0;
 
-	if (strchr(text, '/'))
+	if (strchr(text, '/') || !strncmp(text, "linux:", 6))
 		return ob_driver_load(text, driver, err);
 	*driver = ob_driver_find(text);
 	if (*driver)

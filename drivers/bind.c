@@ -5,6 +5,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,12 +133,61 @@ void ob_driver_unbind(struct ob_binding *b)
 	free(b);
 }
 
+/* What `outboard linux build` makes, and of which kernel where none is named. */
+#define LINUX_PREFIX "linux:"
+#define LINUX_KERNEL "6.12"
+
+/* "linux:e1000e" or "linux:e1000e@6.1": the object in the cache of linux/build, and whether it is there. */
+static int linux_object(const char *name, char *path, size_t size, struct ob_error *err)
+{
+	const char *cache = secure_getenv("OUTBOARD_LINUX_CACHE");
+	const char *xdg = secure_getenv("XDG_CACHE_HOME");
+	const char *home = secure_getenv("HOME");
+	const char *at = strchr(name, '@');
+	int len = at ? (int)(at - name) : (int)strlen(name);
+	const char *kernel = at ? at + 1 : LINUX_KERNEL;
+	char folder[PATH_MAX];
+
+	if (!len || !*kernel || strchr(name, '/')) {
+		ob_error_set(err, -EINVAL, "\"" LINUX_PREFIX "%s\" names no Linux driver", name);
+		ob_error_fix(err, LINUX_PREFIX "e1000e, or " LINUX_PREFIX "e1000e@" LINUX_KERNEL);
+		return -EINVAL;
+	}
+	if (cache)
+		snprintf(folder, sizeof(folder), "%s", cache);
+	else if (xdg)
+		snprintf(folder, sizeof(folder), "%s/outboard/linux", xdg);
+	else
+		snprintf(folder, sizeof(folder), "%s/.cache/outboard/linux", home ? home : "/tmp");
+	if (snprintf(path, size, "%s/objects/linux-%.*s-%s.so", folder, len, name, kernel) >=
+	    (int)size)
+		return ob_error_set(err, -ENAMETOOLONG, "the path of " LINUX_PREFIX "%s", name);
+	if (access(path, R_OK)) {
+		int rc = -errno;
+
+		ob_error_set(err, rc, "the Linux driver %.*s of kernel %s is not built", len, name,
+			     kernel);
+		ob_error_why(err, "%s: %s", path, strerror(-rc));
+		ob_error_fix(err, "outboard linux build %.*s --kernel %s", len, name, kernel);
+		return rc;
+	}
+	return 0;
+}
+
 int ob_driver_load(const char *path, const struct ob_driver **driver, struct ob_error *err)
 {
 	const struct ob_driver *d;
+	char object[PATH_MAX];
 	struct stat st;
 	void *so;
 
+	if (!strncmp(path, LINUX_PREFIX, strlen(LINUX_PREFIX))) {
+		int rc = linux_object(path + strlen(LINUX_PREFIX), object, sizeof(object), err);
+
+		if (rc)
+			return rc;
+		path = object;
+	}
 	/* Without a slash dlopen() would search the system's library folders. */
 	if (!strchr(path, '/')) {
 		ob_error_set(err, -EINVAL, "\"%s\" is not the path of a driver", path);

@@ -90,7 +90,16 @@ static inline ob_iova ob_dma_iova(const struct ob_dma *dma, const void *p)
  */
 void *ob_dma_alloc(struct ob_dma *dma, size_t size, size_t align, const char *label, ob_iova *iova);
 
-/** ob_dma_free() - give memory of ob_dma_alloc() back; NULL is allowed */
+/**
+ * ob_dma_reserve() - as ob_dma_alloc(), but what was in the memory before stays in it
+ *
+ * For what is large and mostly not used: pages that nobody has touched stay without memory behind them,
+ * where the arena's are not locked.
+ */
+void *ob_dma_reserve(struct ob_dma *dma, size_t size, size_t align, const char *label,
+		     ob_iova *iova);
+
+/** ob_dma_free() - give memory of ob_dma_alloc() or ob_dma_reserve() back; NULL is allowed */
 void ob_dma_free(struct ob_dma *dma, void *p);
 
 /* ---- streaming ------------------------------------------------------------------ */

@@ -144,7 +144,8 @@ const struct ob_driver *ob_driver_match(uint16_t vendor, uint16_t device, uint32
 
 /**
  * ob_driver_load() - a driver from a shared object that defines `outboard_driver`
- * @path: contains a '/'
+ * @path: contains a '/'; or "linux:NAME" or "linux:NAME@KERNEL", a driver of the Linux kernel's that `outboard
+ *	linux build` has made
  *
  * Stays loaded for the life of the process.
  */
