@@ -26,4 +26,7 @@ const struct ob_bar *ob_lower_bar(const struct ob_bar *bar);
 void ob_irq_wake_all(struct ob_device *dev);
 void ob_irq_close_all(struct ob_device *dev);
 
+/* What a vector's eventfd counted while nobody had the vector is nobody's (irq.c). */
+void ob_irq_empty(int fd);
+
 #endif

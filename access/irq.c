@@ -406,3 +406,13 @@ int ob_irq_thread(struct ob_irq *irq, void (*handler)(void *arg, uint64_t count)
 	irq->arg = arg;
 	return start_thread(irq, priority, err);
 }
+
+void ob_irq_empty(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	uint64_t count;
+
+	while (poll(&pfd, 1, 0) > 0)
+		if (read(fd, &count, sizeof(count)) < 0)
+			return;
+}

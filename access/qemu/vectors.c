@@ -57,16 +57,6 @@ int qemu_doorbell_setup(struct qemu_machine *m, struct ob_error *err)
 	return ob_error_set(err, -ENODEV, "QEMU does not signal the interrupt doorbell");
 }
 
-static void empty(int fd)
-{
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	uint64_t count;
-
-	while (poll(&pfd, 1, 0) > 0)
-		if (read(fd, &count, sizeof(count)) < 0)
-			return;
-}
-
 /* ---- INTx --------------------------------------------------------------------------------- */
 
 static void ring(int fd)
@@ -116,7 +106,7 @@ static int intx_enable(struct qemu_device *qd, unsigned int n, struct ob_error *
 		if (qd->intx_fd[i] < 0)
 			return ob_error_set(err, -errno, "%s: no descriptor for its interrupt",
 					    qd->dev->info.name);
-		empty(qd->intx_fd[i]);
+		ob_irq_empty(qd->intx_fd[i]);
 		qd->dev->vector[i].fd = qd->intx_fd[i];
 	}
 	pthread_mutex_lock(&m->intx_lock);
@@ -303,7 +293,7 @@ static int take_vectors(struct qemu_device *qd, unsigned int n, struct ob_error 
 	qd->first = first;
 	qd->taken = n;
 	for (i = 0; i < n; i++) {
-		empty(m->vector_fd[first + i]);
+		ob_irq_empty(m->vector_fd[first + i]);
 		qd->dev->vector[i].fd = m->vector_fd[first + i];
 	}
 	return 0;

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -71,17 +70,6 @@ unsigned int vfio_irq_count(struct ob_device *dev, enum ob_irq_kind kind)
 	return kind <= OB_IRQ_MSIX ? vd->irq_max[kind] : 0;
 }
 
-/* What was counted while nobody had the vectors is nobody's. */
-static void empty(int fd)
-{
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	uint64_t count;
-
-	while (poll(&pfd, 1, 0) > 0)
-		if (read(fd, &count, sizeof(count)) < 0)
-			return;
-}
-
 static int off(struct vfio_device *vd)
 {
 	unsigned int index = index_of(vd->irq_kind);
@@ -108,7 +96,7 @@ int vfio_irq_enable(struct ob_device *dev, enum ob_irq_kind kind, unsigned int n
 			return ob_error_set(err, -errno, "%s: no descriptor for vector %u: %s",
 					    dev->info.name, i, strerror(errno));
 		if (!again)
-			empty(dev->vector[i].fd);
+			ob_irq_empty(dev->vector[i].fd);
 		fds[i] = dev->vector[i].fd;
 	}
 	/* Not off and on again: a message that comes in between would be lost. */
