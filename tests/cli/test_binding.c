@@ -4,60 +4,10 @@
  * kernel does do is tested in the rig (tests/rig/bind*.sh).
  */
 #include <errno.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "access/uio/uio.h"
 #include "cli/binding.h"
-
-/* ---- a folder like sysfs ------------------------------------------------------------------- */
-
-static char root[64];
-
-static void make_parents(const char *path)
-{
-	char dir[512];
-
-	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-		snprintf(dir, sizeof(dir), "%.*s", (int)(p - path), path);
-		mkdir(dir, 0755);
-	}
-}
-
-static void __attribute__((format(printf, 2, 3))) put(const char *file, const char *fmt, ...)
-{
-	char path[512];
-	va_list ap;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", root, file);
-	make_parents(path);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	va_start(ap, fmt);
-	vfprintf(f, fmt, ap);
-	va_end(ap);
-	fclose(f);
-}
-
-static void link_to(const char *target, const char *file)
-{
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/%s", root, file);
-	make_parents(path);
-	assert_int_equal(symlink(target, path), 0);
-}
+#include "tests/cli/sysfs_folder.h"
 
 static const char *content(const char *file)
 {
@@ -114,8 +64,7 @@ static void put_function(const char *name, uint32_t ids, uint32_t class_code, in
 
 static int set_up(void **state)
 {
-	strcpy(root, "/tmp/outboard-test-XXXXXX");
-	if (!mkdtemp(root))
+	if (make_root(state))
 		return -1;
 	put_function(BRIDGE, 0x80861901, 0x060400, 7, "pcieport");
 	put_function(NIC, 0x808610d3, 0x020000, 7, "e1000e");
@@ -126,16 +75,6 @@ static int set_up(void **state)
 	put("sys/bus/pci/drivers_probe", "%s", "");
 	put("run/empty", "%s", "");
 	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static int tear_down(void **state)
-{
-	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static struct ob_error err;
@@ -308,7 +247,7 @@ static void ports_of_the_kernel_are_found_and_addresses_are_none(void **state)
 
 int main(void)
 {
-#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, remove_root)
 	const struct CMUnitTest tests[] = {
 		IN_A_FOLDER(what_is_typed_is_checked),
 		IN_A_FOLDER(bridges_stay),

@@ -4,60 +4,10 @@
  * disks below device mapper, multipath; and of capability lists that lie. On a folder like sysfs.
  */
 #include <errno.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "cli/pci_caps.h"
 #include "cli/pci_sysfs.h"
-
-/* ---- a folder like sysfs ------------------------------------------------------------------- */
-
-static char root[64];
-
-static void make_parents(const char *path)
-{
-	char dir[512];
-
-	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-		snprintf(dir, sizeof(dir), "%.*s", (int)(p - path), path);
-		mkdir(dir, 0755);
-	}
-}
-
-static void __attribute__((format(printf, 2, 3))) put(const char *file, const char *fmt, ...)
-{
-	char path[512];
-	va_list ap;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", root, file);
-	make_parents(path);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	va_start(ap, fmt);
-	vfprintf(f, fmt, ap);
-	va_end(ap);
-	fclose(f);
-}
-
-static void link_to(const char *target, const char *file)
-{
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/%s", root, file);
-	make_parents(path);
-	assert_int_equal(symlink(target, path), 0);
-}
+#include "tests/cli/sysfs_folder.h"
 
 /* A function below sys/devices, with its link in sys/bus/pci/devices. */
 static void put_function(const char *path, uint32_t ids, uint32_t class_code, int group)
@@ -79,22 +29,6 @@ static void put_function(const char *path, uint32_t ids, uint32_t class_code, in
 	snprintf(file, sizeof(file), "sys/devices/%s/iommu_group", path);
 	snprintf(target, sizeof(target), "../../../../kernel/iommu_groups/%d", group);
 	link_to(target, file);
-}
-
-static int set_up(void **state)
-{
-	strcpy(root, "/tmp/outboard-test-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static int tear_down(void **state)
-{
-	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void the_way_of(const char *address, struct pci_way *way)
@@ -424,7 +358,7 @@ static void whatever_a_device_claims_stays_within_bounds(void **state)
 
 int main(void)
 {
-#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
 	const struct CMUnitTest tests[] = {
 		IN_A_FOLDER(a_machine_without_pci_has_no_devices),
 		IN_A_FOLDER(functions_are_ordered_and_found_by_address),
