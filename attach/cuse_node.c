@@ -284,18 +284,27 @@ static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 	reply_error(req, 0);
 }
 
+/* The file, when its device is still there; else the request has its answer. */
+static struct cuse_file *file_at_work(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	struct cuse_file *f = file_of(req, fi);
+
+	if (!f || !gone(node_of(req)))
+		return f;
+	reply_error(req, ENODEV);
+	return NULL;
+}
+
 static void op_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct cuse_node *n = node_of(req);
-	struct cuse_file *f = file_of(req, fi); /* without one the request is gone */
+	const struct ob_char_ops *ops = node_of(req)->chr->ops;
+	struct cuse_file *f = file_at_work(req, fi);
 
 	if (!f)
 		return;
-	if (gone(n))
-		reply_error(req, ENODEV);
-	else if (n->chr->ops->answer)
+	if (ops->answer)
 		read_reply(req, f, size);
-	else if (n->chr->ops->read)
+	else if (ops->read)
 		read_bytes(req, f, size);
 	else
 		reply_error(req, EOPNOTSUPP);
@@ -304,16 +313,14 @@ static void op_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_inf
 static void op_write(fuse_req_t req, const char *buf, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
-	struct cuse_node *n = node_of(req);
-	struct cuse_file *f = file_of(req, fi); /* without one the request is gone */
+	const struct ob_char_ops *ops = node_of(req)->chr->ops;
+	struct cuse_file *f = file_at_work(req, fi);
 
 	if (!f)
 		return;
-	if (gone(n))
-		reply_error(req, ENODEV);
-	else if (n->chr->ops->answer)
+	if (ops->answer)
 		write_lines(req, f, buf, size);
-	else if (n->chr->ops->write)
+	else if (ops->write)
 		write_bytes(req, f, buf, size);
 	else
 		reply_error(req, EOPNOTSUPP);
