@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Sourced by the tests of attachments that make a block device without more ado (vduse-blk, nbd-kernel): what holds for each of them.
-# The test sets kind (the attachment), zeroes_counter (what a request to zero counts as), thorough (a pattern of kernels' releases;
-# on others a part of the checks has to do), and defines nothing_left.
+# shellcheck shell=bash
+# Sourced by the tests of attachments that make a block device (ublk, vduse-blk, nbd-kernel): what holds for each of them. The test
+# sets kind (the attachment). For use_it it also sets zeroes_counter (what a request to zero counts as), thorough (a pattern
+# of kernels' releases; on others a part of the checks has to do), and defines nothing_left.
 . tests/rig/ublk_server.bash
 
 attribute() # NAME VALUE
@@ -33,7 +34,8 @@ range() # OPTION OF blkdiscard, COUNTER
 		soon blkdiscard -f $1 -o 65536 -l 131072 "$NAME" &&
 		soon dd if="$NAME" of="$dir/b" bs=64k count=16 iflag=direct status=none &&
 		cmp -n 65536 "$dir/a" "$dir/b" && ! cmp -s -n 131072 -i 65536 "$dir/a" "$dir/b" &&
-		cmp -i 196608 "$dir/a" "$dir/b" && [ "$(stat_of "$2")" -gt 0 ]
+		cmp -i 196608 "$dir/a" "$dir/b" && [ "$(stat_of "$2")" -gt 0 ] &&
+		{ [ "$1" != -z ] || cmp -n 131072 -i 65536:0 "$dir/b" /dev/zero; }
 }
 
 file_system() # TYPE DEVICE
@@ -53,6 +55,7 @@ partitions()
 		wait_for [ -b "${NAME}$1" ] && file_system ext4 "${NAME}$1"
 }
 
+# "cut": what would be there after a power cut now. Of what was written and not flushed it is nothing.
 survives()
 {
 	head -c 256K /dev/urandom >"$dir/a"
@@ -94,7 +97,7 @@ errors()
 		! soon dd if="$NAME" of=/dev/null bs=4k skip=256 count=1 iflag=direct status=none &&
 		soon dd if="$NAME" of=/dev/null bs=4k skip=257 count=64 iflag=direct status=none &&
 		! soon dd if=/dev/zero of="$NAME" bs=4k seek=256 count=1 oflag=direct status=none &&
-		tell fail 0 0 0 && soon dd if="$NAME" of=/dev/null bs=4k skip=256 count=1 iflag=direct status=none && stop
+		tell fail 0 0 0 && soon dd if="$NAME" of=/dev/null bs=4k skip=256 count=1 iflag=direct status=none
 }
 
 mounted() # DISK OPTIONS
@@ -160,7 +163,7 @@ other_disks()
 		check "served by a loop in mode $mode" eval "SERVE_MODE=$mode serve 64 $kind &&
 			load --rw=randrw --direct=1 --ioengine=libaio && stop"
 	done
-	check 'an error of the device is an error of that request alone' errors
+	check 'an error of the device is an error of that request alone' eval 'errors && stop'
 }
 
 deaths()

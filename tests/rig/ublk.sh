@@ -10,22 +10,8 @@
 # rig-allow-log: I/O error, dev ublkb|Buffer I/O error on dev ublkb|critical (medium|target) error, dev ublkb
 # rig-timeout: 600
 set -u
-. tests/rig/ublk_server.bash
-
-attribute() # NAME VALUE
-{
-	local value
-	value=$(cat "/sys/block/${NAME#/dev/}/$1")
-	[ "$value" = "$2" ] || {
-		echo "$1 is $value"
-		return 1
-	}
-}
-
-same() # at two places of a file and the disk, both ways of looking
-{
-	soon dd if="$NAME" of="$dir/b" bs=64k count=16 status=none "$@" && cmp "$dir/a" "$dir/b"
-}
+. tests/rig/disk_checks.bash
+kind=ublk
 
 # ---- what the kernel sees ------------------------------------------------------------------
 
@@ -43,32 +29,9 @@ check 'no scheduler between' grep -q '\[none\]' "/sys/block/${NAME#/dev/}/queue/
 
 # ---- data ----------------------------------------------------------------------------------
 
-mixed_caches()
-{
-	head -c 1M /dev/urandom >"$dir/a"
-	soon dd if="$dir/a" of="$NAME" bs=64k oflag=direct conv=notrunc status=none && same &&
-		head -c 1M /dev/urandom >"$dir/a" &&
-		soon dd if="$dir/a" of="$NAME" bs=64k conv=notrunc,fsync status=none && same iflag=direct
-}
 check 'direct I/O and page cache see each other' mixed_caches
-zeroes()
-{
-	soon dd if="$dir/a" of="$NAME" bs=64k oflag=direct status=none &&
-		soon blkdiscard -z -o 65536 -l 131072 "$NAME" &&
-		soon dd if="$NAME" of="$dir/b" bs=64k count=16 iflag=direct status=none &&
-		cmp -n 65536 "$dir/a" "$dir/b" && cmp -n 131072 -i 65536:0 "$dir/b" /dev/zero &&
-		cmp -i 196608 "$dir/a" "$dir/b" && [ "$(stat_of zeroes)" -gt 0 ]
-}
-check 'zeroing a range zeroes that range' zeroes
-discards()
-{
-	soon dd if="$dir/a" of="$NAME" bs=64k oflag=direct status=none &&
-		soon blkdiscard -f -o 65536 -l 131072 "$NAME" &&
-		soon dd if="$NAME" of="$dir/b" bs=64k count=16 iflag=direct status=none &&
-		cmp -n 65536 "$dir/a" "$dir/b" && ! cmp -s -n 131072 -i 65536 "$dir/a" "$dir/b" &&
-		cmp -i 196608 "$dir/a" "$dir/b" && [ "$(stat_of discards)" -gt 0 ]
-}
-check 'discarding a range discards that range, and nothing else' discards
+check 'zeroing a range zeroes that range' range -z zeroes
+check 'discarding a range discards that range, and nothing else' range '' discards
 check 'fio verifies direct I/O at depth 32' load --rw=randrw --direct=1 --ioengine=libaio
 check 'fio verifies through the page cache' load --rw=randrw --ioengine=psync --fsync=64
 check 'fio verifies requests longer than the device takes at once' load --rw=randwrite --bs=4k-512k --direct=1 \
@@ -95,27 +58,11 @@ sed 's/^/# /' "$dir/check"
 
 # ---- file systems, partitions, stacking -------------------------------------------------------
 
-file_system() # TYPE DEVICE
-{
-	local options=-F ret
-	[ "$1" = ext4 ] || options=-f
-	soon mkfs."$1" -q $options "$2" && soon mount "$2" "$mnt" || return
-	soon cp -a "$dir/files" "$mnt" && soon sync -f "$mnt" && soon umount "$mnt" && soon mount "$2" "$mnt" &&
-		diff -r "$dir/files" "$mnt/files"
-	ret=$?
-	soon umount "$mnt" && return $ret
-}
-cp -a attach "$dir/files"
 check 'ext4: made, filled, unmounted, mounted again, the same' file_system ext4 "$NAME"
 check 'ext4: checked' soon fsck.ext4 -fn "$NAME"
 check 'xfs: made, filled, unmounted, mounted again, the same' file_system xfs "$NAME"
 check 'xfs: checked' soon xfs_repair -n "$NAME"
-partitions()
-{
-	soon wipefs -aq "$NAME" && printf 'label: gpt\n2048,131072\n,,\n' | soon sfdisk -q "$NAME" &&
-		wait_for [ -b "${NAME}p2" ] && file_system ext4 "${NAME}p2"
-}
-check 'a partition table is written, and a partition used' partitions
+check 'a partition table is written, and a partition used' partitions p2
 stacked()
 {
 	local half=262144 ret
@@ -143,21 +90,6 @@ check 'nothing is left' wait_for nothing_left
 
 # ---- flush and FUA ------------------------------------------------------------------------------
 
-# "cut": what would be there after a power cut now. Of what was written and not flushed it is nothing.
-survives()
-{
-	head -c 256K /dev/urandom >"$dir/a"
-	soon dd if="$dir/a" of="$NAME" bs=64k oflag=direct status=none && tell cut "$dir/cut" &&
-		! cmp -s -n 262144 "$dir/a" "$dir/cut" &&
-		soon dd if=/dev/null of="$NAME" conv=notrunc,fsync status=none && tell cut "$dir/cut" &&
-		cmp -n 262144 "$dir/a" "$dir/cut"
-}
-survives_at_once()
-{
-	head -c 4K /dev/urandom >"$dir/a"
-	soon dd if="$dir/a" of="$NAME" bs=4k oflag=direct,dsync status=none && tell cut "$dir/cut" &&
-		cmp -n 4096 "$dir/a" "$dir/cut"
-}
 for options in stable stable,nofua; do
 	check "what was flushed survives a power cut ($options)" eval "serve 16,$options ublk && survives"
 	check "what was written through survives one, too ($options)" survives_at_once
@@ -173,24 +105,8 @@ check 'stopped (without a cache)' stop
 
 # ---- other disks ----------------------------------------------------------------------------------
 
-large_blocks()
-{
-	serve 64,bs=4096 ublk && attribute queue/logical_block_size 4096 && file_system ext4 "$NAME" &&
-		load --rw=randrw --direct=1 --ioengine=libaio && stop
-}
 check 'blocks of 4096 bytes' large_blocks
-read_only()
-{
-	serve 16,ro ublk && attribute ro 1 && soon dd if="$NAME" of=/dev/null bs=1M count=4 status=none &&
-		! soon dd if=/dev/zero of="$NAME" bs=4k count=1 oflag=direct status=none && stop
-}
 check 'a read-only disk is read, and not written' read_only
-poor()
-{
-	serve 64,nodiscard,nozeroes ublk && attribute queue/discard_max_bytes 0 &&
-		! soon blkdiscard -f "$NAME" && soon blkdiscard -z -l 1048576 "$NAME" &&
-		cmp -n 1048576 "$NAME" /dev/zero && stop
-}
 check 'a disk that cannot discard or zero says so, and is zeroed by writing' poor
 disorderly()
 {
@@ -204,14 +120,6 @@ done
 
 # ---- errors -----------------------------------------------------------------------------------------
 
-errors()
-{
-	serve 16 ublk && tell fail 1048576 1052672 5 &&
-		! soon dd if="$NAME" of=/dev/null bs=4k skip=256 count=1 iflag=direct status=none &&
-		soon dd if="$NAME" of=/dev/null bs=4k skip=257 count=64 iflag=direct status=none &&
-		! soon dd if=/dev/zero of="$NAME" bs=4k seek=256 count=1 oflag=direct status=none &&
-		tell fail 0 0 0 && soon dd if="$NAME" of=/dev/null bs=4k skip=256 count=1 iflag=direct status=none
-}
 check 'an error of the device is an error of that request alone' errors
 check 'a bad medium is told from other errors' eval 'tell fail 4096 8192 84 &&
 	! soon dd if="$NAME" of=/dev/null bs=4k skip=1 count=1 iflag=direct status=none; tell fail 0 0 0
