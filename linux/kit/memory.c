@@ -19,7 +19,7 @@
 extern char __ehdr_start[] __attribute__((visibility("hidden")));
 extern char outboard_data_start[] __attribute__((visibility("hidden")));
 extern char outboard_data_end[] __attribute__((visibility("hidden")));
-extern char outboard_tail[] __attribute__((visibility("hidden")));
+extern const unsigned long outboard_room __attribute__((visibility("hidden")));
 
 #define PAGE	   4096ul
 #define BIG_PAGE   (2ul << 20)
@@ -67,7 +67,7 @@ static int take_block(struct kit *k, struct ob_error *err)
 	m->vmalloc = up(m->base + m->size, BIG_PAGE);
 	m->vmalloc_end = m->vmalloc + VMALLOC;
 	m->window = up(m->vmalloc_end + BIG_PAGE, BIG_PAGE);
-	if (m->window + WINDOW > (unsigned long)outboard_tail) {
+	if (m->window + WINDOW > m->data_end + outboard_room) {
 		ob_error_set(err, -E2BIG, "%s: an arena of %lu MiB is more than the object has room for",
 			     name, (unsigned long)(k->dma->size >> 20));
 		ob_error_fix(err, "arena=1G at most");

@@ -356,6 +356,12 @@ static void net_tick(struct ob_net *net, uint64_t now_ns)
 	}
 	if (!n->running)
 		return;
+	if (net->msg_level != n->info.msg_level) {
+		struct request level = {.a = net->msg_level};
+
+		n->info.msg_level = net->msg_level;
+		ask(n, call_set_msg_level, &level);
+	}
 	ask(n, call_link, &r);
 	if (was != n->link.up)
 		ob_device_log(net->dev, OB_LOG_DEBUG, "linux: link %s", n->link.up ? "up" : "down");
@@ -526,7 +532,7 @@ static int net_self_test(struct ob_net *net, struct ob_net_test *t, unsigned int
 
 		t[i].name = names[i % 8];
 		t[i].result = test[i].data ? -EIO : 0;
-		snprintf(t[i].detail, sizeof(t[i].detail), "%s: %llu", test[i].name, test[i].data);
+		snprintf(t[i].detail, sizeof(t[i].detail), "%.31s: %llu", test[i].name, test[i].data);
 	}
 	return count;
 }

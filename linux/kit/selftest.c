@@ -150,8 +150,7 @@ int kit_net_selftest(struct ob_net *net, struct ob_selftest_line *lines, unsigne
 
 	l = line(lines, max, &n, "up");
 	l->result = ob_net_start(net, &err);
-	snprintf(l->detail, sizeof(l->detail), "%s",
-		 l->result ? err.what : net->driver);
+	snprintf(l->detail, sizeof(l->detail), "%.159s", l->result ? err.what : net->driver);
 	if (l->result)
 		return n;
 

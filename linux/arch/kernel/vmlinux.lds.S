@@ -22,7 +22,6 @@ PHDRS
 	data PT_LOAD FLAGS(6);
 	tail PT_LOAD FLAGS(4);
 	dynamic PT_DYNAMIC FLAGS(6);
-	ehframe PT_GNU_EH_FRAME FLAGS(4);
 	stack PT_GNU_STACK FLAGS(6);
 }
 
@@ -45,7 +44,9 @@ SECTIONS
 		_stext = .;
 		TEXT_TEXT
 		SCHED_TEXT
+#ifdef CPUIDLE_TEXT
 		CPUIDLE_TEXT
+#endif
 		LOCK_TEXT
 		IRQENTRY_TEXT
 		SOFTIRQENTRY_TEXT
@@ -60,13 +61,17 @@ SECTIONS
 	.exit.text : { EXIT_TEXT }
 	.kit.text : { *(.kit.text .kit.text.*) }
 	.kit.rodata : { *(.kit.rodata .kit.rodata.*) }
-	.eh_frame_hdr : { *(.eh_frame_hdr) } :text :ehframe
 	.eh_frame : { KEEP(*(.eh_frame)) *(.kit.eh_frame) } :text
 
 	. = ALIGN(PAGE_SIZE);
 	.dynamic : { *(.dynamic) } :data :dynamic
 	.got : { *(.got) *(.got.plt) } :data
-	.kit.data : { *(.kit.data .kit.data.*) *(.kit.bss .kit.bss.*) }
+	.kit.data : { *(.kit.data .kit.data.*) *(.kit.bss .kit.bss.*)
+		/* The tail is out of reach for code. */
+		. = ALIGN(8);
+		outboard_room = .;
+		QUAD(outboard_tail - outboard_data_end)
+	}
 	.init_array : { KEEP(*(.kit.init_array*)) }
 
 	. = ALIGN(PAGE_SIZE);
