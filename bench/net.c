@@ -352,11 +352,8 @@ int main(int argc, char **argv)
 	struct options o = {.qemu = "qemu-system-x86_64", .rounds = {.n = 15, .ms = 100}};
 	const struct argument arguments[] = {
 		{"json", ARGUMENT_TEXT, &o.json},
-		{"quick", ARGUMENT_FLAG, &o.rounds.quick},
-		{"rounds", ARGUMENT_NUMBER, &o.rounds.n},
-		{"ms", ARGUMENT_NUMBER, &o.rounds.ms},
+		ROUNDS_ARGUMENTS(o.rounds),
 		{"qemu", ARGUMENT_TEXT, &o.qemu},
-		{"two-cpus", ARGUMENT_FLAG, &o.rounds.two_cpus},
 		{"instructions", ARGUMENT_NUMBER, &o.instructions},
 		{"burst", ARGUMENT_NUMBER, &o.burst},
 		{"model", ARGUMENT_TEXT, &o.model},

@@ -312,11 +312,8 @@ int main(int argc, char **argv)
 		.qemu = "qemu-system-x86_64", .rounds = {.n = 31, .ms = 50}, .depth = 32};
 	const struct argument arguments[] = {
 		{"json", ARGUMENT_TEXT, &o.json},
-		{"quick", ARGUMENT_FLAG, &o.rounds.quick},
-		{"rounds", ARGUMENT_NUMBER, &o.rounds.n},
-		{"ms", ARGUMENT_NUMBER, &o.rounds.ms},
+		ROUNDS_ARGUMENTS(o.rounds),
 		{"qemu", ARGUMENT_TEXT, &o.qemu},
-		{"two-cpus", ARGUMENT_FLAG, &o.rounds.two_cpus},
 		{"instructions", ARGUMENT_NUMBER, &o.instructions},
 		{"depth", ARGUMENT_NUMBER, &o.depth},
 		{"spec", ARGUMENT_TEXT, &o.spec},

@@ -22,6 +22,15 @@ struct rounds {
 	bool two_cpus;	 /* do not keep driver and device model on one processor */
 };
 
+/* The arguments that set them, in the table of a program (program.h). */
+/* clang-format off */
+#define ROUNDS_ARGUMENTS(rounds)                                \
+	{"quick", ARGUMENT_FLAG, &(rounds).quick},              \
+	{"rounds", ARGUMENT_NUMBER, &(rounds).n},               \
+	{"ms", ARGUMENT_NUMBER, &(rounds).ms},                  \
+	{"two-cpus", ARGUMENT_FLAG, &(rounds).two_cpus}
+/* clang-format on */
+
 /* What one side did in a round. @done: requests, frames. */
 struct counts {
 	uint64_t done, doorbells, syscalls, ns;
