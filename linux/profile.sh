@@ -38,7 +38,8 @@ profile_symbols() # NAME: with those on which it stands, deepest first
 	for other in $(profile_on "$1"); do
 		profile_symbols "$other"
 	done
-	grep -E '^CONFIG_' "$profiles/$1.config"
+	# One that only stands on others has none of its own.
+	grep -E '^CONFIG_' "$profiles/$1.config" || true
 }
 
 # "SYMBOL NAME FOLDER" of each object that a symbol of the configuration builds
