@@ -23,6 +23,7 @@ enum model_kind {
 	MODEL_NET,
 	MODEL_NVME,
 	MODEL_IDE,
+	MODEL_BUS,
 	MODEL_PORTS,
 	MODEL_OTHER,
 };
@@ -34,6 +35,25 @@ struct model {
 	const char *summary;
 };
 
+/**
+ * struct disk_model - a controller with disks, or a disk that is a PCI device
+ * @props: of the PCI device
+ * @disk: what is plugged in for each image, at @place (device, number of the image); NULL: it is the disk
+ */
+struct disk_model {
+	const char *qemu, *props, *disk, *place;
+};
+
+/* Disks on a bus of a controller: QEMU's bus is called as the controller, a dot and a number. */
+#define AHCI_PORT ",bus=dev%1$u.%2$u,werror=report,rerror=report"
+#define SCSI_ID	  ",bus=dev%1$u.0,scsi-id=%2$u,werror=report,rerror=report"
+#define USB_PORT  ",bus=dev%1$u.0"
+/*
+ * Behind an IOMMU like any other device (VIRTIO 1.2, 6.1, VIRTIO_F_ACCESS_PLATFORM): otherwise QEMU's virtio devices take addresses
+ * for those of the machine's memory.
+ */
+#define VIRTIO_PROPS ",disable-legacy=on,iommu_platform=on"
+
 static const struct model models[] = {
 	{"edu", "edu", MODEL_PLAIN, "QEMU's teaching device: factorial, INTx, MSI, DMA"},
 	{"e1000e", "e1000e", MODEL_NET, "Intel 82574L gigabit Ethernet, PCIe, MSI-X"},
@@ -41,7 +61,34 @@ static const struct model models[] = {
 	{"e1000-82545em", "e1000-82545em", MODEL_NET, "Intel 82545EM gigabit Ethernet, PCI"},
 	{"nvme", "nvme", MODEL_NVME, "NVM Express disk"},
 	{"piix3-ide", "piix3-ide", MODEL_IDE, "bus-master IDE (Intel 82371SB), legacy ports"},
+	{"ahci", "ich9-ahci", MODEL_BUS, "AHCI SATA (Intel 82801IR)"},
+	{"lsi53c895a", "lsi53c895a", MODEL_BUS, "LSI 53C895A SCSI"},
+	{"am53c974", "am53c974", MODEL_BUS, "AMD Am53c974 SCSI"},
+	{"mptsas1068", "mptsas1068", MODEL_BUS, "LSI SAS 1068"},
+	{"megasas", "megasas", MODEL_BUS, "LSI MegaRAID SAS 1078"},
+	{"megasas-gen2", "megasas-gen2", MODEL_BUS, "LSI MegaRAID SAS 2108"},
+	{"virtio-scsi-pci", "virtio-scsi-pci", MODEL_BUS, "virtio SCSI"},
+	{"virtio-blk-pci", "virtio-blk-pci", MODEL_BUS, "virtio disk"},
+	{"qemu-xhci", "qemu-xhci", MODEL_BUS, "USB 3 by xHCI"},
+	{"usb-ehci", "usb-ehci", MODEL_BUS, "USB 2 by EHCI"},
+	{"pci-ohci", "pci-ohci", MODEL_BUS, "USB 1.1 by OHCI"},
+	{"piix3-usb-uhci", "piix3-usb-uhci", MODEL_BUS, "USB 1.1 by UHCI"},
 	{"ports", NULL, MODEL_PORTS, "no PCI device, only the PC's timer and speaker ports"},
+};
+
+static const struct disk_model disk_models[] = {
+	{"ich9-ahci", "", "ide-hd", AHCI_PORT},
+	{"lsi53c895a", "", "scsi-hd", SCSI_ID},
+	{"am53c974", "", "scsi-hd", SCSI_ID},
+	{"mptsas1068", "", "scsi-hd", SCSI_ID},
+	{"megasas", "", "scsi-hd", SCSI_ID},
+	{"megasas-gen2", "", "scsi-hd", SCSI_ID},
+	{"virtio-scsi-pci", VIRTIO_PROPS, "scsi-hd", SCSI_ID},
+	{"virtio-blk-pci", VIRTIO_PROPS, NULL, NULL},
+	{"qemu-xhci", "", "usb-storage", USB_PORT},
+	{"usb-ehci", "", "usb-storage", USB_PORT},
+	{"pci-ohci", "", "usb-storage", USB_PORT},
+	{"piix3-usb-uhci", "", "usb-storage", USB_PORT},
 };
 
 static const char *const disk_keys[] = {"file", "file2", "file3", "file4"};
@@ -56,12 +103,18 @@ const char *qemu_models_help(void)
 	       "  e1000-82545em  Intel 82545EM gigabit Ethernet, PCI\n"
 	       "  nvme           NVM Express disk\n"
 	       "  piix3-ide      bus-master IDE (Intel 82371SB), up to four disks\n"
+	       "  ahci           AHCI SATA (Intel 82801IR), up to four disks\n"
+	       "  lsi53c895a, am53c974, mptsas1068, megasas, megasas-gen2, virtio-scsi-pci\n"
+	       "                 SCSI and SAS controllers, up to four disks\n"
+	       "  virtio-blk-pci virtio disk\n"
+	       "  qemu-xhci, usb-ehci, pci-ohci, piix3-usb-uhci\n"
+	       "                 USB controllers, up to four disks (usb-storage)\n"
 	       "  ports          no PCI device, only the PC's timer and speaker ports\n"
 	       "  NAME           any other PCI device of QEMU's, by its -device name\n"
 	       "options of disks:\n"
 	       "  file=PATH          raw image or block device (piix3-ide: first channel's master)\n"
 	       "  null=SIZE          instead of a file: reads zeroes, forgets writes\n"
-	       "  file2=, file3=, file4=PATH  nvme: further namespaces\n"
+	       "  file2=, file3=, file4=PATH  nvme: further namespaces; ahci, SCSI, USB: disks\n"
 	       "  namespaces=N       nvme with null=: how many (1 to 8)\n"
 	       "  slave=, master2=, slave2=, cdrom=PATH  piix3-ide: the other disks, an image on\n"
 	       "                     the second channel's CD-ROM drive\n"
@@ -515,6 +568,62 @@ static int ide_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 	return n ? 0 : no_disk(spec, err);
 }
 
+/* A controller with disks on a bus of its own, all of the same kind; or one that is the disk. */
+static int bus_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_args *args,
+		    const char *qemu, const char *where, struct ob_error *err)
+{
+	struct ob_spec_part *part = &spec->device;
+	char props[512] = "", serial[128] = "", place[128] = "", node[32];
+	const struct disk_model *model = disk_models;
+	struct disk_options o;
+	unsigned int n = 0;
+	int ret;
+
+	while (strcmp(model->qemu, qemu))
+		model++;
+	ret = disk_options(part, &o, err);
+	if (ret)
+		return ret;
+	if (o.readonly && model->disk && !strcmp(model->disk, "ide-hd"))
+		return ob_error_set(err, -EINVAL, "%s: a SATA disk cannot be read-only",
+				    spec->text);
+	add_serial(part, NULL, serial, sizeof(serial));
+	add_props(part, props, sizeof(props));
+	qd->dev->info.read_only = o.readonly;
+	if (model->disk) {
+		qemu_arg(args, "-device");
+		qemu_arg(args, "%s,id=dev%u%s%s%s", model->qemu, qd->index, where, model->props,
+			 props);
+	}
+	for (unsigned int i = 0; i < sizeof(disk_keys) / sizeof(disk_keys[0]); i++) {
+		const char *path = ob_spec_get(part, disk_keys[i]);
+
+		if (!path && !(i == 0 && o.null_size))
+			continue;
+		if (path && o.null_size)
+			return ob_error_set(err, -EINVAL, "%s: both null= and %s= are given",
+					    spec->text, disk_keys[i]);
+		if (n && !model->disk)
+			return ob_error_set(err, -EINVAL, "%s: %s is one disk", spec->text,
+					    part->name);
+		snprintf(node, sizeof(node), "disk%u-%u", qd->index, n);
+		ret = add_disk(args, qd, spec->text, path, &o, node, !n, err);
+		if (ret)
+			return ret;
+		qemu_arg(args, "-device");
+		if (model->disk) {
+			snprintf(place, sizeof(place), model->place, qd->index, n);
+			qemu_arg(args, "%s,drive=%s%s%s", model->disk, node, place,
+				 n ? "" : serial);
+		} else {
+			qemu_arg(args, "%s,id=dev%u,drive=%s%s%s%s%s", model->qemu, qd->index, node,
+				 where, model->props, serial, props);
+		}
+		n++;
+	}
+	return n ? 0 : no_disk(spec, err);
+}
+
 /* ---- networks ------------------------------------------------------------------------------ */
 
 /* "qemu-system-x86_64 --version" as 100 * major + minor, 0 when it cannot be told. */
@@ -702,6 +811,8 @@ int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 		return nvme_args(spec, qd, args, where, err);
 	case MODEL_IDE:
 		return ide_args(spec, qd, args, where, err);
+	case MODEL_BUS:
+		return bus_args(spec, qd, args, model->qemu, where, err);
 	case MODEL_NET:
 		return net_args(spec, qd, args, model->qemu, where, binary, err);
 	case MODEL_PLAIN:
