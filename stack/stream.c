@@ -64,6 +64,19 @@ static void on_error(void *arg, err_t err)
 		st->error = err == ERR_MEM ? -ENOMEM : -ECONNABORTED;
 }
 
+/*
+ * Has the peer acknowledged our end? lwIP tells of acknowledged payload only, so it is looked for wherever it may
+ * have happened.
+ */
+static bool is_flushed(void *arg)
+{
+	struct ob_stream *st = arg;
+
+	if (st->pcb && st->ended && !st->pcb->unsent && !st->pcb->unacked)
+		st->flushed = true;
+	return st->flushed || !st->pcb;
+}
+
 static void feed(struct ob_stream *st)
 {
 	while (st->out_len && tcp_sndbuf(st->pcb)) {
@@ -89,8 +102,6 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 	struct ob_stream *st = arg;
 
 	stack_progress(st->stack, st->timeout_ms);
-	if (st->ended && !pcb->unsent && !pcb->unacked)
-		st->flushed = true;
 	if (st->out_len)
 		feed(st);
 	return ERR_OK;
@@ -100,8 +111,6 @@ static err_t on_poll(void *arg, struct tcp_pcb *pcb)
 {
 	struct ob_stream *st = arg;
 
-	if (st->ended && !pcb->unsent && !pcb->unacked)
-		st->flushed = true;
 	/* What failed for want of memory. */
 	if (st->out_len)
 		feed(st);
@@ -116,7 +125,7 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e
 	if (!p) {
 		st->peer_ended = true;
 		/* From here lwIP frees it without a word. */
-		if (st->flushed)
+		if (is_flushed(st))
 			forget_pcb(st);
 		return ERR_OK;
 	}
@@ -401,13 +410,6 @@ int ob_stream_receive(struct ob_stream *st, int (*sink)(void *arg, const void *d
 	if (st->sink_ret)
 		return st->sink_ret;
 	return st->peer_ended ? 0 : failed(st, 0, "received", err);
-}
-
-static bool is_flushed(void *arg)
-{
-	const struct ob_stream *st = arg;
-
-	return st->flushed || !st->pcb;
 }
 
 int ob_stream_end(struct ob_stream *st, struct ob_error *err)
