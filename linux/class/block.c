@@ -12,6 +12,7 @@
 #include <linux/kthread.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/version.h>
 #include <asm/outboard.h>
 
@@ -515,6 +516,16 @@ static unsigned int count_disks(void)
 	return n;
 }
 
+/* sda before sdaa, nvme0n2 before nvme0n10. */
+static int by_name(const void *a, const void *b)
+{
+	const char *x = ((const struct outboard_disk *)a)->gd->disk_name;
+	const char *y = ((const struct outboard_disk *)b)->gd->disk_name;
+	int longer = (int)strlen(x) - (int)strlen(y);
+
+	return longer ?: strcmp(x, y);
+}
+
 static unsigned int scan_ms(struct pci_dev *pdev)
 {
 	return pdev->class >> 16 == PCI_BASE_CLASS_SERIAL ? SCAN_USB_MS : SCAN_MS;
@@ -556,12 +567,16 @@ static int find_disks(void)
 		*d = (struct outboard_disk){ .gd = gd };
 		d->depth = clamp_t(unsigned int, gd->queue->nr_requests, DEPTH_MIN, DEPTH_MAX);
 		d->may_sleep = !set || set->flags & BLK_MQ_F_BLOCKING;
-		init_waitqueue_head(&d->work);
-		init_waitqueue_head(&d->idle);
 		get_device(dev);
 		nr_disks++;
 	}
 	class_dev_iter_exit(&iter);
+	/* Drivers find them side by side, in any order. Their fibers do not run yet, so that they can be moved. */
+	sort(disks, nr_disks, sizeof(disks[0]), by_name, NULL);
+	for (n = 0; n < nr_disks; n++) {
+		init_waitqueue_head(&disks[n].work);
+		init_waitqueue_head(&disks[n].idle);
+	}
 	return nr_disks;
 }
 

@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# net.sh OUTBOARD DRIVER MODEL [KERNEL]: an unmodified network driver of the Linux kernel drives QEMU's MODEL and gives an interface: its self-test, DHCP,
+# ping, TCP in both directions, what ethtool asks, an end without leftovers, and all of it once more. Skipped where the driver is not built.
+driver=$2 model=$3 kernel=${4:-6.12}
+# shellcheck source=tests/cli/tap.sh
+. "$(dirname "$0")/../cli/tap.sh"
+
+here=$(cd "$(dirname "$0")/../.." && pwd)
+object=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}/objects/linux-$driver-$kernel.so
+if [ ! -e "$object" ]; then
+	echo "1..0 # SKIP $driver of kernel $kernel is not built: outboard linux build $driver --kernel $kernel"
+	exit 0
+fi
+if [ ! -c /dev/net/tun ] || ! unshare -n true 2>/dev/null; then
+	echo '1..0 # SKIP no TUN or no network namespaces for this user'
+	exit 0
+fi
+
+# ---- what runs with the interface: leaves a word in $WORK for each thing that worked ------------------------------
+
+mkdir "$dir/www" "$dir/work"
+head -c 8388608 /dev/urandom >"$dir/www/file"
+cat >"$dir/dhcp" <<'END'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address add "$ip/$mask" dev "$interface" && echo "$ip" >"$WORK/dhcp"
+END
+cat >"$dir/use" <<'END'
+#!/bin/sh
+busybox ip link set "$OUTBOARD_IF" up
+busybox udhcpc -i "$OUTBOARD_IF" -s "$WORK/../dhcp" -f -q -n -t 30 -T 1 >"$WORK/dhcp.log" 2>&1
+busybox ping -c 10 -i 0.05 -W 10 10.0.2.2 >"$WORK/ping" 2>&1
+timeout 100 busybox wget -Y off -q -O "$WORK/got" http://10.0.2.100/file 2>"$WORK/wget.log"
+timeout 100 busybox nc -w 20 10.0.2.101 80 <"$WORK/../www/file" >"$WORK/sent.log" 2>&1
+for what in -i -S -g -d -k; do
+	"$outboard" ethtool $what >"$WORK/ethtool$what" 2>&1
+done
+true
+END
+chmod +x "$dir/dhcp" "$dir/use"
+export WORK=$dir/work
+
+# A port that is free: the server says so by staying.
+free_port() # COMMAND WITH PORT...: sets $port
+{
+	for port in $(shuf -i 20000-60000 -n 20); do
+		"${@//PORT/$port}" 2>/dev/null &
+		started+=($!)
+		sleep 0.3
+		kill -0 $! 2>/dev/null && return
+	done
+}
+free_port busybox httpd -f -p 127.0.0.1:PORT -h "$dir/www"
+http=$port
+free_port socat -u TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork "OPEN:$dir/work/arrived,creat,trunc"
+sink=$port
+
+has() # FILE PATTERN
+{
+	grep -qE -- "$2" "$dir/work/$1" || { echo "$1 has no '$2':"; head -n 20 "$dir/work/$1"; return 1; }
+}
+
+drive() # NAME
+{
+	rm -f "$dir"/work/*
+	"$here/scripts/census" "$dir" >"$dir/before"
+	ob run --driver "linux:$driver@$kernel" "qemu:$model,netdev=user,fwd=10.0.2.100:80-$http,fwd=10.0.2.101:80-$sink" \
+		--attach tap,netns=new --quiet -- "$dir/use"
+	expect "$1: an interface, and its end" 0
+	"$here/scripts/census" "$dir" >"$dir/after"
+	check "$1: an address by DHCP" grep -qx 10.0.2.15 "$dir/work/dhcp"
+	check "$1: the gateway answers" has ping ' 0% packet loss'
+	check "$1: a file comes over TCP" cmp "$dir/www/file" "$dir/work/got"
+	check "$1: a file goes over TCP" cmp "$dir/www/file" "$dir/work/arrived"
+	check "$1: ethtool -i names the kernel's driver" has ethtool-i "^driver: "
+	check "$1: ethtool -S counts" has ethtool-S '[1-9]'
+	check "$1: ethtool -g" has ethtool-g '[0-9]'
+	check "$1: ethtool -d" has ethtool-d '[0-9]'
+	check "$1: nothing is left" diff "$dir/before" "$dir/after"
+}
+
+ob selftest --driver "linux:$driver@$kernel" "qemu:$model,netdev=user"
+expect 'its self-test passes' 0
+drive 'first time'
+drive 'again'
+[ $failed -ne 0 ] || "$here/linux/record" "$driver" "$kernel" "qemu:$model" probe link selftest dhcp ping tcp ethtool remove again
+finish
