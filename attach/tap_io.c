@@ -127,8 +127,9 @@ static bool have_buffers(struct tap_queue *q)
 }
 
 /* One frame from the tap; NULL when there is none or it was refused (@more is then true). */
-static struct ob_pkt *read_frame(struct tap_queue *q, bool *more)
+static struct ob_pkt *read_frame(void *queue, bool *more)
 {
+	struct tap_queue *q = queue;
 	struct virtio_net_hdr hdr;
 	struct ob_pkt *small, *large;
 	struct iovec iov[3];
@@ -185,10 +186,8 @@ static struct ob_pkt *read_frame(struct tap_queue *q, bool *more)
 unsigned int tap_queue_to_device(void *queue, unsigned int budget)
 {
 	struct tap_queue *q = queue;
-	unsigned int work = 0;
-	bool more = true;
+	unsigned int work = tap_send_resume(&q->send);
 
-	work += tap_send_resume(&q->send);
 	/* Back-pressure: what the device has no room for stays in the kernel's queue. */
 	if (tap_send_blocked(&q->send) || q->tap_gone)
 		return work;
@@ -197,22 +196,8 @@ unsigned int tap_queue_to_device(void *queue, unsigned int budget)
 		q->skip--;
 		return work;
 	}
-	for (unsigned int i = 0; i < budget && more; i++) {
-		struct ob_pkt *pkt = read_frame(q, &more);
-
-		if (!pkt)
-			continue;
-		work++;
-		if (!tap_send_accept(&q->send, pkt))
-			break;
-		if (q->send.count >= TAP_PUSH_AT) {
-			tap_send_push(&q->send);
-			if (q->send.count)
-				break;
-		}
-	}
+	work += tap_send_frames(&q->send, read_frame, q, budget);
 	q->skip = work ? 0 : SKIP_ROUNDS;
-	tap_send_push(&q->send);
 	return work;
 }
 

@@ -229,17 +229,16 @@ void vduse_before_pop(struct vduse *v)
 
 /* ---- control messages -------------------------------------------------------------- */
 
-static int start_queue(struct vduse *v, unsigned int i)
+int vduse_read_queue(struct vduse *v, unsigned int i, uint64_t features, bool resume)
 {
-	uint64_t features = atomic_load(&v->features);
 	struct vduse_vq_info info = {.index = i};
-	struct vduse_vq_eventfd kick = {.index = i, .fd = v->kick_fd};
+	struct virtqueue *q = &v->queue[i];
 	struct virtqueue_layout layout;
 	int rc;
 
+	memset(q, 0, sizeof(*q));
 	if (ioctl(v->memory.fd, VDUSE_VQ_GET_INFO, &info))
 		return -errno;
-	memset(&v->queue[i], 0, sizeof(v->queue[i]));
 	if (!info.ready)
 		return 0;
 	/* What the driver was offered is what it may choose from. */
@@ -253,11 +252,19 @@ static int start_queue(struct vduse *v, unsigned int i)
 		.event_idx = features >> VIRTIO_RING_F_EVENT_IDX & 1,
 		.indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1,
 	};
-	rc = virtqueue_init(&v->queue[i], &layout, &v->map, &v->shared->queue[i], false);
-	if (rc) {
-		v->queue[i].num = 0;
+	rc = virtqueue_init(q, &layout, &v->map, &v->shared->queue[i], resume);
+	if (rc)
+		q->num = 0;
+	return rc;
+}
+
+static int start_queue(struct vduse *v, unsigned int i)
+{
+	struct vduse_vq_eventfd kick = {.index = i, .fd = v->kick_fd};
+	int rc = vduse_read_queue(v, i, atomic_load(&v->features), false);
+
+	if (rc || !v->queue[i].num)
 		return rc;
-	}
 	return ioctl(v->memory.fd, VDUSE_VQ_SETUP_KICKFD, &kick) ? -errno : 0;
 }
 
@@ -790,6 +797,26 @@ detach:
 dismiss:
 	caretaker_dismiss(&v->care);
 	return rc;
+}
+
+bool vduse_child_name(const char *child, const char *kind, char *name, size_t size)
+{
+	char dir[256];
+	struct dirent *e;
+	bool found = false;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "%s/%s", child, kind);
+	d = opendir(dir);
+	while (d && !found && (e = readdir(d))) {
+		if (e->d_name[0] == '.' || strlen(e->d_name) >= size)
+			continue;
+		strcpy(name, e->d_name);
+		found = true;
+	}
+	if (d)
+		closedir(d);
+	return found;
 }
 
 int vduse_detach(struct vduse *v, struct ob_error *err)

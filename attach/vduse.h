@@ -153,6 +153,14 @@ int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_conf
  */
 int vduse_attach(struct vduse *v, char *child, size_t size, struct ob_error *err);
 
+/**
+ * vduse_child_name() - what the kernel's driver has made of it
+ * @child: of vduse_attach()
+ * @kind: "block", "net": the folder in there
+ * @name: set when there is something, and it fits
+ */
+bool vduse_child_name(const char *child, const char *kind, char *name, size_t size);
+
 /** vduse_detach() - take it from the kernel's driver, which ends all requests first; the loop serves meanwhile */
 int vduse_detach(struct vduse *v, struct ob_error *err);
 
@@ -176,6 +184,9 @@ void vduse_before_pop(struct vduse *v);
 /* vduse_memory.c, also in the caretaker: */
 void *vduse_translate(void *memory, uint64_t addr, uint32_t *len, bool write);
 void vduse_unmap_all(struct vduse_memory *m);
+
+/* vduse.c, also in the caretaker: a queue as the driver has set it up; its num is 0 when there is none, and after an error. */
+int vduse_read_queue(struct vduse *v, unsigned int i, uint64_t features, bool resume);
 
 /* vduse_orphan.c: what the caretaker does when the server has died. */
 void vduse_take_down(void *v);

@@ -4,7 +4,6 @@
  * process is (VDUSE, vduse.h; VIRTIO 1.2, 5.2). The rings are shared with the kernel, so requests cost no
  * system call; payload is copied once, by the kernel, into the device's arena.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
@@ -508,26 +507,6 @@ free:
 
 /* ---- publish, unpublish, close ---------------------------------------------------------- */
 
-static bool find_disk(struct vduse_blk *b, const char *child)
-{
-	char dir[256];
-	struct dirent *e;
-	bool found = false;
-	DIR *d;
-
-	snprintf(dir, sizeof(dir), "%s/block", child);
-	d = opendir(dir);
-	while (d && !found && (e = readdir(d))) {
-		if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(b->name))
-			continue;
-		strcpy(b->name, e->d_name);
-		found = true;
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
 static bool node_exists(const struct vduse_blk *b)
 {
 	char path[32];
@@ -545,7 +524,8 @@ static int blk_publish(struct ob_attach *at, struct ob_error *err)
 	if (rc)
 		return rc;
 	for (unsigned int ms = 0; ms < WAIT_MS; ms += 10) {
-		if ((b->name[0] || find_disk(b, child)) && node_exists(b)) {
+		if ((b->name[0] || vduse_child_name(child, "block", b->name, sizeof(b->name))) &&
+		    node_exists(b)) {
 			b->published = true;
 			return 0;
 		}

@@ -4,7 +4,6 @@
  * vduse.h; VIRTIO 1.2, 5.1). One pair of queues, as Linux allows no more. Frames to the device lie in the
  * device's arena already, because the bounce area is there; frames from it are copied into the driver's buffers.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -194,27 +193,29 @@ static void read_header(const struct virtqueue_chain *chain, struct virtio_net_h
 	}
 }
 
-/* One frame of the driver's; false when there is none, or none can be taken now. */
-static bool take_frame(struct vduse_net *n, bool *more)
+/* One frame of the driver's; NULL when none can be taken now, or when it was refused (@more is then true). */
+static struct ob_pkt *take_frame(void *net, bool *more)
 {
+	struct vduse_net *n = net;
 	struct virtqueue_chain chain = {.piece = n->piece, .max = PIECES};
 	struct virtqueue *q = &n->v.queue[TO_DEVICE];
 	struct virtio_net_hdr hdr = {0};
 	struct ob_pkt *pkt;
 	int rc;
 
-	*more = true;
+	*more = false;
 	if (n->nr_idle < PIECES)
-		return false;
+		return NULL;
 	rc = virtqueue_pop(q, &chain);
 	if (rc <= 0)
-		return false;
+		return NULL;
+	*more = true;
 	if (chain.nr_in || chain.out_len < HEADER + ETH_HDR ||
 	    chain.out_len > HEADER + LARGE_DATA) {
 		n->stats.errors++;
 		n->stats.dropped++;
 		virtqueue_push(q, chain.head, 0);
-		return true;
+		return NULL;
 	}
 	read_header(&chain, &hdr);
 	if (reachable(n, &chain)) {
@@ -223,7 +224,8 @@ static bool take_frame(struct vduse_net *n, bool *more)
 		pkt = copied(n, &chain);
 		if (!pkt) {
 			virtqueue_unpop(q, &chain.head, 1);
-			return false;
+			*more = false;
+			return NULL;
 		}
 		virtqueue_push(q, chain.head, 0);
 	}
@@ -234,31 +236,21 @@ static bool take_frame(struct vduse_net *n, bool *more)
 		ob_pkt_free(pkt);
 		n->stats.errors++;
 		n->stats.dropped++;
-		return true;
+		return NULL;
 	}
-	*more = tap_send_accept(&n->send, pkt);
-	return true;
+	return pkt;
 }
 
 static unsigned int to_device(struct vduse_net *n, unsigned int budget)
 {
 	unsigned int work = tap_send_resume(&n->send);
-	bool more = true;
 
 	give_back(n);
 	if (tap_send_blocked(&n->send) || !n->v.queue[TO_DEVICE].num ||
 	    !virtqueue_pending(&n->v.queue[TO_DEVICE]))
 		return work;
 	vduse_before_pop(&n->v);
-	for (unsigned int i = 0; i < budget && more && take_frame(n, &more); i++) {
-		work++;
-		if (n->send.count >= TAP_PUSH_AT) {
-			tap_send_push(&n->send);
-			if (n->send.count)
-				break;
-		}
-	}
-	tap_send_push(&n->send);
+	work += tap_send_frames(&n->send, take_frame, n, budget);
 	give_back(n);
 	return work;
 }
@@ -696,26 +688,6 @@ close:
 
 /* ---- publish and unpublish: from another thread ------------------------------------------------- */
 
-static bool find_interface(struct vduse_net *n, const char *child)
-{
-	char dir[256];
-	struct dirent *e;
-	bool found = false;
-	DIR *d;
-
-	snprintf(dir, sizeof(dir), "%s/net", child);
-	d = opendir(dir);
-	while (d && !found && (e = readdir(d))) {
-		if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(n->name))
-			continue;
-		strcpy(n->name, e->d_name);
-		found = true;
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
 static int dress(struct vduse_net *n, struct ob_error *err)
 {
 	struct ifreq ifr = {0};
@@ -751,7 +723,7 @@ static int net_publish(struct ob_attach *at, struct ob_error *err)
 		return rc;
 	rc = -ETIMEDOUT;
 	for (unsigned int ms = 0; ms < WAIT_MS; ms += 10) {
-		if (find_interface(n, child)) {
+		if (vduse_child_name(child, "net", n->name, sizeof(n->name))) {
 			rc = dress(n, err);
 			break;
 		}

@@ -75,26 +75,11 @@ static void take_over(struct vduse *v, unsigned int i, uint64_t features)
 {
 	static struct virtqueue_piece piece[PIECES];
 	struct virtqueue_chain c = {.piece = piece, .max = PIECES};
-	struct vduse_vq_info info = {.index = i};
 	struct vduse_vq_eventfd kick = {.index = i, .fd = v->kick_fd};
 	struct virtqueue *q = &v->queue[i];
-	struct virtqueue_layout layout;
 
-	q->num = 0;
-	if (ioctl(v->memory.fd, VDUSE_VQ_GET_INFO, &info) || !info.ready)
+	if (vduse_read_queue(v, i, features, true) || !q->num)
 		return;
-	layout = (struct virtqueue_layout){
-		.num = info.num,
-		.desc = info.desc_addr,
-		.avail = info.driver_addr,
-		.used = info.device_addr,
-		.event_idx = features >> VIRTIO_RING_F_EVENT_IDX & 1,
-		.indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1,
-	};
-	if (virtqueue_init(q, &layout, &v->map, &v->shared->queue[i], true)) {
-		q->num = 0;
-		return;
-	}
 	for (int head = -1; (head = virtqueue_resumed(q, (unsigned int)(head + 1))) >= 0;)
 		if (virtqueue_fetch(q, (uint16_t)head, &c) > 0)
 			end_failed(v, q, &c);

@@ -420,8 +420,9 @@ static void add_buffer(struct vhost_pair *v, struct ob_pkt *pkt, uint32_t writte
 }
 
 /* One frame of the kernel's; NULL when there is none, or when it was refused (@more is then true). */
-static struct ob_pkt *take_frame(struct tap_queue *q, bool *more)
+static struct ob_pkt *take_frame(void *queue, bool *more)
 {
+	struct tap_queue *q = queue;
 	struct vhost_pair *v = q->vhost;
 	struct vhost_ring *r = &v->ring[TO_DEVICE];
 	struct virtio_net_hdr hdr;
@@ -459,27 +460,12 @@ unsigned int vhost_net_to_device(void *queue, unsigned int budget)
 	struct tap_queue *q = queue;
 	struct vhost_ring *r = &q->vhost->ring[TO_DEVICE];
 	unsigned int work = tap_send_resume(&q->send);
-	bool more = true;
 
 	/* Back-pressure: what the device has no room for stays in the ring, and then in the kernel's queue. */
 	if (tap_send_blocked(&q->send))
 		return work;
 	if (ob_likely(vhost_ring_pending(r))) {
-		for (unsigned int i = 0; i < budget && more; i++) {
-			struct ob_pkt *pkt = take_frame(q, &more);
-
-			if (!pkt)
-				continue;
-			work++;
-			if (!tap_send_accept(&q->send, pkt))
-				break;
-			if (q->send.count >= TAP_PUSH_AT) {
-				tap_send_push(&q->send);
-				if (q->send.count)
-					break;
-			}
-		}
-		tap_send_push(&q->send);
+		work += tap_send_frames(&q->send, take_frame, q, budget);
 		say_broken(q);
 	}
 	if (r->nr_free >= RX_REFILL) {
