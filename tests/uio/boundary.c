@@ -55,66 +55,29 @@ static void a_second_claim_names_the_holder(void **state)
 /* UIO itself lets anybody open a second time, and we could not drive it together. */
 static void another_program_that_has_the_node_open_is_named(void **state)
 {
-	int wait[2], ready[2];
-	char pid[32], c;
-	pid_t child;
+	struct rig_holder holder;
+	char node[64], pid[32];
 
-	assert_int_equal(pipe(wait) | pipe(ready), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (!child) {
-		char node[64];
-		int fd;
-
-		snprintf(node, sizeof(node), "/dev/uio%s", getenv("RIG_EDU_UIO"));
-		fd = open(node, O_RDWR);
-		c = fd >= 0;
-		close(wait[1]);
-		if (write(ready[1], &c, 1) != 1)
-			_exit(1);
-		_exit(read(wait[0], &c, 1) < 0);
-	}
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	assert_int_equal(c, 1);
-	snprintf(pid, sizeof(pid), "process %d (", child);
+	snprintf(node, sizeof(node), "/dev/uio%s", getenv("RIG_EDU_UIO"));
+	holder = rig_hold(node);
+	snprintf(pid, sizeof(pid), "process %d (", holder.pid);
 	uio_refused("RIG_EDU", "", -EBUSY, pid);
-	close(wait[1]);
-	assert_int_equal(waitpid(child, NULL, 0), child);
-	close(wait[0]);
-	close(ready[0]);
-	close(ready[1]);
+	rig_let_go(&holder);
 }
 
 static void a_claimed_device_cannot_be_taken_by_a_kernel_driver(void **state)
 {
 	struct ob_device *dev = uio_open("RIG_E1000E", ",arena=64K");
-	const char *bdf = rig_device("RIG_E1000E");
-	char path[96], driver[256];
-	ssize_t n;
 
-	/* The test loads e1000e, which would like this device. */
-	assert_int_equal(access("/sys/bus/pci/drivers/e1000e/bind", F_OK), 0);
-	assert_true(rig_sysfs_write("/sys/bus/pci/drivers/e1000e/bind", bdf) < 0);
-	rig_sysfs_write("/sys/bus/pci/drivers_probe", bdf);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", bdf);
-	n = readlink(path, driver, sizeof(driver) - 1);
-	assert_true(n > 0);
-	driver[n] = '\0';
-	assert_non_null(strstr(driver, "/uio_pci_generic"));
+	rig_not_taken_by_the_kernel(dev, rig_device("RIG_E1000E"), "e1000e", "uio_pci_generic");
 	/* Still ours: 82574 STATUS is not all ones. */
 	assert_int_not_equal(ob_read32(ob_device_bar(dev, 0), 8), UINT32_MAX);
-	assert_false(ob_device_gone(dev));
 	ob_device_close(dev);
 }
 
 static void bus_mastering_is_on_while_a_device_is_open_only(void **state)
 {
-	struct ob_device *dev = uio_open("RIG_EDU", ",arena=64K");
-	const char *bdf = rig_device("RIG_EDU");
-
-	assert_int_equal(rig_command(bdf) & 4, 4);
-	ob_device_close(dev);
-	assert_int_equal(rig_command(bdf) & 4, 0);
+	rig_masters_until_close(uio_open("RIG_EDU", ",arena=64K"), rig_device("RIG_EDU"));
 }
 
 static void options_that_make_no_sense_are_refused(void **state)

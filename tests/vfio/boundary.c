@@ -45,61 +45,32 @@ static void a_second_claim_names_the_holder(void **state)
 static void a_group_that_another_program_has_open_is_named_by_its_pid(void **state)
 {
 	char spec[64], node[64], link[256], text[2048], pid[32];
+	struct rig_holder holder;
 	struct ob_error err = {0};
 	struct ob_device *dev;
-	int wait[2], ready[2];
 	ssize_t n;
-	pid_t child;
 
 	snprintf(spec, sizeof(spec), "/sys/bus/pci/devices/%s/iommu_group", rig_device("RIG_EDU"));
 	n = readlink(spec, link, sizeof(link) - 1);
 	assert_true(n > 0);
 	link[n] = '\0';
 	snprintf(node, sizeof(node), "/dev/vfio/%.16s", strrchr(link, '/') + 1);
-	assert_int_equal(pipe(wait) | pipe(ready), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (!child) {
-		int fd = open(node, O_RDWR);
-		char c = fd >= 0;
-
-		close(wait[1]);
-		n = write(ready[1], &c, 1);
-		_exit(read(wait[0], &c, 1) < 0 || n != 1);
-	}
-	assert_int_equal(read(ready[0], text, 1), 1);
-	assert_int_equal(text[0], 1);
+	holder = rig_hold(node);
 	snprintf(spec, sizeof(spec), "vfio:%s", rig_device("RIG_EDU"));
 	assert_int_equal(ob_device_open(spec, &dev, &err), -EBUSY);
-	snprintf(pid, sizeof(pid), "pid %d ", child);
+	snprintf(pid, sizeof(pid), "pid %d ", holder.pid);
 	if (!strstr(ob_error_text(&err, text, sizeof(text)), pid))
 		fail_msg("no '%s' in: %s", pid, text);
-	close(wait[1]);
-	assert_int_equal(waitpid(child, NULL, 0), child);
-	for (unsigned int i = 0; i < 2; i++)
-		close(ready[i]);
-	close(wait[0]);
+	rig_let_go(&holder);
 }
 
 static void a_claimed_device_cannot_be_taken_by_a_kernel_driver(void **state)
 {
 	struct ob_device *dev = rig_open("RIG_E1000E", "");
-	const char *bdf = rig_device("RIG_E1000E");
-	char path[96], driver[256];
-	ssize_t n;
 
-	/* The test loads e1000e, which would like this device. */
-	assert_int_equal(access("/sys/bus/pci/drivers/e1000e/bind", F_OK), 0);
-	assert_true(rig_sysfs_write("/sys/bus/pci/drivers/e1000e/bind", bdf) < 0);
-	rig_sysfs_write("/sys/bus/pci/drivers_probe", bdf);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", bdf);
-	n = readlink(path, driver, sizeof(driver) - 1);
-	assert_true(n > 0);
-	driver[n] = '\0';
-	assert_non_null(strstr(driver, "/vfio-pci"));
+	rig_not_taken_by_the_kernel(dev, rig_device("RIG_E1000E"), "e1000e", "vfio-pci");
 	/* Still ours: 82574 STATUS is not all ones. */
 	assert_int_not_equal(ob_read32(ob_device_bar(dev, 0), 8), UINT32_MAX);
-	assert_false(ob_device_gone(dev));
 	ob_device_close(dev);
 }
 
@@ -119,12 +90,7 @@ static void a_bare_address_is_taken_by_vfio(void **state)
 
 static void bus_mastering_is_on_while_a_device_is_open_only(void **state)
 {
-	struct ob_device *dev = rig_open("RIG_EDU", "");
-	const char *bdf = rig_device("RIG_EDU");
-
-	assert_int_equal(rig_command(bdf) & 4, 4);
-	ob_device_close(dev);
-	assert_int_equal(rig_command(bdf) & 4, 0);
+	rig_masters_until_close(rig_open("RIG_EDU", ""), rig_device("RIG_EDU"));
 }
 
 static struct ob_device *open_edu(void)

@@ -93,6 +93,70 @@ static inline unsigned int rig_command(const char *bdf)
 	return reg[0] | (unsigned int)reg[1] << 8;
 }
 
+/* The kernel's own driver of the device, which the test has loaded, does not get it while @dev has it. */
+static inline void rig_not_taken_by_the_kernel(struct ob_device *dev, const char *bdf,
+					       const char *kernel_driver, const char *ours)
+{
+	char path[128], driver[256];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", kernel_driver);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_true(rig_sysfs_write(path, bdf) < 0);
+	rig_sysfs_write("/sys/bus/pci/drivers_probe", bdf);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", bdf);
+	n = readlink(path, driver, sizeof(driver) - 1);
+	assert_true(n > 0);
+	driver[n] = '\0';
+	assert_string_equal(strrchr(driver, '/') + 1, ours);
+	assert_false(ob_device_gone(dev));
+}
+
+/* Bus mastering is on while it is open, and goes off when it is closed, which this does. */
+static inline void rig_masters_until_close(struct ob_device *dev, const char *bdf)
+{
+	assert_int_equal(rig_command(bdf) & 4, 4);
+	ob_device_close(dev);
+	assert_int_equal(rig_command(bdf) & 4, 0);
+}
+
+/* Another process that has @node open, until rig_let_go(). */
+struct rig_holder {
+	pid_t pid;
+	int wait;
+};
+
+static inline struct rig_holder rig_hold(const char *node)
+{
+	int wait[2], ready[2];
+	struct rig_holder h;
+	char c = 0;
+
+	assert_int_equal(pipe(wait) | pipe(ready), 0);
+	h.pid = fork();
+	assert_true(h.pid >= 0);
+	if (!h.pid) {
+		c = open(node, O_RDWR) >= 0;
+		close(wait[1]);
+		if (write(ready[1], &c, 1) != 1)
+			_exit(1);
+		_exit(read(wait[0], &c, 1) < 0);
+	}
+	close(wait[0]);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_int_equal(c, 1);
+	close(ready[0]);
+	h.wait = wait[1];
+	return h;
+}
+
+static inline void rig_let_go(const struct rig_holder *h)
+{
+	close(h->wait);
+	assert_int_equal(waitpid(h->pid, NULL, 0), h->pid);
+}
+
 /* In a child, which must not go on in cmocka's code: tells why it cannot do its work, and ends. */
 static inline void __attribute__((noreturn)) rig_child_fails(const char *what, struct ob_error *err)
 {
