@@ -31,12 +31,9 @@ cat >"$dir/use" <<'END'
 #!/bin/sh
 busybox ip link set "$OUTBOARD_IF" up
 busybox udhcpc -i "$OUTBOARD_IF" -s "$WORK/../dhcp" -f -q -n -t 30 -T 1 >"$WORK/dhcp.log" 2>&1
-busybox ping -c 10 -i 0.05 -W 10 10.0.2.2 >"$WORK/ping" 2>&1
+busybox ping -c 10 -W 10 10.0.2.2 >"$WORK/ping" 2>&1
 timeout 100 busybox wget -Y off -q -O "$WORK/got" http://10.0.2.100/file 2>"$WORK/wget.log"
 timeout 100 busybox nc -w 20 10.0.2.101 80 <"$WORK/../www/file" >"$WORK/sent.log" 2>&1
-for what in -i -S -g -d -k; do
-	"$outboard" ethtool $what >"$WORK/ethtool$what" 2>&1
-done
 true
 END
 chmod +x "$dir/dhcp" "$dir/use"
@@ -54,8 +51,11 @@ free_port() # COMMAND WITH PORT...: sets $port
 }
 free_port busybox httpd -f -p 127.0.0.1:PORT -h "$dir/www"
 http=$port
-free_port socat -u TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork "OPEN:$dir/work/arrived,creat,trunc"
-sink=$port
+cat >"$dir/sink" <<'END'
+#!/bin/sh
+exec busybox nc -l -p "$1" -s 127.0.0.1 >"$WORK/arrived"
+END
+chmod +x "$dir/sink"
 
 has() # FILE PATTERN
 {
@@ -65,8 +65,9 @@ has() # FILE PATTERN
 drive() # NAME
 {
 	rm -f "$dir"/work/*
+	free_port "$dir/sink" PORT
 	"$here/scripts/census" "$dir" >"$dir/before"
-	ob run --driver "linux:$driver@$kernel" "qemu:$model,netdev=user,fwd=10.0.2.100:80-$http,fwd=10.0.2.101:80-$sink" \
+	ob run --driver "linux:$driver@$kernel" "qemu:$model,netdev=user,fwd=10.0.2.100:80-$http,fwd=10.0.2.101:80-$port" \
 		--attach tap,netns=new --quiet -- "$dir/use"
 	expect "$1: an interface, and its end" 0
 	"$here/scripts/census" "$dir" >"$dir/after"
@@ -74,13 +75,14 @@ drive() # NAME
 	check "$1: the gateway answers" has ping ' 0% packet loss'
 	check "$1: a file comes over TCP" cmp "$dir/www/file" "$dir/work/got"
 	check "$1: a file goes over TCP" cmp "$dir/www/file" "$dir/work/arrived"
-	check "$1: ethtool -i names the kernel's driver" has ethtool-i "^driver: "
-	check "$1: ethtool -S counts" has ethtool-S '[1-9]'
-	check "$1: ethtool -g" has ethtool-g '[0-9]'
-	check "$1: ethtool -d" has ethtool-d '[0-9]'
 	check "$1: nothing is left" diff "$dir/before" "$dir/after"
 }
 
+# What is asked of the driver's own ethtool_ops, and a word of the answer.
+for question in "-i driver" "-S rx" "-g RX" "-d word" "-k checksum"; do
+	ob ethtool "qemu:$model,netdev=user" --driver "linux:$driver@$kernel" "${question% *}"
+	expect_out "ethtool ${question% *}" 0 "${question#* }"
+done
 ob selftest --driver "linux:$driver@$kernel" "qemu:$model,netdev=user"
 expect 'its self-test passes' 0
 drive 'first time'
