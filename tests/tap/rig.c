@@ -11,19 +11,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "tests/tap/rig.h"
-
-double rig_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 /* ---- the rig ------------------------------------------------------------------------------ */
 
@@ -147,11 +138,11 @@ struct ob_attach_stats stats_of(struct rig *r)
 /* Rounds of the loop for a time: long enough for a tick or two. */
 void serve(struct rig *r, double for_seconds)
 {
-	double end = rig_seconds() + for_seconds;
+	uint64_t end = ob_clock_ms() + (uint64_t)(for_seconds * 1000);
 
 	do
 		ob_loop_once(r->loop, 5);
-	while (rig_seconds() < end);
+	while (ob_clock_ms() < end);
 }
 
 /* Frames of ours that were sent by queue @q, the kernel's own (IPv6, ARP) not counted. */
@@ -172,13 +163,13 @@ unsigned int of_test(struct rig *r, unsigned int q, struct sent_frame **list, un
 unsigned int serve_until_sent(struct rig *r, unsigned int n, struct sent_frame **list,
 			      unsigned int max)
 {
-	double end = rig_seconds() + 60;
+	uint64_t end = ob_clock_ms() + 60000;
 	unsigned int got;
 
 	do {
 		ob_loop_once(r->loop, 5);
 		got = of_test(r, 0, list, max);
-	} while (got < n && rig_seconds() < end);
+	} while (got < n && ob_clock_ms() < end);
 	return got;
 }
 
@@ -197,11 +188,11 @@ uint32_t test_frame(uint8_t *b, uint32_t len, uint32_t seed)
 
 void send_frame(struct rig *r, const void *b, uint32_t len)
 {
-	double end = rig_seconds() + 60;
+	uint64_t end = ob_clock_ms() + 60000;
 
 	while (send(r->packet, b, len, 0) != (ssize_t)len) {
 		assert_true(errno == ENOBUFS || errno == EAGAIN);
-		assert_true(rig_seconds() < end);
+		assert_true(ob_clock_ms() < end);
 		ob_loop_once(r->loop, 5);
 	}
 }

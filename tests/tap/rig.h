@@ -30,7 +30,6 @@ struct rig {
 	int index;
 };
 
-double rig_seconds(void);
 int socket_in(struct rig *r, int domain, int type, int protocol);
 int interface_ioctl(struct rig *r, unsigned long request, struct ifreq *ifr);
 void rig_up(struct rig *r, bool up);

@@ -26,14 +26,14 @@
 /* The kernel tells of a carrier by its own clock, up to a second late. */
 static void wait_running(struct rig *r, bool running)
 {
-	double end = rig_seconds() + 60;
+	uint64_t end = ob_clock_ms() + 60000;
 	struct ifreq ifr = {0};
 
 	do {
 		serve(r, 0.05);
 		assert_int_equal(interface_ioctl(r, SIOCGIFFLAGS, &ifr), 0);
 		assert_true(ifr.ifr_flags & IFF_UP);
-	} while (!!(ifr.ifr_flags & IFF_RUNNING) != running && rig_seconds() < end);
+	} while (!!(ifr.ifr_flags & IFF_RUNNING) != running && ob_clock_ms() < end);
 	assert_int_equal(!!(ifr.ifr_flags & IFF_RUNNING), running);
 }
 
