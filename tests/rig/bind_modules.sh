@@ -19,4 +19,4 @@ rm /etc/modprobe.d/test.conf
 check 'bind loads what is missing' ends 0 "$RIG_EDU: vfio-pci" -- $ob bind "$RIG_EDU"
 check 'so that the device can be driven at once' $ob selftest "vfio:$RIG_EDU"
 check 'unbind' $ob unbind "$RIG_EDU"
-echo "1..$n"
+finish_checks

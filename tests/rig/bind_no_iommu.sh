@@ -17,4 +17,4 @@ check 'it can be driven' $ob selftest "$RIG_E1000E"
 check 'and goes back' ends 0 "$RIG_E1000E: e1000e" -- $ob unbind "$RIG_E1000E"
 check 'not for another user: it reaches all memory' ends 2 "root's alone" -- $ob bind "$RIG_EDU" --user nobody
 echo "$RIG_E1000E" >/sys/bus/pci/drivers/e1000e/unbind
-echo "1..$n"
+finish_checks

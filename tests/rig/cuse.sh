@@ -9,21 +9,8 @@
 # rig-modprobe: cuse vfio-pci vfio_iommu_type1
 # rig-timeout: 200
 set -u
-n=0
+. tests/vfio/rig.sh
 pid=
-
-check() # NAME COMMAND...
-{
-	local name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$RIG_RESULTS/said" 2>&1; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$RIG_RESULTS/said"
-	fi
-}
 
 is() # GOT WANTED
 {
@@ -31,34 +18,14 @@ is() # GOT WANTED
 	[ "$1" = "$2" ]
 }
 
-wait_for() # SECONDS COMMAND...
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
-
 start() # OPTIONS...
 {
 	"$OUTBOARD" run "vfio:$RIG_EDU" --name teacher "$@" >"$RIG_RESULTS/run.log" 2>&1 &
 	pid=$!
-	wait_for 60 grep -q ' as /dev/' "$RIG_RESULTS/run.log"
+	wait_for grep -q ' as /dev/' "$RIG_RESULTS/run.log"
 }
 
-says() # ERROR COMMAND: the command fails and says that
-{
-	! bash -c "$2" >"$RIG_RESULTS/error" 2>&1 || return 1
-	cat "$RIG_RESULTS/error"
-	grep -q "$1" "$RIG_RESULTS/error"
-}
-
-at=/sys/bus/pci/devices/$RIG_EDU
-echo vfio-pci >"$at/driver_override"
-echo "$RIG_EDU" >/sys/bus/pci/drivers_probe
-
+give_to vfio-pci "$RIG_EDU"
 check 'it becomes a node' start
 check 'by cuse, as edu0' grep -q 'as /dev/edu0 through cuse' "$RIG_RESULTS/run.log"
 check 'which is a character device' test -c /dev/edu0
@@ -82,10 +49,10 @@ check 'in small pieces, too' is "$(
 	echo 12 >&3
 	for i in 1 2 3 4; do dd bs=3 count=1 <&3 2>/dev/null; done
 )" 479001600
-check 'what is no number is an error' says 'Invalid argument' 'echo ten >/dev/edu0'
-check 'so is an empty one with a sign' says 'Invalid argument' 'echo -1 >/dev/edu0'
-check 'so is a factorial that does not fit' says 'Numerical result out of range' 'echo 13 >/dev/edu0'
-check 'and a longer line than any' says 'Invalid argument' "head -c 300 /dev/zero | tr '\\0' 1 >/dev/edu0"
+check 'what is no number is an error' says 'Invalid argument' -- bash -c 'echo ten >/dev/edu0'
+check 'so is an empty one with a sign' says 'Invalid argument' -- bash -c 'echo -1 >/dev/edu0'
+check 'so is a factorial that does not fit' says 'Numerical result out of range' -- bash -c 'echo 13 >/dev/edu0'
+check 'and a longer line than any' says 'Invalid argument' -- bash -c "head -c 300 /dev/zero | tr '\\0' 1 >/dev/edu0"
 check 'after which it works as before' is "$(echo 5 >/dev/edu0 && cat /dev/edu0)" 120
 check 'poll, ioctl and several threads' python3 tests/rig/cuse_client.py /dev/edu0
 check 'a thousand opens leave nothing open' sh -c \
@@ -93,11 +60,11 @@ check 'a thousand opens leave nothing open' sh -c \
 check 'it is nobody else'\''s' is "$(stat -c %a:%u /dev/edu0)" 600:0
 
 exec 5<>/dev/edu0
-check 'stop names who has it open' says "pid $$ " "$OUTBOARD stop teacher"
+check 'stop names who has it open' says "pid $$ " -- "$OUTBOARD" stop teacher
 check 'and it goes on' is "$(echo 4 >/dev/edu0 && cat /dev/edu0)" 24
 check 'stop --force takes it' "$OUTBOARD" stop --force teacher
 wait "$pid"
-check 'what is still open gives an error' says . 'cat <&5'
+check 'what is still open gives an error' ends fails -- bash -c 'cat <&5'
 exec 5<&-
 check 'the node is gone' test ! -e /dev/edu0
 
@@ -112,13 +79,13 @@ check 'a server that will be killed' start
 exec 5<>/dev/edu0
 python3 tests/rig/cuse_client.py /dev/edu0 wait >"$RIG_RESULTS/waited" 2>&1 &
 client=$!
-wait_for 20 grep -q waiting "$RIG_RESULTS/waited"
+wait_for grep -q waiting "$RIG_RESULTS/waited"
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null
 check 'is noticed by who waits' wait "$client"
-check 'leaves no node' wait_for 20 test ! -e /dev/edu0
-check 'nor anything in sysfs' wait_for 20 test ! -e /sys/class/cuse/edu0
-check 'what is open gives an error' says . 'echo 3 >&5'
+check 'leaves no node' wait_for test ! -e /dev/edu0
+check 'nor anything in sysfs' wait_for test ! -e /sys/class/cuse/edu0
+check 'what is open gives an error' ends fails -- bash -c 'echo 3 >&5'
 exec 5<&-
 check 'its successor is edu0 again' start
 check 'and works' is "$(echo 10 >/dev/edu0 && cat /dev/edu0)" 3628800
@@ -126,8 +93,8 @@ check 'and works' is "$(echo 10 >/dev/edu0 && cat /dev/edu0)" 3628800
 # Removed under its users.
 python3 tests/rig/cuse_client.py /dev/edu0 wait >"$RIG_RESULTS/waited" 2>&1 &
 client=$!
-wait_for 20 grep -q waiting "$RIG_RESULTS/waited"
+wait_for grep -q waiting "$RIG_RESULTS/waited"
 "$OUTBOARD" stop --force teacher >/dev/null 2>&1
 wait "$pid"
 check 'a stop is noticed by who waits, too' wait "$client"
-echo "1..$n"
+finish_checks

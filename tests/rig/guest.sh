@@ -10,19 +10,7 @@
 # rig-device: nvme,null=64M
 # rig-modprobe: vfio-pci vfio_iommu_type1
 set -u
-n=0
-
-check() # NAME COMMAND...
-{
-	local name=$1
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-	fi
-}
+. tests/checks.sh
 
 device_id() # BDF VENDOR:DEVICE
 {
@@ -43,4 +31,4 @@ check 'user namespaces work' unshare -U true
 echo vfio-pci >"/sys/bus/pci/devices/$RIG_EDU/driver_override"
 echo "$RIG_EDU" >/sys/bus/pci/drivers_probe
 check 'a device can be given to vfio-pci' test "$(basename "$(readlink "/sys/bus/pci/devices/$RIG_EDU/driver")")" = vfio-pci
-echo "1..$n"
+finish_checks

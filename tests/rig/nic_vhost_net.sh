@@ -10,64 +10,12 @@
 # rig-modprobe: tun vhost_net vfio-pci vfio_iommu_type1 e1000
 # rig-timeout: 400
 set -u
-n=0
-pid=
-
-check() # NAME COMMAND...
-{
-	local name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"$RIG_RESULTS/said" 2>&1; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$RIG_RESULTS/said"
-	fi
-}
-
-wait_for() # SECONDS COMMAND...
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.2
-	done
-}
-
-peer() # COMMAND... in the other card's namespace
-{
-	ip netns exec peer "$@"
-}
-
-give() # BDF DRIVER
-{
-	local at=/sys/bus/pci/devices/$1
-	[ ! -e "$at/driver" ] || echo "$1" >"$at/driver/unbind"
-	echo "$2" >"$at/driver_override"
-	echo "$1" >/sys/bus/pci/drivers_probe
-	[ "$(basename "$(readlink "$at/driver")")" = "$2" ]
-}
+. tests/rig/peer_card.bash
+network=10.9.0
 
 start()
 {
-	"$OUTBOARD" run "vfio:$RIG_OURS" --name card --attach "vhost-net,name=ob0,address=10.9.0.1/24" \
-		--json="$RIG_RESULTS/state.json" >"$RIG_RESULTS/run.log" 2>&1 &
-	pid=$!
-	wait_for 60 ip link show ob0
-}
-
-finish()
-{
-	kill -INT "$pid"
-	wait "$pid"
-}
-
-# A counter of the attachment, the loop, the boundary or the card, at the end of a run.
-counter() # PATH like net.rx_packets
-{
-	jq ".devices[0].$1" "$RIG_RESULTS/state.json"
+	run_card "$RIG_OURS" vhost-net,name=ob0
 }
 
 # How much counters of it have grown between two looks at it.
@@ -79,25 +27,6 @@ grown() # PATH [+ PATH]...
 			$(jq ".devices[0].$word" "$RIG_RESULTS/before.json")))
 	done
 	echo $sum
-}
-
-iperf()
-{
-	ip netns exec peer iperf3 -s -1 -p 5301 >/dev/null 2>&1 &
-	wait_for 20 peer grep -q ':14B5 .* 0A ' /proc/self/net/tcp6
-	timeout 120 iperf3 -c 10.9.0.2 -p 5301 "$@"
-}
-
-echo_sizes()
-{
-	ip netns exec peer "$BUILD/tests/tap/tap-traffic" echo 7 >/dev/null 2>&1 &
-	local server=$! status
-	sleep 1
-	"$BUILD/tests/tap/tap-traffic" sizes 10.9.0.2 7 "$@"
-	status=$?
-	kill $server
-	wait $server 2>/dev/null
-	return $status
 }
 
 errors_of() # COMMAND...: checksum errors that a namespace has counted
@@ -114,20 +43,12 @@ carrier() # up|down
 	esac
 }
 
-ip netns add peer
-check 'the kernel drives the other card' give "$RIG_THEIRS" e1000
-theirs=$(ls "/sys/bus/pci/devices/$RIG_THEIRS/net")
-ip link set "$theirs" netns peer
-ip -n peer address add 10.9.0.2/24 dev "$theirs"
-ip -n peer link set lo up
-ip -n peer link set "$theirs" up
-check 'VFIO has ours' give "$RIG_OURS" vfio-pci
+start_peer "$RIG_THEIRS" e1000
+check 'VFIO has ours' give_to vfio-pci "$RIG_OURS"
 check 'the card is an interface' start
 check 'by vhost-net' grep -q 'through vhost-net' "$RIG_RESULTS/run.log"
 check 'with the address of the card' grep -qi 52:54:00:07:00:01 /sys/class/net/ob0/address
-check 'the other card answers' wait_for 60 ping -c 1 -W 2 10.9.0.2
-check 'UDP datagrams of every size come back right' echo_sizes 0 1480
-check 'fragmented datagrams come back right' echo_sizes 65490 65507
+answers_any_size
 
 # What ethtool asks, in the form that ethtool has for the kernel's driver: the same lines, whatever the numbers.
 form() # LETTER COMMAND... of the names and places, numbers and registers' meanings left out
@@ -176,19 +97,19 @@ peer ethtool -t "$theirs" 2>/dev/null | sed -E 's/\t .*//; s/is .*/is/' >"$RIG_R
 "$OUTBOARD" ethtool -t ob0 2>/dev/null | sed -E 's/\t .*//; s/is .*/is/' >"$RIG_RESULTS/ours-t"
 check 'ethtool -t has the form that it has for the kernel'\''s driver' eval \
 	'test -s "$RIG_RESULTS/kernel-t" && diff "$RIG_RESULTS/kernel-t" "$RIG_RESULTS/ours-t"'
-check 'the other card answers after the tests' wait_for 60 ping -c 1 -W 2 10.9.0.2
+check 'the other card answers after the tests' peer_answers
 
 check 'UDP from the looped-back card' iperf -u -b 20M -n 2M
 check 'UDP to the looped-back card' iperf -u -b 20M -n 2M -R
 
 ip -n peer link set "$theirs" mtu 4000
 ip link set ob0 mtu 4000
-check 'the card follows the MTU of the interface' wait_for 30 ping -c 1 -W 2 -M do -s 3972 10.9.0.2
+check 'the card follows the MTU of the interface' peer_answers -M do -s 3972
 ip link set ob0 mtu 1500
 ip -n peer link set "$theirs" mtu 1500
 check 'no checksum was wrong here' errors_of env
 check 'no checksum was wrong there' errors_of peer
-check 'the instance ends' finish
+check 'the instance ends' end_card
 check 'the interface is gone' test ! -e /sys/class/net/ob0
 
 check 'no payload was copied by us' test "$(counter 'attachments[0].own_copies')" = 0
@@ -196,14 +117,13 @@ check 'each frame was copied once by the kernel' test "$(counter 'attachments[0]
 	$(($(counter 'attachments[0].requests_in') + $(counter 'attachments[0].requests_out')))
 
 check 'the card is an interface again' start
-check 'the other card answers again' wait_for 60 ping -c 1 -W 2 10.9.0.2
+check 'the other card answers again' peer_answers
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null
-check 'a killed server leaves no interface' wait_for 20 test ! -e /sys/class/net/ob0
-check 'and no thread of vhost' wait_for 20 sh -c '! ls /proc/[0-9]*/task/*/comm 2>/dev/null | xargs grep -l "^vhost-" 2>/dev/null | grep -q .'
+check 'a killed server leaves no interface' wait_for test ! -e /sys/class/net/ob0
+check 'and no thread of vhost' wait_for sh -c '! ls /proc/[0-9]*/task/*/comm 2>/dev/null | xargs grep -l "^vhost-" 2>/dev/null | grep -q .'
 check 'and the card can be driven again at once' start
-check 'and works' wait_for 60 ping -c 1 -W 2 10.9.0.2
-check 'the instance ends again' finish
-ip netns del peer
-umount /run/netns
-echo "1..$n"
+check 'and works' peer_answers
+check 'the instance ends again' end_card
+end_peer
+finish_checks

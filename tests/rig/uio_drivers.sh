@@ -38,4 +38,4 @@ if [ "$(id -u nobody 2>/dev/null)" ]; then
 	check 'an ordinary user is told that it needs root' \
 		ends 5 'sudo' -- setpriv --reuid nobody --clear-groups "$OUTBOARD" selftest "uio:$RIG_EDU"
 fi
-echo "1..$n"
+finish_checks

@@ -28,4 +28,4 @@ check 'devices offers no way' eval \
 	'$ob devices --json | jq -e ".devices[] | select(.address == \"$RIG_E1000E\") | .way.backend == \"\" and (.way.why | contains(\"locked down\"))"'
 check 'bind refuses, too' ends 5 'locked down' -- $ob bind "$RIG_E1000E"
 [ -z "$mounted" ] || umount "$mounted"
-echo "1..$n"
+finish_checks

@@ -18,4 +18,4 @@ for bdf in $RIG_DEVICES; do
 		check "$bdf $policy" "$OUTBOARD" selftest "vfio:$bdf,dma=$policy"
 	done
 done
-echo "1..$n"
+finish_checks

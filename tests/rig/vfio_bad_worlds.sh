@@ -77,4 +77,4 @@ exec 5<>"$node"
 check 'a group that another program has open' says "pid $$ (" "$node" -- "${probe[@]}" "vfio:$RIG_EDU"
 exec 5>&-
 check 'and afterwards' "${test_it[@]}" "vfio:$RIG_EDU"
-echo "1..$n"
+finish_checks

@@ -101,4 +101,4 @@ check 'an interface whose device fails: the program ends, and says so' interface
 check 'after its removal and a scan the interface works again' again "$RIG_E1000E"
 check 'a disk that is pulled: its clients get errors, the program ends' disk_ends 'takes the device away' pull dev1
 check 'an interface that is pulled' interface_ends 'takes the device away' pull dev0
-echo "1..$n"
+finish_checks

@@ -40,4 +40,4 @@ check 'one alone can be opened when nobody has the other' "$OUTBOARD" selftest "
 plug slot2 off
 check 'two are in two groups' test "$(group_of "${bdf[0]}")" != "$(group_of "${bdf[1]}")"
 check 'a reset of their bus needs both' "$BUILD/tests/vfio/vfio-shared" "${bdf[@]}" apart
-echo "1..$n"
+finish_checks

@@ -11,4 +11,4 @@ set -u
 . tests/vfio/rig.sh
 check 'no IOMMU' says 'no IOMMU confines it' 'intel_iommu=on' "uio:$RIG_EDU" -- "$OUTBOARD" selftest "vfio:$RIG_EDU"
 check 'an address alone goes to uio' says uio -- "$OUTBOARD" selftest "$RIG_EDU"
-echo "1..$n"
+finish_checks

@@ -45,4 +45,4 @@ echo 1 >/sys/bus/pci/rescan
 give_to vfio-pci $RIG_DEVICES
 check 'what held the disk is gone, and it can be served again' "$OUTBOARD" selftest "vfio:$RIG_NVME"
 check 'registers, waits, requests, frames end when a device goes' "$BUILD/tests/vfio/vfio-removed"
-echo "1..$n"
+finish_checks

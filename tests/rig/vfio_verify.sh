@@ -25,7 +25,7 @@ check 'by interrupts, INTx' verify '' --bytes 16M --mode interrupt --irq intx
 check 'pages mapped for each request only' verify ,dma=strict --bytes 16M
 check 'pages mapped lazily' verify ,dma=lazy --bytes 16M
 check 'nothing was refused by the IOMMU' test ! -s "$RIG_FAULTS"
-echo "1..$n"
+finish_checks
 END
 rig/vm --timeout 850 --modprobe vfio-pci --modprobe vfio_iommu_type1 --env "BUILD=$BUILD" \
 	--device "nvme,file=$dir/disk.img" -- bash "$dir/test.sh"

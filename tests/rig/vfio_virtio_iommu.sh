@@ -23,4 +23,4 @@ done
 check 'nothing was refused by the IOMMU' test ! -s "$RIG_FAULTS"
 modprobe -r vfio_iommu_type1
 modprobe vfio_iommu_type1
-echo "1..$n"
+finish_checks

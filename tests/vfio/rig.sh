@@ -1,32 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
-# What the tests tests/rig/vfio_*.sh share; sourced by them.
-n=0
+# What the tests of real devices in the rig share, beside tests/checks.sh; sourced by them.
+. tests/checks.sh
 
-check() # NAME COMMAND...
-{
-	local name=$1
-	shift
-	n=$((n + 1))
-	if "$@" >"/tmp/vfio-check.$$" 2>&1; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "/tmp/vfio-check.$$"
-	fi
-}
-
-# By hand, not by `outboard bind`, whose tests are others.
+# By hand, not by `outboard bind`, whose tests are others. Has the driver taken them all?
 give_to() # DRIVER BDF...
 {
-	local driver=$1 bdf dir
+	local driver=$1 bdf dir ret=0
 	shift
 	for bdf in "$@"; do
 		dir=/sys/bus/pci/devices/$bdf
 		[ -e "$dir/driver" ] && echo "$bdf" >"$dir/driver/unbind"
 		echo "$driver" >"$dir/driver_override"
 		echo "$bdf" >/sys/bus/pci/drivers_probe
+		driver_is "$bdf" "$driver" || ret=1
 	done
+	return $ret
 }
 
 driver_of() # BDF
@@ -34,25 +23,37 @@ driver_of() # BDF
 	basename "$(readlink "/sys/bus/pci/devices/$1/driver")"
 }
 
+driver_is() # BDF NAME
+{
+	[ "$(driver_of "$1")" = "$2" ]
+}
+
 group_of() # BDF
 {
 	basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"
 }
 
-# Does a command fail, with all these texts in what it says?
-says() # TEXT... -- COMMAND...
+# Does a command end with that code ("fails": any but 0), and say all these texts?
+ends() # CODE TEXT... -- COMMAND...
 {
-	local texts=() out text
+	local want=$1 code text texts=() out
+	shift
 	while [ "$1" != -- ]; do
 		texts+=("$1")
 		shift
 	done
 	shift
-	if out=$("$@" 2>&1); then
-		echo "no failure: $out"
-		return 1
-	fi
+	out=$("$@" 2>&1)
+	code=$?
 	echo "$out"
+	if [ "$want" = fails ]; then
+		[ $code != 0 ]
+	else
+		[ $code = "$want" ]
+	fi || {
+		echo "it ended with $code, not: $want"
+		return 1
+	}
 	for text in "${texts[@]}"; do
 		case $out in
 		*"$text"*) ;;
@@ -62,4 +63,9 @@ says() # TEXT... -- COMMAND...
 			;;
 		esac
 	done
+}
+
+says() # TEXT... -- COMMAND...
+{
+	ends fails "$@"
 }
