@@ -44,6 +44,16 @@ struct disk_model {
 	const char *qemu, *props, *disk, *place;
 };
 
+/**
+ * struct card_model - a network card that is not as QEMU's is by itself
+ * @props: of the PCI device, or ""
+ * @revision: what configuration space says; 0: what QEMU's says
+ */
+struct card_model {
+	const char *name, *props;
+	uint8_t revision;
+};
+
 /* Disks on a bus of a controller: QEMU's bus is called as the controller, a dot and a number. */
 #define AHCI_PORT ",bus=dev%1$u.%2$u,werror=report,rerror=report"
 #define SCSI_ID	  ",bus=dev%1$u.0,scsi-id=%2$u,werror=report,rerror=report"
@@ -59,6 +69,16 @@ static const struct model models[] = {
 	{"e1000e", "e1000e", MODEL_NET, "Intel 82574L gigabit Ethernet, PCIe, MSI-X"},
 	{"e1000-82540em", "e1000", MODEL_NET, "Intel 82540EM gigabit Ethernet, PCI"},
 	{"e1000-82545em", "e1000-82545em", MODEL_NET, "Intel 82545EM gigabit Ethernet, PCI"},
+	{"i82551", "i82551", MODEL_NET, "Intel 82551 Ethernet, 100 Mbit/s"},
+	{"i82559er", "i82559er", MODEL_NET, "Intel 82559ER Ethernet, 100 Mbit/s"},
+	{"pcnet", "pcnet", MODEL_NET, "AMD Am79C970A Ethernet, 10 Mbit/s"},
+	{"rtl8139", "rtl8139", MODEL_NET, "Realtek RTL8139C+ Ethernet, 100 Mbit/s"},
+	{"rtl8139c", "rtl8139", MODEL_NET, "Realtek RTL8139C Ethernet, 100 Mbit/s"},
+	{"ne2k_pci", "ne2k_pci", MODEL_NET,
+	 "Realtek RTL8029 Ethernet (NE2000), 10 Mbit/s, ports only"},
+	{"tulip", "tulip", MODEL_NET, "DEC 21143 Ethernet, 100 Mbit/s"},
+	{"vmxnet3", "vmxnet3", MODEL_NET, "VMware's network card"},
+	{"virtio-net-pci", "virtio-net-pci", MODEL_NET, "virtio network card"},
 	{"nvme", "nvme", MODEL_NVME, "NVM Express disk"},
 	{"piix3-ide", "piix3-ide", MODEL_IDE, "bus-master IDE (Intel 82371SB), legacy ports"},
 	{"ahci", "ich9-ahci", MODEL_BUS, "AHCI SATA (Intel 82801IR)"},
@@ -91,6 +111,12 @@ static const struct disk_model disk_models[] = {
 	{"piix3-usb-uhci", "", "usb-storage", USB_PORT},
 };
 
+static const struct card_model card_models[] = {
+	/* An RTL8139C+ does what its predecessors do, whose drivers refuse it for its revision (from 0x20 on). */
+	{"rtl8139c", "", 0x10},
+	{"virtio-net-pci", VIRTIO_PROPS, 0},
+};
+
 static const char *const disk_keys[] = {"file", "file2", "file3", "file4"};
 
 const char *qemu_models_help(void)
@@ -101,6 +127,9 @@ const char *qemu_models_help(void)
 	       "  e1000e         Intel 82574L gigabit Ethernet, PCIe, MSI-X\n"
 	       "  e1000-82540em  Intel 82540EM gigabit Ethernet, PCI\n"
 	       "  e1000-82545em  Intel 82545EM gigabit Ethernet, PCI\n"
+	       "  i82551, i82559er  Intel 100 Mbit/s Ethernet\n"
+	       "  pcnet, rtl8139, rtl8139c, ne2k_pci, tulip, vmxnet3, virtio-net-pci\n"
+	       "                 AMD, Realtek (8139C+, 8139C, 8029), DEC, VMware, virtio Ethernet\n"
 	       "  nvme           NVM Express disk\n"
 	       "  piix3-ide      bus-master IDE (Intel 82371SB), up to four disks\n"
 	       "  ahci           AHCI SATA (Intel 82801IR), up to four disks\n"
@@ -735,11 +764,12 @@ static int wire_fd(const char *text, const char *device, struct ob_error *err)
 }
 
 static int net_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_args *args,
-		    const char *model, const char *where, const char *binary, struct ob_error *err)
+		    const char *qemu, const char *where, const char *binary, struct ob_error *err)
 {
 	struct ob_spec_part *part = &spec->device;
 	const char *netdev = ob_spec_get(part, "netdev"), *mac = ob_spec_get(part, "mac");
 	char props[512] = "";
+	size_t len;
 	int ret;
 
 	if (!netdev || !strcmp(netdev, "user")) {
@@ -760,6 +790,13 @@ static int net_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 			"fd:N",
 			part->name, netdev);
 	}
+	for (unsigned int i = 0; i < sizeof(card_models) / sizeof(card_models[0]); i++) {
+		if (strcmp(card_models[i].name, part->name))
+			continue;
+		snprintf(props, sizeof(props), "%s", card_models[i].props);
+		qd->revision = card_models[i].revision;
+	}
+	len = strlen(props);
 	if (mac) {
 		unsigned int m[6];
 		int end = 0;
@@ -770,14 +807,14 @@ static int net_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 			return ob_error_set(err, -EINVAL,
 					    "%s: option mac='%s' is not a unicast MAC address",
 					    part->name, mac);
-		snprintf(props, sizeof(props), ",mac=%s", mac);
+		snprintf(props + len, sizeof(props) - len, ",mac=%s", mac);
 	}
 	add_props(part, props, sizeof(props));
 	qemu_arg(args, "-device");
 	if (netdev && !strcmp(netdev, "none"))
-		qemu_arg(args, "%s,id=dev%u%s%s", model, qd->index, where, props);
+		qemu_arg(args, "%s,id=dev%u%s%s", qemu, qd->index, where, props);
 	else
-		qemu_arg(args, "%s,id=dev%u,netdev=net%u%s%s", model, qd->index, qd->index, where,
+		qemu_arg(args, "%s,id=dev%u,netdev=net%u%s%s", qemu, qd->index, qd->index, where,
 			 props);
 	return 0;
 }

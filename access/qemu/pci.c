@@ -124,7 +124,7 @@ int qemu_pci_setup(struct qemu_device *qd, struct ob_error *err)
 	info->vendor = id & 0xffff;
 	info->device = id >> 16;
 	class = qemu_config_read(m, qd->bdf, 0x08, 4);
-	info->revision = class & 0xff;
+	info->revision = qd->revision ? qd->revision : class & 0xff;
 	info->class_code = class >> 8;
 	id = qemu_config_read(m, qd->bdf, 0x2c, 4);
 	info->subvendor = id & 0xffff;

@@ -411,9 +411,16 @@ static int qemu_config(struct ob_device *dev, bool write, unsigned int off, unsi
 		return qtest_write(&qd->machine->qt, addr, size, *val);
 	}
 	ret = qtest_read(&qd->machine->qt, addr, size, &got);
-	if (!ret)
-		*val = (uint32_t)got;
-	return ret;
+	if (ret)
+		return ret;
+	*val = (uint32_t)got;
+	/* PCI Local Bus 3.0, 6.2.1: the revision is the byte at 8. */
+	if (qd->revision && off <= 8 && 8 - off < size) {
+		unsigned int shift = 8 * (8 - off);
+
+		*val = (*val & ~(0xffu << shift)) | (uint32_t)qd->revision << shift;
+	}
+	return 0;
 }
 
 static uint64_t qemu_read(const struct ob_bar *bar, uint64_t off, unsigned int size)
