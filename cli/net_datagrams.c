@@ -152,6 +152,7 @@ static void print_sent(struct sender *s, const struct net_cost *cost)
 	cli_put_u64(o, "datagrams", s->rep.datagrams);
 	cli_put_u64(o, "lost", s->datagrams - s->rep.datagrams);
 	cli_put_u64(o, "late", s->rep.late);
+	cli_put_u64(o, "twice", s->rep.twice);
 	cli_put_u64(o, "damaged", s->rep.damaged);
 }
 
@@ -229,10 +230,10 @@ struct receiver {
 	struct transfer_report rep;
 	ip_addr_t from;
 	uint16_t port;
-	uint64_t next; /* one above the highest number */
 	uint64_t last_ns;
 	bool began, ended;
 	struct net_cost cost;
+	struct transfer_order order;
 };
 
 static void compare(struct receiver *rx, struct pbuf *p, uint64_t number)
@@ -294,12 +295,10 @@ static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip
 	}
 	if (rx->ended)
 		goto free;
+	if (!transfer_count(&rx->order, number, &rx->rep))
+		goto free;
 	rx->rep.datagrams++;
 	rx->rep.bytes += p->tot_len;
-	if (number < rx->next)
-		rx->rep.late++;
-	else
-		rx->next = number + 1;
 	if (rx->pattern)
 		compare(rx, p, number);
 free:
@@ -344,6 +343,7 @@ static int run_receiver(struct receiver *rx)
 		cli_put_u64(r->doc, "datagrams", rx->rep.datagrams);
 		cli_put_u64(r->doc, "lost", rx->rep.lost);
 		cli_put_u64(r->doc, "late", rx->rep.late);
+		cli_put_u64(r->doc, "twice", rx->rep.twice);
 		cli_put_u64(r->doc, "damaged", rx->rep.damaged);
 	} else {
 		printf("%" PRIu64 " datagrams, %" PRIu64 " lost, %" PRIu64 " late\n",

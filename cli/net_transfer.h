@@ -16,17 +16,33 @@ enum {
 	TRANSFER_REPORT = 0x6f620003,
 
 	TRANSFER_HEADER = 12,
-	TRANSFER_REPORT_SIZE = 44,
+	TRANSFER_REPORT_SIZE = 52,
+
+	/* Numbers below the highest within which a datagram that comes twice is known. */
+	TRANSFER_WINDOW = 65536,
 };
 
 /**
  * struct transfer_report - what the receiver saw
- * @lost: datagrams; @late: of those that came, after one with a higher number; @damaged: bytes that were not those
- *	sent, when they were compared
+ * @lost: datagrams; @late: of those that came, after one with a higher number; @twice: not counted otherwise
+ * @damaged: bytes that were not those sent, when they were compared
  */
 struct transfer_report {
-	uint64_t bytes, datagrams, lost, late, damaged;
+	uint64_t bytes, datagrams, lost, late, damaged, twice;
 };
+
+/**
+ * struct transfer_order - which numbers have come
+ * @next: one above the highest
+ * @seen: by number modulo TRANSFER_WINDOW, a bit each
+ */
+struct transfer_order {
+	uint64_t next;
+	uint64_t seen[TRANSFER_WINDOW / 64];
+};
+
+/** transfer_count() - a datagram came; false when it had come before. Counts it in @r as late or twice */
+bool transfer_count(struct transfer_order *o, uint64_t number, struct transfer_report *r);
 
 void transfer_put_header(uint8_t p[TRANSFER_HEADER], uint32_t kind, uint64_t number);
 /** transfer_get_header() - its kind, or 0 when it is none of ours */

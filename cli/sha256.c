@@ -34,37 +34,50 @@ static uint32_t big_endian(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* 6.2.2 */
-static void compress(uint32_t h[8], const uint8_t *p)
+/* 6.2.2, step 3: a to h change places by their order in the call. */
+static inline void step(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e, uint32_t f,
+			uint32_t g, uint32_t *h, uint32_t kw)
+{
+	uint32_t t1 = *h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + ((e & f) ^ (~e & g)) + kw;
+
+	*d += t1;
+	*h = t1 + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+}
+
+static void compress(uint32_t state[8], const uint8_t *p)
 {
 	uint32_t w[64], v[8];
+	uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+	uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
 
 	for (int t = 0; t < 16; t++)
 		w[t] = big_endian(p + t * 4);
 	for (int t = 16; t < 64; t++) {
-		uint32_t a = w[t - 15], b = w[t - 2];
+		uint32_t x = w[t - 15], y = w[t - 2];
 
-		w[t] = (rotr(b, 17) ^ rotr(b, 19) ^ b >> 10) + w[t - 7] +
-		       (rotr(a, 7) ^ rotr(a, 18) ^ a >> 3) + w[t - 16];
+		w[t] = (rotr(y, 17) ^ rotr(y, 19) ^ y >> 10) + w[t - 7] +
+		       (rotr(x, 7) ^ rotr(x, 18) ^ x >> 3) + w[t - 16];
 	}
-	memcpy(v, h, sizeof(v));
-	/* Eight at once: then each variable is back in its place, and none need be moved. */
 	for (int t = 0; t < 64; t += 8) {
-#pragma GCC unroll 8
-		for (int i = 0; i < 8; i++) {
-			uint32_t *d = &v[(11 - i) & 7], *last = &v[(15 - i) & 7];
-			uint32_t a = v[(8 - i) & 7], b = v[(9 - i) & 7], c = v[(10 - i) & 7];
-			uint32_t e = v[(12 - i) & 7], f = v[(13 - i) & 7], g = v[(14 - i) & 7];
-			uint32_t t1 = *last + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) +
-				      ((e & f) ^ (~e & g)) + k[t + i] + w[t + i];
-
-			*d += t1;
-			*last = t1 + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) +
-				((a & b) ^ (a & c) ^ (b & c));
-		}
+		step(a, b, c, &d, e, f, g, &h, k[t] + w[t]);
+		step(h, a, b, &c, d, e, f, &g, k[t + 1] + w[t + 1]);
+		step(g, h, a, &b, c, d, e, &f, k[t + 2] + w[t + 2]);
+		step(f, g, h, &a, b, c, d, &e, k[t + 3] + w[t + 3]);
+		step(e, f, g, &h, a, b, c, &d, k[t + 4] + w[t + 4]);
+		step(d, e, f, &g, h, a, b, &c, k[t + 5] + w[t + 5]);
+		step(c, d, e, &f, g, h, a, &b, k[t + 6] + w[t + 6]);
+		step(b, c, d, &e, f, g, h, &a, k[t + 7] + w[t + 7]);
 	}
+	v[0] = a;
+	v[1] = b;
+	v[2] = c;
+	v[3] = d;
+	v[4] = e;
+	v[5] = f;
+	v[6] = g;
+	v[7] = h;
 	for (int i = 0; i < 8; i++)
-		h[i] += v[i];
+		state[i] += v[i];
 }
 
 void sha256_begin(struct sha256 *s)

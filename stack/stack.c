@@ -27,6 +27,11 @@
 
 #define NS_PER_MS 1000000ull
 
+enum {
+	/* One probe and a second of silence, begun at lwIP's next second; more on a busy machine. */
+	PROBE_MS = 20000,
+};
+
 /* lwIP's own state is the process's; this says who uses it. */
 static struct {
 	pthread_mutex_t lock;
@@ -418,13 +423,32 @@ static int split_prefix(const char *text, char *addr, size_t size, unsigned int 
 	return 0;
 }
 
+struct probe {
+	const struct ob_stack *stack;
+	s8_t index;
+};
+
+/* lwIP looks whether somebody else has it (RFC 4862, 5.4) before it sends from it. */
+static bool is_probed(void *arg)
+{
+	const struct probe *p = arg;
+
+	return !ip6_addr_istentative(netif_ip6_addr_state(&p->stack->netif, p->index));
+}
+
 static int set_ip6(struct ob_stack *s, const ip6_addr_t *a, const char *text, struct ob_error *err)
 {
-	s8_t index;
+	struct probe probe = {.stack = s};
+	int ret;
 
-	if (netif_add_ip6_address(&s->netif, a, &index) != ERR_OK)
+	if (netif_add_ip6_address(&s->netif, a, &probe.index) != ERR_OK)
 		return ob_error_set(err, -ENOSPC, "no room for another IPv6 address: %s", text);
-	netif_ip6_addr_set_state(&s->netif, index, IP6_ADDR_TENTATIVE);
+	ret = ob_stack_wait(s, is_probed, &probe, PROBE_MS);
+	if (ret)
+		return stack_wait_failed(s, ret, err, "address %s cannot be tried", text);
+	if (!ip6_addr_isvalid(netif_ip6_addr_state(&s->netif, probe.index)))
+		return ob_error_set(err, -EADDRINUSE, "somebody on this network has address %s",
+				    text);
 	return 0;
 }
 

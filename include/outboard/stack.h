@@ -72,6 +72,10 @@ int ob_stack_wait_link(struct ob_stack *stack, unsigned int timeout_ms, struct o
  * ob_stack_set_address() - a fixed address
  * @address: IPv4 or IPv6 with a prefix length, "10.0.2.15/24"
  * @gateway: for IPv4, or NULL
+ *
+ * Waits for about two seconds with IPv6, to see whether somebody else has it.
+ *
+ * Return: 0; -EINVAL; -EADDRINUSE; or as ob_stack_wait()
  */
 int ob_stack_set_address(struct ob_stack *stack, const char *address, const char *gateway,
 			 struct ob_error *err);
