@@ -274,11 +274,35 @@ static void host_bar(void *host, unsigned int index, struct ob_kit_bar *bar)
 	bar->prefetch = !!(reg & 8);
 }
 
+/* A BAR, or, behind those, claimed ports. */
+static const struct ob_bar *bar_of(const struct kit *k, unsigned int bar)
+{
+	if (bar < OB_KIT_BARS)
+		return ob_device_bar(k->dev, bar);
+	return bar - OB_KIT_BARS < k->nr_ports ? &k->ports[bar - OB_KIT_BARS] : NULL;
+}
+
+static int host_claim_ports(void *host, unsigned int base, unsigned int count)
+{
+	struct ob_error err = {0};
+	struct kit *k = host;
+	int ret;
+
+	if (k->nr_ports == OB_KIT_PORT_RANGES || base + count > 0x10000)
+		return -ENOSPC;
+	ret = ob_ports_claim(k->dev, (uint16_t)base, (uint16_t)count, &k->ports[k->nr_ports], &err);
+	if (ret) {
+		ob_device_log(k->dev, OB_LOG_WARN, "linux: ports 0x%x: %s", base, err.what);
+		return ret;
+	}
+	return OB_KIT_BARS + (int)k->nr_ports++;
+}
+
 static unsigned long long host_read(void *host, unsigned int bar, unsigned long long off,
 				    unsigned int size)
 {
 	struct kit *k = host;
-	const struct ob_bar *b = ob_device_bar(k->dev, bar);
+	const struct ob_bar *b = bar_of(k, bar);
 
 	return b ? ob_bar_read_message(b, off, size) : ~0ull;
 }
@@ -287,7 +311,7 @@ static void host_write(void *host, unsigned int bar, unsigned long long off, uns
 		       unsigned long long val)
 {
 	struct kit *k = host;
-	const struct ob_bar *b = ob_device_bar(k->dev, bar);
+	const struct ob_bar *b = bar_of(k, bar);
 
 	if (b)
 		ob_bar_write_message(b, off, size, val);
@@ -379,6 +403,7 @@ const struct ob_kit_ops kit_ops = {
 	.bar = host_bar,
 	.read = host_read,
 	.write = host_write,
+	.claim_ports = host_claim_ports,
 	.vector_count = host_vector_count,
 	.irq_enable = host_irq_enable,
 	.irq_disable = host_irq_disable,

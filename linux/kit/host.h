@@ -16,6 +16,7 @@
  * @pristine: the kernel's data as they were loaded, to put back
  * @events: readable when a vector interrupted, the timer ran out or the device went
  * @deadline: when the kernel wants to run again; @timer_set: what the timer was told
+ * @ports: of a PC's, as claimed
  * @disks: what the driver found of these
  * @removed: the driver was told that the device goes
  * @stuck: a call into the kernel did not end, and its stack is not to be touched any more
@@ -37,6 +38,9 @@ struct kit {
 	unsigned int nr_irqs;
 	uint64_t irqs;
 	unsigned long long deadline, timer_set;
+
+	struct ob_bar ports[OB_KIT_PORT_RANGES];
+	unsigned int nr_ports;
 
 	struct kit_disks *disks;
 	bool removed, stuck;

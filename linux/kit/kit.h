@@ -14,6 +14,7 @@
 enum {
 	OB_KIT_VERSION = 1,
 	OB_KIT_BARS = 6,
+	OB_KIT_PORT_RANGES = 4,
 	OB_KIT_VECTORS = 64,
 	OB_KIT_FRAME_SEGMENTS = 20,
 };
@@ -93,6 +94,9 @@ struct ob_kit_ops {
 				   unsigned int size);
 	void (*write)(void *host, unsigned int bar, unsigned long long off, unsigned int size,
 		      unsigned long long val);
+
+	/** @claim_ports: ports of a PC's. Return: what stands for a BAR's number in @read and @write, or a negative errno value */
+	int (*claim_ports)(void *host, unsigned int base, unsigned int count);
 
 	/** @vector_count: vectors that there are of a kind */
 	unsigned int (*vector_count)(void *host, enum ob_kit_irq kind);

@@ -52,3 +52,37 @@ void outboard_window_write(unsigned long off, unsigned int size, u64 val)
 		outboard_ops->write(outboard_host, bar, bar_off, size, val);
 }
 EXPORT_SYMBOL(outboard_window_write);
+
+/* In words where both sides allow it: a message each. */
+void outboard_window_copy_from(void *to, unsigned long off, size_t n)
+{
+	u8 *p = to;
+
+	while (n) {
+		unsigned int size = n >= 4 && !(off & 3) ? 4 : 1;
+		u32 val = outboard_window_read(off, size);
+
+		memcpy(p, &val, size);
+		p += size;
+		off += size;
+		n -= size;
+	}
+}
+EXPORT_SYMBOL(outboard_window_copy_from);
+
+void outboard_window_copy_to(unsigned long off, const void *from, size_t n)
+{
+	const u8 *p = from;
+
+	while (n) {
+		unsigned int size = n >= 4 && !(off & 3) ? 4 : 1;
+		u32 val = 0;
+
+		memcpy(&val, p, size);
+		outboard_window_write(off, size, val);
+		p += size;
+		off += size;
+		n -= size;
+	}
+}
+EXPORT_SYMBOL(outboard_window_copy_to);

@@ -14,11 +14,12 @@
 
 /*
  * Where the core may put BARs. Memory: above all that physical memory can reach (the host's arena ends at 1.5 GiB) and below the
- * message addresses of interrupts, for those who look. Ports: as a PC's, above the legacy ones.
+ * message addresses of interrupts, for those who look. Ports: as a PC's, all of them; the core puts BARs above the legacy ones
+ * (PCIBIOS_MIN_IO).
  */
 #define MEM_FIRST 0x80000000
 #define MEM_LAST  0xfebfffff
-#define IO_FIRST  PCIBIOS_MIN_IO
+#define IO_FIRST  0
 #define IO_LAST	  0xffff
 
 struct bar {
@@ -278,7 +279,7 @@ int outboard_window_find(unsigned long off, bool io, unsigned int *index, unsign
 		*bar_off = off - bar->addr;
 		return 0;
 	}
-	return -ENODEV;
+	return io ? outboard_legacy_find(off, index, bar_off) : -ENODEV;
 }
 
 /* An address of this process for a range of a BAR, or NULL where its registers are messages. */

@@ -7,6 +7,7 @@
 #ifndef __ASM_OUTBOARD_IO_H
 #define __ASM_OUTBOARD_IO_H
 
+#include <linux/string.h>
 #include <linux/types.h>
 #include <asm/barrier.h>
 #include <asm/processor.h>
@@ -66,6 +67,41 @@ OUTBOARD_IO(u64, q, 8)
 #define __io_ar(v) barrier()
 #define __io_bw()  barrier()
 #define __io_aw()  barrier()
+
+/* What is behind the window is no memory that could be copied; elsewhere a copy is one. */
+void outboard_window_copy_from(void *to, unsigned long off, size_t n);
+void outboard_window_copy_to(unsigned long off, const void *from, size_t n);
+
+static inline void memcpy_fromio(void *to, const volatile void __iomem *from, size_t n)
+{
+	unsigned long off = (unsigned long)from - outboard_window;
+
+	if (off < OUTBOARD_WINDOW_SIZE)
+		outboard_window_copy_from(to, off, n);
+	else
+		memcpy(to, (const void __force *)from, n);
+}
+
+static inline void memcpy_toio(volatile void __iomem *to, const void *from, size_t n)
+{
+	unsigned long off = (unsigned long)to - outboard_window;
+
+	if (off < OUTBOARD_WINDOW_SIZE)
+		outboard_window_copy_to(off, from, n);
+	else
+		memcpy((void __force *)to, from, n);
+}
+
+static inline void memset_io(volatile void __iomem *to, int c, size_t n)
+{
+	volatile u8 __iomem *p = to;
+
+	while (n--)
+		__raw_writeb(c, p++);
+}
+#define memcpy_fromio memcpy_fromio
+#define memcpy_toio   memcpy_toio
+#define memset_io     memset_io
 
 void __iomem *ioremap(phys_addr_t phys, size_t size);
 void iounmap(volatile void __iomem *addr);

@@ -48,6 +48,7 @@ struct pci_dev *outboard_pci_dev(void);
 int outboard_window_find(unsigned long off, bool io, unsigned int *bar, unsigned long *bar_off);
 void __iomem *outboard_map_bar(phys_addr_t phys, size_t size);
 void outboard_intx_init(void);
+int outboard_legacy_find(unsigned long port, unsigned int *bar, unsigned long *off);
 
 /* class/net.c */
 extern const struct ob_kernel_net outboard_net;
