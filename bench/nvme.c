@@ -27,6 +27,7 @@ struct options {
 	const char *qemu;
 	const char *json;
 	const char *spec;
+	const char *driver;
 	struct rounds rounds;
 	unsigned int instructions;
 	unsigned int depth;
@@ -46,15 +47,18 @@ static const unsigned int depths[] = {1, 16, 64};
 
 /* ---- Outboard's side ------------------------------------------------------------- */
 
-static int disk_open(struct disk *d, const char *spec, unsigned int depth)
+static int disk_open(struct disk *d, const char *spec, const char *name, unsigned int depth)
 {
 	struct ob_driver_config config = {.mode = OB_MODE_POLL, .queues = 1, .depth = depth};
+	const struct ob_driver *driver = NULL;
 	struct ob_error err = {0};
 
 	memset(d, 0, sizeof(*d));
+	if (name && ob_driver_load(name, &driver, &err))
+		return complain(&err);
 	if (ob_device_open(spec, &d->dev, &err))
 		return complain(&err);
-	if (ob_driver_bind(d->dev, NULL, &config, &d->binding, &err))
+	if (ob_driver_bind(d->dev, driver, &config, &d->binding, &err))
 		return complain(&err);
 	d->blk = d->binding->block[0];
 	if (ob_block_start(d->blk, &err))
@@ -185,11 +189,11 @@ static int open_sides(const struct options *o, struct disk *plain, struct disk *
 
 	snprintf(spec, sizeof(spec), "qemu:nvme,null=%llu,iommu=off,qemu=%s",
 		 (unsigned long long)DISK_SIZE, o->qemu);
-	if (disk_open(plain, spec, DEPTH_MAX))
+	if (disk_open(plain, spec, NULL, DEPTH_MAX))
 		return 1;
 	snprintf(spec, sizeof(spec), "qemu:nvme,null=%llu,iommu=on,qemu=%s",
 		 (unsigned long long)DISK_SIZE, o->qemu);
-	if (disk_open(isolated, spec, DEPTH_MAX))
+	if (disk_open(isolated, spec, NULL, DEPTH_MAX))
 		return 1;
 	*f = nvme_floor_open(o->qemu, DISK_SIZE);
 	if (*f)
@@ -250,7 +254,7 @@ static int count_instructions(const struct options *o)
 	}
 	snprintf(spec, sizeof(spec), "qemu:nvme,null=%llu,qemu=%s", (unsigned long long)DISK_SIZE,
 		 o->qemu);
-	rc = disk_open(&d, o->spec ? o->spec : spec, DEPTH_MAX);
+	rc = disk_open(&d, o->spec ? o->spec : spec, o->driver, DEPTH_MAX);
 	if (rc)
 		return rc;
 	ob_device_stats(d.dev, &access_before);
@@ -293,17 +297,19 @@ static int count_instructions(const struct options *o)
 
 static void usage(FILE *f)
 {
-	fprintf(f, "usage: outboard-bench-nvme [--json FILE|-] [--quick] [--rounds N] [--ms N]\n"
-		   "                           [--two-cpus] [--qemu PATH]\n"
-		   "       outboard-bench-nvme --instructions BURSTS [--depth N] [--spec SPEC]\n"
-		   "  --json FILE       also write the figures as JSON (-: instead of the table)\n"
-		   "  --quick           at most 3 rounds of 20 ms: a look, not a measurement\n"
-		   "  --rounds N        rounds per depth and side (default 31)\n"
-		   "  --ms N            length of a round (default 50)\n"
-		   "  --two-cpus        do not keep driver and device model on one processor\n"
-		   "  --qemu PATH       another QEMU\n"
-		   "  --instructions N  under callgrind: count N bursts of Outboard's own code\n"
-		   "  --spec SPEC       there: another disk, for whichever driver\n");
+	fprintf(f,
+		"usage: outboard-bench-nvme [--json FILE|-] [--quick] [--rounds N] [--ms N]\n"
+		"                           [--two-cpus] [--qemu PATH]\n"
+		"       outboard-bench-nvme --instructions BURSTS [--depth N] [--spec SPEC] [--driver NAME]\n"
+		"  --json FILE       also write the figures as JSON (-: instead of the table)\n"
+		"  --quick           at most 3 rounds of 20 ms: a look, not a measurement\n"
+		"  --rounds N        rounds per depth and side (default 31)\n"
+		"  --ms N            length of a round (default 50)\n"
+		"  --two-cpus        do not keep driver and device model on one processor\n"
+		"  --qemu PATH       another QEMU\n"
+		"  --instructions N  under callgrind: count N bursts of Outboard's own code\n"
+		"  --spec SPEC       there: another disk, for whichever driver\n"
+		"  --driver NAME     there, a driver that is loaded: linux:nvme, or a path\n");
 }
 
 int main(int argc, char **argv)
@@ -317,6 +323,7 @@ int main(int argc, char **argv)
 		{"instructions", ARGUMENT_NUMBER, &o.instructions},
 		{"depth", ARGUMENT_NUMBER, &o.depth},
 		{"spec", ARGUMENT_TEXT, &o.spec},
+		{"driver", ARGUMENT_TEXT, &o.driver},
 		{0},
 	};
 	int rc = read_arguments(argc, argv, arguments, usage);
