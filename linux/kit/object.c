@@ -23,6 +23,7 @@ static struct kit *running;
 static int boot(struct kit *k)
 {
 	const char *args = secure_getenv("OUTBOARD_LINUX_ARGS");
+	uint64_t since = ob_clock_ns();
 	char line[1024];
 
 	snprintf(line, sizeof(line), COMMAND_LINE "%s%s", args ? " " : "", args ? args : "");
@@ -30,6 +31,8 @@ static int boot(struct kit *k)
 	outboard_kernel.start(&kit_ops, k, &k->mem, line);
 	kit_run(k);
 	k->quiet = false;
+	ob_device_log(k->dev, OB_LOG_DEBUG, "linux: kernel %s is up after %.1f ms",
+		      outboard_kernel.release, (double)(ob_clock_ns() - since) / 1e6);
 	return 0;
 }
 
