@@ -9,9 +9,11 @@
  * The first mapping of the arena stays the library's; the caches know that both are the same memory.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "kit/host.h"
 
@@ -21,10 +23,10 @@ extern char outboard_data_start[] __attribute__((visibility("hidden")));
 extern char outboard_data_end[] __attribute__((visibility("hidden")));
 extern const unsigned long outboard_room __attribute__((visibility("hidden")));
 
-#define PAGE	   4096ul
-#define BIG_PAGE   (2ul << 20)
-#define VMALLOC	   (512ul << 20)
-#define WINDOW	   (4ul << 30)
+#define PAGE	 4096ul
+#define BIG_PAGE (2ul << 20)
+#define VMALLOC	 (512ul << 20)
+#define WINDOW	 (4ul << 30)
 /* Besides the image; the kernel and one network card with its rings need half of it. */
 #define LEAST_MEMORY (16ul << 20)
 
@@ -49,8 +51,8 @@ static int take_block(struct kit *k, struct ob_error *err)
 	m->image = up(m->data_end - m->base, PAGE);
 	m->own = (k->dma->size / 4 * 3) & ~(PAGE - 1);
 	if (m->own < m->image + LEAST_MEMORY) {
-		ob_error_set(err, -ENOMEM, "%s: an arena of %lu MiB is too small for a kernel", name,
-			     (unsigned long)(k->dma->size >> 20));
+		ob_error_set(err, -ENOMEM, "%s: an arena of %lu MiB is too small for a kernel",
+			     name, (unsigned long)(k->dma->size >> 20));
 		ob_error_fix(err, "open the device with arena=64M");
 		return -ENOMEM;
 	}
@@ -68,8 +70,9 @@ static int take_block(struct kit *k, struct ob_error *err)
 	m->vmalloc_end = m->vmalloc + VMALLOC;
 	m->window = up(m->vmalloc_end + BIG_PAGE, BIG_PAGE);
 	if (m->window + WINDOW > m->data_end + outboard_room) {
-		ob_error_set(err, -E2BIG, "%s: an arena of %lu MiB is more than the object has room for",
-			     name, (unsigned long)(k->dma->size >> 20));
+		ob_error_set(err, -E2BIG,
+			     "%s: an arena of %lu MiB is more than the object has room for", name,
+			     (unsigned long)(k->dma->size >> 20));
 		ob_error_fix(err, "arena=1G at most");
 		ob_dma_free(k->dma, k->block);
 		return -E2BIG;
@@ -77,12 +80,51 @@ static int take_block(struct kit *k, struct ob_error *err)
 	return 0;
 }
 
+/*
+ * The same by the file that is mapped, which this process has open somewhere: valgrind does not know the call that alias()
+ * makes.
+ */
+static int alias_file(void *from, unsigned long to, unsigned long len)
+{
+	unsigned long start, end, off, inode;
+	int ret = -EINVAL;
+	char line[512];
+	FILE *maps = fopen("/proc/self/maps", "re");
+
+	if (!maps)
+		return -errno;
+	while (fgets(line, sizeof(line), maps)) {
+		/* proc(5): start-end rights offset device inode */
+		if (sscanf(line, "%lx-%lx %*s %lx %*s %lu", &start, &end, &off, &inode) == 4 &&
+		    (unsigned long)from >= start && (unsigned long)from + len <= end) {
+			ret = 0;
+			break;
+		}
+	}
+	fclose(maps);
+	/* An arena's descriptor is among the first of a process. */
+	for (int fd = 3; !ret && fd < 4096; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_ino != inode)
+			continue;
+		off += (unsigned long)from - start;
+		return mmap((void *)to, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			    (off_t)off) == MAP_FAILED
+			       ? -errno
+			       : 0;
+	}
+	return ret ? ret : -EBADF;
+}
+
 /* The shared pages that are at @from at @to, too: mremap(2), "if the value of old_size is zero". */
 static int alias(void *from, unsigned long to, unsigned long len)
 {
 	void *p = mremap(from, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
 
-	return p == MAP_FAILED ? -errno : 0;
+	if (p != MAP_FAILED)
+		return 0;
+	return errno == EINVAL ? alias_file(from, to, len) : -errno;
 }
 
 static int nothing_at(unsigned long va, unsigned long len)
