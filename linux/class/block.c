@@ -335,6 +335,21 @@ static void close_bdev(struct outboard_disk *d)
 	d->bdev = NULL;
 }
 
+/* The host counts by itself, without two looks at the clock for each request: as "echo 0 >queue/iostats". */
+static void no_accounting(struct request_queue *q)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+	blk_queue_flag_clear(QUEUE_FLAG_IO_STAT, q);
+#else
+	struct queue_limits lim = queue_limits_start_update(q);
+
+	lim.features &= ~BLK_FEAT_IO_STAT;
+	/* It changes nothing that could be wrong. */
+	if (queue_limits_commit_update(q, &lim))
+		pr_debug("outboard: requests are counted\n");
+#endif
+}
+
 static int disk_open(void *disk)
 {
 	struct outboard_disk *d = disk;
@@ -357,6 +372,7 @@ static int disk_open(void *disk)
 	ret = open_bdev(d);
 	if (ret)
 		goto free_slots;
+	no_accounting(d->gd->queue);
 	d->fiber = kthread_run(fiber_fn, d, "disk-%s", d->gd->disk_name);
 	if (!IS_ERR(d->fiber))
 		return 0;
