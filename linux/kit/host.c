@@ -196,6 +196,16 @@ void kit_burst(struct kit *k, void (*fn)(void *arg), void *arg)
 
 long kit_call(struct kit *k, long (*fn)(void *arg), void *arg)
 {
+	long ret;
+
+	kit_pacer_busy(&k->pacer, true);
+	ret = kit_call_brief(k, fn, arg);
+	kit_pacer_busy(&k->pacer, false);
+	return ret;
+}
+
+long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg)
+{
 	uint64_t gone_since = 0;
 	struct epoll_event ev;
 	long result = 0;
@@ -224,7 +234,9 @@ long kit_call(struct kit *k, long (*fn)(void *arg), void *arg)
 			ms = GONE_MS;
 		}
 		set_timer(k);
+		__atomic_store_n(&k->pacer.asleep, true, __ATOMIC_RELAXED);
 		epoll_wait(k->events, &ev, 1, ms);
+		__atomic_store_n(&k->pacer.asleep, false, __ATOMIC_RELAXED);
 		/* Taken from the descriptors by the kernel's own look. */
 		outboard_kernel.busy();
 	}

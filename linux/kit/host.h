@@ -9,6 +9,15 @@
 
 #include "kit/kit.h"
 
+/* The thread of pacer.c. */
+struct kit_pacer {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool busy, end;
+	bool asleep; /* the kernel has nothing to do, and its time may stand still */
+};
+
 /**
  * struct kit - everything that the host side knows
  * @lock: who is in the kernel
@@ -45,6 +54,7 @@ struct kit {
 	struct kit_disks *disks;
 	bool removed, stuck;
 
+	struct kit_pacer pacer;
 	bool quiet;
 	char last_error[256]; /* of the driver's, for a failed probe */
 };
@@ -80,6 +90,13 @@ void kit_run(struct kit *k);
 void kit_burst(struct kit *k, void (*fn)(void *arg), void *arg);
 /* @fn in a fiber that may sleep; the thread waits for it. -ENODEV when the device goes and @fn does not end. */
 long kit_call(struct kit *k, long (*fn)(void *arg), void *arg);
+/* The same of what is asked all the time, and waits for no device. */
+long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg);
+
+/* pacer.c */
+int kit_pacer_start(struct kit_pacer *p);
+void kit_pacer_stop(struct kit_pacer *p);
+void kit_pacer_busy(struct kit_pacer *p, bool busy);
 
 /* The driver's remove, once. With the lock held. */
 void kit_remove(struct kit *k);
@@ -92,6 +109,8 @@ int kit_blocks_selftest(struct ob_binding *b, struct ob_selftest_line *lines, un
 /* net.c */
 int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struct ob_error *err);
 void kit_net_destroy(struct ob_net *net);
+/* The driver's own tests: all of them, which takes the link down, or those that do not. */
+int kit_net_driver_tests(struct ob_net *net, struct ob_net_test *t, unsigned int max, bool offline);
 int kit_net_selftest(struct ob_net *net, struct ob_selftest_line *lines, unsigned int n);
 
 #endif

@@ -286,6 +286,13 @@ struct ob_kernel {
 	/** @busy: is there something to run although the clock has not reached the deadline? */
 	int (*busy)(void);
 
+	/**
+	 * @looks: how often the kernel has looked at time and interrupts; @lend_ms: let its ticks go on by so much while it
+	 * does not. From any thread, while the kernel runs; see linux/kit/pacer.c
+	 */
+	unsigned long (*looks)(void);
+	void (*lend_ms)(unsigned int ms);
+
 	/* Inside of call() only: */
 
 	/** @probe: add the device to the kernel's bus, find its driver; the driver's name, or NULL */

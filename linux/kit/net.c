@@ -362,7 +362,10 @@ static void net_tick(struct ob_net *net, uint64_t now_ns)
 		n->info.msg_level = net->msg_level;
 		ask(n, call_set_msg_level, &level);
 	}
-	ask(n, call_link, &r);
+	lock(n);
+	r.n = n;
+	kit_call_brief(n->k, call_link, &r);
+	unlock(n);
 	if (was != n->link.up)
 		ob_device_log(net->dev, OB_LOG_DEBUG, "linux: link %s", n->link.up ? "up" : "down");
 }
@@ -516,12 +519,11 @@ static int run_tests(struct kit_net *n, struct ob_kit_test *t, bool offline)
 	return ask(n, call_self_test, &r);
 }
 
-static int net_self_test(struct ob_net *net, struct ob_net_test *t, unsigned int max)
+int kit_net_driver_tests(struct ob_net *net, struct ob_net_test *t, unsigned int max, bool offline)
 {
 	struct kit_net *n = kit_net_of(net);
 	struct ob_kit_test test[TESTS] = {0};
-	/* The driver's offline tests want a silicon that QEMU's models are not, and take the link down. */
-	int count = run_tests(n, test, false);
+	int count = run_tests(n, test, offline);
 
 	if (count > (int)max)
 		count = (int)max;
@@ -536,6 +538,11 @@ static int net_self_test(struct ob_net *net, struct ob_net_test *t, unsigned int
 		snprintf(t[i].detail, sizeof(t[i].detail), "%.31s: %llu", test[i].name, test[i].data);
 	}
 	return count;
+}
+
+static int net_self_test(struct ob_net *net, struct ob_net_test *t, unsigned int max)
+{
+	return kit_net_driver_tests(net, t, max, true);
 }
 
 static const struct ob_net_ops ops = {

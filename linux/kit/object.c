@@ -94,6 +94,11 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	ret = kit_memory_take(k, err);
 	if (ret)
 		goto events;
+	ret = kit_pacer_start(&k->pacer);
+	if (ret) {
+		ob_error_set(err, ret, "%s: no thread to keep the kernel's time", name);
+		goto unused;
+	}
 	running = k;
 	boot(k);
 	ret = add_device(k, driver, err);
@@ -116,6 +121,8 @@ remove:
 memory:
 	kit_ops.irq_disable(k);
 	running = NULL;
+	kit_pacer_stop(&k->pacer);
+unused:
 	kit_memory_give_back(k);
 events:
 	kit_events_close(k);
@@ -138,6 +145,7 @@ static void remove_(struct ob_binding *b)
 	kit_remove(k);
 	kit_ops.irq_disable(k);
 	running = NULL;
+	kit_pacer_stop(&k->pacer);
 	kit_memory_give_back(k);
 	kit_events_close(k);
 	pthread_mutex_destroy(&k->lock);

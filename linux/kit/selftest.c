@@ -124,7 +124,8 @@ static void test_driver(struct ob_net *net, struct ob_selftest_line *lines, unsi
 			int *n)
 {
 	struct ob_net_test tests[TESTS] = {0};
-	int count = net->ops->self_test(net, tests, TESTS);
+	/* Offline ones want silicon, which QEMU's models are not. */
+	int count = kit_net_driver_tests(net, tests, TESTS, false);
 
 	if (count == -EOPNOTSUPP) {
 		struct ob_selftest_line *l = line(lines, max, n, "driver's own tests");
@@ -162,8 +163,6 @@ int kit_net_selftest(struct ob_net *net, struct ob_selftest_line *lines, unsigne
 		l->result = -ENETDOWN;
 
 	test_driver(net, lines, max, &n);
-	/* An offline test takes the link down; frames need it. */
-	wait_for(net, link_is_up, &link, LINK_MS);
 	l = line(lines, max, &n, "frames");
 	test_frames(net, l);
 	ob_net_stop(net);

@@ -81,6 +81,9 @@ void outboard_run_pending(void)
 
 		outboard_pending = 0;
 		outboard_irqs_on = ARCH_IRQ_DISABLED;
+		/* Before anything that counts ticks. */
+		if (unlikely(outboard_repay()))
+			pending |= OUTBOARD_PENDING_TIMER;
 		old = set_irq_regs(&regs);
 		irq_enter();
 		if (pending & OUTBOARD_PENDING_TIMER)
@@ -98,11 +101,19 @@ void outboard_run_pending(void)
 }
 EXPORT_SYMBOL(outboard_run_pending);
 
+static unsigned long looks;
+
+unsigned long outboard_looks(void)
+{
+	return READ_ONCE(looks);
+}
+
 static void look(void)
 {
 	unsigned long long bits = 0;
 
 	outboard_reads = 0;
+	WRITE_ONCE(looks, looks + 1);
 	outboard_ops->poll(outboard_host, &bits);
 	vectors |= bits;
 	if (vectors & ~outboard_vectors_masked)

@@ -179,6 +179,8 @@ const struct ob_kernel outboard_kernel = {
 	.call = gate_request,
 	.burst = outboard_burst,
 	.busy = outboard_busy,
+	.looks = outboard_looks,
+	.lend_ms = outboard_lend_ms,
 	.probe = outboard_probe,
 	.remove = outboard_remove,
 #ifdef CONFIG_NET

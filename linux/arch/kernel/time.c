@@ -7,6 +7,7 @@
 #include <linux/clocksource.h>
 #include <linux/delay.h>
 #include <linux/interrupt.h>
+#include <linux/jiffies.h>
 #include <linux/math64.h>
 #include <linux/sched/clock.h>
 #include <linux/timekeeping.h>
@@ -60,6 +61,32 @@ void outboard_timer_run(void)
 		return;
 	outboard_deadline = ~0ull;
 	timer.event_handler(&timer);
+}
+
+/*
+ * Ticks that a thread of the host has moved on while the code here waited for them and did nothing else. They are
+ * taken back before the tick counts what has really passed; that both change jiffies at the same time may cost a
+ * tick or two, once.
+ */
+static unsigned long lent;
+
+void outboard_lend_ms(unsigned int ms)
+{
+	unsigned long ticks = ms * HZ / 1000;
+
+	__atomic_fetch_add(&lent, ticks, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&jiffies_64, ticks, __ATOMIC_RELAXED);
+}
+
+bool outboard_repay(void)
+{
+	unsigned long ticks;
+
+	if (likely(!READ_ONCE(lent)))
+		return false;
+	ticks = __atomic_exchange_n(&lent, 0, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&jiffies_64, ticks, __ATOMIC_RELAXED);
+	return true;
 }
 
 unsigned long long notrace sched_clock(void)

@@ -26,6 +26,7 @@ void outboard_run(unsigned long long *deadline);
 extern u64 outboard_vectors_masked;
 void outboard_burst(void (*fn)(void *arg), void *arg, unsigned long long *deadline);
 int outboard_busy(void);
+unsigned long outboard_looks(void);
 unsigned int outboard_vector_irq(unsigned int vector);
 void outboard_vector_set_irq(unsigned int vector, unsigned int irq);
 void outboard_vector_mask(unsigned int vector, bool on);
@@ -34,6 +35,8 @@ void outboard_vector_mask(unsigned int vector, bool on);
 extern u64 outboard_deadline;
 u64 outboard_clock(void);
 void outboard_timer_run(void);
+void outboard_lend_ms(unsigned int ms);
+bool outboard_repay(void);
 
 /* setup.c */
 void outboard_gate_wake(void);
