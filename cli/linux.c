@@ -41,7 +41,7 @@ static const struct cli_option options[] = {
 
 static const struct cli_usage usage = {
 	.command = "linux",
-	.synopsis = "build [PROFILE|DRIVER] [OPTIONS] | list [--verify] | clean [--all]",
+	.synopsis = "build [PROFILE|DRIVER] [OPTIONS] | list [DRIVER] [--verify] | clean [--all]",
 	.about =
 		"Builds drivers of the Linux kernel, unmodified, for use in a process, as in\n"
 		"'outboard run --driver linux:e1000e ...'; lists those known to work, and on what\n"
@@ -273,10 +273,38 @@ static char *join(struct report *r, const char *list, const char *driver, const 
 			continue;
 		fprintf(f, "%s%s", ftell(f) ? ", " : "", cli_get_str(row, "kernel"));
 		if (extra)
-			fprintf(f, " %s: %s", cli_get_str(row, "device"), cli_get_str(row, extra));
+			fprintf(f, " %s", cli_get_str(row, extra));
 	}
 	fclose(f);
 	return out;
+}
+
+/* One driver, with all that is known. */
+static int show_one(struct report *r, struct json_object *driver)
+{
+	const char *name = cli_get_str(driver, "name");
+	struct json_object *list;
+
+	printf("%s%s%s: %s\n", cli_bold(stdout), name, cli_plain(stdout),
+	       cli_get_str(driver, "title"));
+	list = cli_get(r->doc, "objects");
+	for (size_t i = 0; list && i < cli_array_length(list); i++) {
+		struct json_object *row = json_object_array_get_idx(list, i);
+
+		if (!strcmp(cli_get_str(row, "name"), name))
+			printf("  built of kernel %s (%s): %s\n", cli_get_str(row, "kernel"),
+			       cli_get_str(row, "package"), cli_get_str(row, "path"));
+	}
+	list = cli_get(r->doc, "evidence");
+	for (size_t i = 0; list && i < cli_array_length(list); i++) {
+		struct json_object *row = json_object_array_get_idx(list, i);
+
+		if (!strcmp(cli_get_str(row, "name"), name))
+			printf("  seen to work in kernel %s on %s: %s\n",
+			       cli_get_str(row, "kernel"), cli_get_str(row, "device"),
+			       cli_get_str(row, "what"));
+	}
+	return CLI_OK;
 }
 
 static int show_list(struct report *r)
@@ -291,12 +319,14 @@ static int show_list(struct report *r)
 		r->doc = NULL;
 		return CLI_OK;
 	}
+	if (drivers && cli_array_length(drivers) == 1)
+		return show_one(r, json_object_array_get_idx(drivers, 0));
 	t = cli_table_create(heads, sizeof(heads) / sizeof(heads[0]));
 	for (size_t i = 0; drivers && i < cli_array_length(drivers); i++) {
 		struct json_object *row = json_object_array_get_idx(drivers, i);
 		const char *name = cli_get_str(row, "name");
 		char *built = join(r, "objects", name, NULL);
-		char *works = join(r, "evidence", name, "what");
+		char *works = join(r, "evidence", name, "device");
 
 		cli_cell(t, "%s", name);
 		cli_cell(t, "%s", cli_get_str(row, "class"));
@@ -331,7 +361,7 @@ static const struct action {
 	bool words;
 } actions[] = {
 	{"build", "kj\1\2", show_built, true},
-	{"list", "\3", show_list, false},
+	{"list", "\3", show_list, true},
 	{"clean", "\4", show_cleaned, false},
 };
 

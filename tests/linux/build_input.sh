@@ -26,8 +26,12 @@ ob linux build
 expect "build without a driver says so" 2 "which profile or driver"
 ob linux build e1000e nvme
 expect "two drivers at once are refused" 2 "'nvme'"
+ob linux list e1000x
+expect "a driver to be listed that there is not gets the nearest" 2 "'e1000x'" "e1000e"
+ob linux list e1000e nvme
+expect "two to be listed are refused" 2 "'nvme'"
 ob linux list e1000e
-expect "list takes no driver" 2 "'e1000e'"
+expect_out "one is listed by itself" 0 "e1000e: Intel"
 ob linux list --kernel 6.12
 expect "an option of another action is refused" 2 "'list'" "--kernel"
 ob linux --all
