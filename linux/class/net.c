@@ -644,6 +644,14 @@ out:
 
 /* ---- which there are ------------------------------------------------------------------------------- */
 
+/* A virtio card's interface hangs on a device of the virtio bus, and that on the PCI function. */
+static bool is_of(const struct net_device *dev, const struct device *pci)
+{
+	const struct device *parent = dev->dev.parent;
+
+	return parent && (parent == pci || parent->parent == pci);
+}
+
 void *outboard_net_of(unsigned int index)
 {
 	struct pci_dev *pdev = outboard_pci_dev();
@@ -654,7 +662,7 @@ void *outboard_net_of(unsigned int index)
 		return NULL;
 	rtnl_lock();
 	for_each_netdev(&init_net, dev) {
-		if (dev->dev.parent != &pdev->dev || i++ != index)
+		if (!is_of(dev, &pdev->dev) || i++ != index)
 			continue;
 		nics[index].dev = dev;
 		rtnl_unlock();
