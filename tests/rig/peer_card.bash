@@ -29,9 +29,11 @@ peer() # COMMAND... in the other card's namespace
 }
 
 # Sets pid; its state at the end is in state.json.
-run_card() # BDF ATTACHMENT
+run_card() # BDF ATTACHMENT OPTION...
 {
-	"$OUTBOARD" run "vfio:$1" --name card --attach "$2,address=$network.1/24" \
+	local bdf=$1 attachment=$2
+	shift 2
+	"$OUTBOARD" run "vfio:$bdf" "$@" --name card --attach "$attachment,address=$network.1/24" \
 		--json="$RIG_RESULTS/state.json" >"$RIG_RESULTS/run.log" 2>&1 &
 	pid=$!
 	wait_for serving && ! gone "$pid" || {
