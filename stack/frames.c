@@ -188,15 +188,21 @@ static void read_headers(const struct ob_stack *s, const uint8_t *hdr, uint32_t 
 	h->plain = h->len <= copied;
 }
 
-/* A pbuf of lwIP's own with all of it. */
+/*
+ * A pbuf of lwIP's own with all of it, its IP header aligned: lwIP keeps pointers in the headers of fragments, which
+ * LeakSanitizer would not see elsewhere.
+ */
 static struct pbuf *copy_frame(struct ob_stack *s, const struct ob_pkt *pkt)
 {
 	uint32_t len = ob_pkt_frame_len(pkt);
-	struct pbuf *p = len <= 0xffff ? pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_RAM) : NULL;
+	struct pbuf *p = NULL;
 	uint8_t *to;
 
+	if (len <= 0xffff - STACK_ALIGN)
+		p = pbuf_alloc(PBUF_RAW, (u16_t)(len + STACK_ALIGN), PBUF_RAM);
 	if (!p)
 		return NULL;
+	pbuf_remove_header(p, STACK_ALIGN);
 	to = p->payload;
 	for (; pkt; pkt = pkt->next) {
 		memcpy(to, pkt->data, pkt->len);

@@ -26,6 +26,7 @@ free_port()
 port=$(free_port)
 busybox httpd -f -p "127.0.0.1:$port" -h "$dir/www" 2>"$dir/httpd.log" &
 started+=($!)
+disown
 check "a web server for the test runs" wait_for busybox wget -Y off -q -O /dev/null "http://127.0.0.1:$port/index.html"
 
 user=qemu:$model,netdev=user
@@ -98,6 +99,7 @@ threading.Thread(target=listen, args=("noise", b"\0\1\2\3" * 4000)).start()
 listen("mute", b"")
 PY
 started+=($!)
+disown # its end is not worth a line
 wait_for test -s "$dir/mute" -a -s "$dir/half" -a -s "$dir/noise"
 ob net "$user,fwd=10.0.2.100:80-$(cat "$dir/mute")" http-get http://10.0.2.100/ --timeout 2
 expect "a server that says nothing ends in an error" 1 "nothing was received for 2 s"
