@@ -48,7 +48,7 @@ exec 2>>"$WORK/said"
 verify()
 {
 	timeout 200 fio --name=disk --filename="$disk" --direct=1 --ioengine=libaio --iodepth=32 --size="$1" --rw=randrw "${@:2}" \
-		--verify=crc32c --verify_fatal=1 --output="$WORK/fio" >>"$WORK/said"
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --output="$WORK/fio" >>"$WORK/said"
 }
 verify 48M --bsrange=4k-256k && echo yes >"$WORK/verify"
 verify 16M --bs=4k --offset=48M --fsync=16 && echo yes >"$WORK/flush"
@@ -70,7 +70,7 @@ exec 2>>"$WORK/said"
 verify()
 {
 	timeout 200 fio --name=disk --ioengine=nbd --uri="$OUTBOARD_URI" --iodepth=32 --size="$1" --rw=randrw "${@:2}" \
-		--verify=crc32c --verify_fatal=1 --output="$WORK/fio" >>"$WORK/said"
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --output="$WORK/fio" >>"$WORK/said"
 }
 verify 48M --bsrange=4k-256k && echo yes >"$WORK/verify"
 verify 16M --bs=4k --offset=48M --fsync=16 && echo yes >"$WORK/flush"
