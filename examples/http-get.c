@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <outboard/outboard.h>
 #include <outboard/stack.h>
@@ -39,7 +40,7 @@ enum {
 
 static int take_head(struct answer *a, char c)
 {
-	const char *length;
+	const char *line = a->head;
 
 	if (a->head_len == sizeof(a->head) - 1)
 		return -1;
@@ -47,9 +48,13 @@ static int take_head(struct answer *a, char c)
 	if (a->head_len < 4 || memcmp(a->head + a->head_len - 4, "\r\n\r\n", 4) != 0)
 		return 0;
 	a->in_body = true;
-	length = strcasestr(a->head, "\ncontent-length:");
-	/* Without one the body lasts until the server ends the connection. */
-	a->left = length ? strtoull(length + 16, NULL, 10) : ULLONG_MAX;
+	/* Without a length the body lasts until the server ends the connection. */
+	a->left = ULLONG_MAX;
+	for (; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncasecmp(line, "content-length:", 15))
+			a->left = strtoull(line + 15, NULL, 10);
+	}
 	return a->left ? 0 : COMPLETE;
 }
 
