@@ -4,6 +4,7 @@
  * through the block layer to the driver, a burst under one plug. What has ended waits in a list until the host takes it.
  * Boundary: linux/kit/kit.h.
  */
+#include <asm/outboard.h>
 #include <linux/bio.h>
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
@@ -14,7 +15,6 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/version.h>
-#include <asm/outboard.h>
 
 enum {
 	/* As many as the host can bind (OB_BINDING_BLOCKS). */
@@ -223,8 +223,8 @@ static unsigned int disk_submit(void *disk, const struct ob_kit_request *reqs, u
 		s->busy = true;
 		s->req = reqs[i];
 		/* The block layer has FUA for writes only. */
-		s->flush_after = s->req.op == ZEROES_ && (s->req.flags & FUA_) &&
-				 bdev_write_cache(d->bdev);
+		s->flush_after =
+			s->req.op == ZEROES_ && (s->req.flags & FUA_) && bdev_write_cache(d->bdev);
 		/* Behind those that wait already, so that they come to their turn. */
 		if (unlikely(d->may_sleep || d->waiting.first)) {
 			to_fiber(s);
@@ -266,7 +266,7 @@ static unsigned int disk_ended(void *disk, struct ob_kit_ended *to, unsigned int
 		s = pop(&d->ended);
 		if (!s)
 			break;
-		to[i] = (struct ob_kit_ended){ .cookie = s->req.cookie, .status = s->status };
+		to[i] = (struct ob_kit_ended){.cookie = s->req.cookie, .status = s->status};
 		if (s->given_up)
 			continue; /* its bio may still be somewhere */
 		s->next = d->free;
@@ -362,7 +362,7 @@ static int disk_open(void *disk)
 	if (!d->slot)
 		return -ENOMEM;
 	d->free = NULL;
-	d->ended = (struct slots){ 0 };
+	d->ended = (struct slots){0};
 	d->inflight = 0;
 	for (i = d->depth; i--;) {
 		d->slot[i].disk = d;
@@ -580,7 +580,7 @@ static int find_disks(void)
 
 		if (!hangs_on(dev, &pdev->dev) || !get_capacity(gd))
 			continue;
-		*d = (struct outboard_disk){ .gd = gd };
+		*d = (struct outboard_disk){.gd = gd};
 		d->depth = clamp_t(unsigned int, gd->queue->nr_requests, DEPTH_MIN, DEPTH_MAX);
 		d->may_sleep = !set || set->flags & BLK_MQ_F_BLOCKING;
 		get_device(dev);

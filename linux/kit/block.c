@@ -516,8 +516,8 @@ int kit_blocks_create(struct kit *k, const char *driver, struct ob_binding *b, s
 	pthread_mutex_unlock(&k->lock);
 	if (found <= 0) {
 		ret = found ? (int)found : -ENODEV;
-		ob_error_set(err, ret, "%s: the kernel's driver %s took it, but found no disk", name,
-			     driver);
+		ob_error_set(err, ret, "%s: the kernel's driver %s took it, but found no disk",
+			     name, driver);
 		if (k->last_error[0])
 			ob_error_why(err, "the kernel's last words: %s", k->last_error);
 		goto destroy;

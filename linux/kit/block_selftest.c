@@ -18,8 +18,9 @@ struct report {
 	unsigned int n, max;
 };
 
-static void __attribute__((format(printf, 5, 6))) add(struct report *t, const char *what, const struct ob_block *blk,
-						      int result, const char *fmt, ...)
+static void __attribute__((format(printf, 5, 6)))
+add(struct report *t, const char *what, const struct ob_block *blk, int result, const char *fmt,
+    ...)
 {
 	struct ob_selftest_line *line;
 	va_list ap;
@@ -76,7 +77,8 @@ static void test_disk(struct report *t, struct ob_block *blk)
 	add(t, "read", blk, ret, "three places, twice the same%s", ret ? ": no" : "");
 	if (!l->read_only) {
 		ret = ob_block_rw(blk, 0, OB_BLOCK_FLUSH, 0, 0, NULL, 0);
-		add(t, "flush", blk, ret, "%s", l->volatile_cache ? "of a cache" : "there is no cache");
+		add(t, "flush", blk, ret, "%s",
+		    l->volatile_cache ? "of a cache" : "there is no cache");
 	}
 	ob_block_stop(blk);
 out:

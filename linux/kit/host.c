@@ -41,14 +41,16 @@ static void host_log(void *host, int level, const char *line, unsigned int len)
 	ob_device_log(k->dev, to, "linux: %.*s", (int)len, line);
 }
 
-static __attribute__((noreturn)) void host_fatal(void *host, const char *what, const unsigned long *pc, unsigned int n)
+static __attribute__((noreturn)) void host_fatal(void *host, const char *what,
+						 const unsigned long *pc, unsigned int n)
 {
 	struct kit *k = host;
 
 	ob_device_log(k->dev, OB_LOG_ERROR, "linux: the kernel ends: %s", what);
 	for (unsigned int i = 0; i < n; i++)
 		ob_device_log(k->dev, OB_LOG_ERROR, "linux:   object + 0x%lx", pc[i] - k->mem.base);
-	ob_device_log(k->dev, OB_LOG_ERROR, "linux: addr2line -fe OBJECT turns these into functions");
+	ob_device_log(k->dev, OB_LOG_ERROR,
+		      "linux: addr2line -fe OBJECT turns these into functions");
 	abort();
 }
 

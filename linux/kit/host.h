@@ -102,7 +102,8 @@ void kit_pacer_busy(struct kit_pacer *p, bool busy);
 void kit_remove(struct kit *k);
 
 /* block.c */
-int kit_blocks_create(struct kit *k, const char *driver, struct ob_binding *b, struct ob_error *err);
+int kit_blocks_create(struct kit *k, const char *driver, struct ob_binding *b,
+		      struct ob_error *err);
 void kit_blocks_destroy(struct kit *k);
 int kit_blocks_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
 

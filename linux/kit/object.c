@@ -19,7 +19,6 @@
 /* One kernel in a process: its data are the object's. */
 static struct kit *running;
 
-
 static int boot(struct kit *k)
 {
 	const char *args = secure_getenv("OUTBOARD_LINUX_ARGS");
@@ -44,7 +43,8 @@ static int add_device(struct kit *k, char *driver, struct ob_error *err)
 	k->last_error[0] = '\0';
 	ret = kit_call(k, outboard_kernel.probe, driver);
 	if (ret == -ENXIO) {
-		ob_error_set(err, -ENXIO, "%s (%04x:%04x): no driver of kernel %s in this object took it",
+		ob_error_set(err, -ENXIO,
+			     "%s (%04x:%04x): no driver of kernel %s in this object took it",
 			     info->name, info->vendor, info->device, outboard_kernel.release);
 		if (k->last_error[0])
 			ob_error_why(err, "the kernel's last words: %s", k->last_error);
@@ -74,8 +74,8 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 		return ob_error_set(err, -ENOEXEC, "kernel side %u and host side %u do not fit",
 				    outboard_kernel.version, OB_KIT_VERSION);
 	if (running) {
-		ob_error_set(err, -EBUSY, "%s: this process runs a Linux driver already, on %s", name,
-			     ob_device_info(running->dev)->name);
+		ob_error_set(err, -EBUSY, "%s: this process runs a Linux driver already, on %s",
+			     name, ob_device_info(running->dev)->name);
 		ob_error_fix(err, "one process for each device");
 		return -EBUSY;
 	}
@@ -109,8 +109,10 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	else if (outboard_kernel.block)
 		ret = kit_blocks_create(k, driver, b, err);
 	else
-		ret = ob_error_set(err, -ENODEV, "%s: the kernel's driver %s took it, but made no interface of it",
-				   name, driver);
+		ret = ob_error_set(
+			err, -ENODEV,
+			"%s: the kernel's driver %s took it, but made no interface of it", name,
+			driver);
 	if (ret)
 		goto remove;
 	b->priv = k;
@@ -194,4 +196,3 @@ __attribute__((visibility("default"))) const struct ob_driver outboard_driver = 
 	.remove = remove_,
 	.selftest = selftest,
 };
-

@@ -3,11 +3,11 @@
  * Interrupts without interruption: what is pending is a word, and it runs where interrupts are enabled
  * (asm/irqflags.h) and at poll points (asm/processor.h).
  */
+#include <asm/irq_regs.h>
+#include <asm/outboard.h>
 #include <linux/hardirq.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
-#include <asm/irq_regs.h>
-#include <asm/outboard.h>
 
 unsigned long outboard_irqs_on;
 EXPORT_SYMBOL(outboard_irqs_on);

@@ -3,14 +3,14 @@
  * Fibers. A kernel thread is a stack and a saved stack pointer; the host's thread runs whichever is current.
  * The host itself is one more fiber, to which the idle task switches when there is nothing to do.
  */
+#include <asm/outboard.h>
+#include <asm/switch_to.h>
 #include <linux/cpu.h>
 #include <linux/kernel.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/start_kernel.h>
-#include <asm/outboard.h>
-#include <asm/switch_to.h>
 
 struct task_struct *outboard_current = &init_task;
 EXPORT_SYMBOL(outboard_current);
@@ -65,9 +65,9 @@ static unsigned long first_frame(unsigned long top, int (*fn)(void *), void *arg
 	*--sp = 0;
 	*--sp = 0;
 	*--sp = (unsigned long)outboard_fiber_entry;
-	*--sp = 0; /* rbp */
+	*--sp = 0;		    /* rbp */
 	*--sp = (unsigned long)arg; /* rbx */
-	*--sp = (unsigned long)fn; /* r12 */
+	*--sp = (unsigned long)fn;  /* r12 */
 	*--sp = 0;
 	*--sp = 0;
 	*--sp = 0;

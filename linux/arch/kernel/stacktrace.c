@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Who called: along the frame pointers of a fiber's stack, whose first one is 0. */
+#include <asm/outboard.h>
 #include <linux/sched.h>
 #include <linux/sched/debug.h>
 #include <linux/sched/task_stack.h>
 #include <linux/stacktrace.h>
-#include <asm/outboard.h>
 
 struct frame {
 	struct frame *caller;

@@ -3,6 +3,7 @@
  * Time is the host's monotonic clock. The one-shot timer is a deadline that the host is told when the kernel
  * has nothing to do, and that poll points compare with the clock: setting it costs nothing.
  */
+#include <asm/outboard.h>
 #include <linux/clockchips.h>
 #include <linux/clocksource.h>
 #include <linux/delay.h>
@@ -11,7 +12,6 @@
 #include <linux/math64.h>
 #include <linux/sched/clock.h>
 #include <linux/timekeeping.h>
-#include <asm/outboard.h>
 
 u64 outboard_deadline = ~0ull;
 

@@ -3,10 +3,10 @@
  * Registers (asm/io.h): where a BAR is mapped in the process the driver gets that address; where not, an address in
  * the window, whose accesses come here as messages.
  */
+#include <asm/outboard.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/pci.h>
-#include <asm/outboard.h>
 
 void __iomem *ioremap(phys_addr_t phys, size_t size)
 {

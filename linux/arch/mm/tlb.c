@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What vmalloc() and vmap() wrote to the page tables is made true by mappings of the host's. */
-#include <linux/mm.h>
-#include <linux/pgtable.h>
 #include <asm/outboard.h>
 #include <asm/tlbflush.h>
+#include <linux/mm.h>
+#include <linux/pgtable.h>
 
 static pte_t *entry(unsigned long addr)
 {
@@ -45,7 +45,7 @@ static void apply(struct run *run)
 
 void flush_tlb_kernel_range(unsigned long start, unsigned long end)
 {
-	struct run run = { 0 };
+	struct run run = {0};
 	unsigned long addr;
 
 	start = max(start & PAGE_MASK, VMALLOC_START);
@@ -70,7 +70,7 @@ void flush_tlb_kernel_range(unsigned long start, unsigned long end)
 			continue;
 		}
 		apply(&run);
-		run = (struct run){ .addr = addr, .len = PAGE_SIZE, .phys = phys, .map = map };
+		run = (struct run){.addr = addr, .len = PAGE_SIZE, .phys = phys, .map = map};
 	}
 	apply(&run);
 }

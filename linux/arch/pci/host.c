@@ -4,11 +4,11 @@
  * manages: base addresses, the command register and the interrupt capabilities are written to a shadow. Documents:
  * PCI Local Bus 3.0, 6.1 and 6.8.
  */
+#include <asm/outboard.h>
 #include <linux/device.h>
 #include <linux/io.h>
 #include <linux/irq.h>
 #include <linux/pci.h>
-#include <asm/outboard.h>
 
 #define DEVFN PCI_DEVFN(1, 0)
 
@@ -231,8 +231,8 @@ static int config_write(struct pci_bus *bus, unsigned int devfn, int where, int 
 			continue;
 		}
 		ours = true;
-		host.shadow[at] = (host.shadow[at] & ~host.writable[at]) |
-				  (byte & host.writable[at]);
+		host.shadow[at] =
+			(host.shadow[at] & ~host.writable[at]) | (byte & host.writable[at]);
 	}
 	if (where < PCI_CARDBUS_CIS && where + size > PCI_BASE_ADDRESS_0)
 		update_bars();
@@ -273,7 +273,8 @@ int outboard_window_find(unsigned long off, bool io, unsigned int *index, unsign
 	for (i = 0; i < OB_KIT_BARS; i++) {
 		const struct bar *bar = &host.bar[i];
 
-		if (bar->b.kind != (io ? 2 : 1) || off < bar->addr || off - bar->addr >= bar->b.size)
+		if (bar->b.kind != (io ? 2 : 1) || off < bar->addr ||
+		    off - bar->addr >= bar->b.size)
 			continue;
 		*index = i;
 		*bar_off = off - bar->addr;

@@ -3,10 +3,10 @@
  * IDE controllers in compatibility mode: ports and interrupts are a PC's, not those of a BAR (PCI IDE Controller Specification 1.0, 2.1). The host
  * has them where the whole machine is its own; where it has not, the ports read as ones and the driver finds no disk.
  */
+#include <asm/outboard.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/pci.h>
-#include <asm/outboard.h>
 
 enum {
 	RANGES = 4,

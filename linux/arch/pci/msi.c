@@ -3,11 +3,11 @@
  * Interrupts of the device: INTx as a level, MSI and MSI-X as messages. The host has the vectors; here a vector is a bit
  * (kernel/irq.c), and masking one is a bit, too.
  */
+#include <asm/outboard.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/msi.h>
 #include <linux/pci.h>
-#include <asm/outboard.h>
 
 unsigned int outboard_intx_irq;
 
@@ -123,7 +123,8 @@ int arch_setup_msi_irqs(struct pci_dev *dev, int nvec, int type)
 		return -ENOSPC;
 	if (nvec > have)
 		return have;
-	msi_for_each_desc(desc, &dev->dev, MSI_DESC_NOTASSOCIATED) {
+	msi_for_each_desc(desc, &dev->dev, MSI_DESC_NOTASSOCIATED)
+	{
 		unsigned int end = desc->msi_index + desc->nvec_used;
 
 		last = max(last, end);
@@ -133,7 +134,8 @@ int arch_setup_msi_irqs(struct pci_dev *dev, int nvec, int type)
 	ret = outboard_ops->irq_enable(outboard_host, kind, last);
 	if (ret)
 		return ret;
-	msi_for_each_desc(desc, &dev->dev, MSI_DESC_NOTASSOCIATED) {
+	msi_for_each_desc(desc, &dev->dev, MSI_DESC_NOTASSOCIATED)
+	{
 		ret = take(desc, desc->msi_index, desc->nvec_used);
 		if (ret)
 			break;
@@ -149,7 +151,8 @@ void arch_teardown_msi_irqs(struct pci_dev *dev)
 	unsigned int i;
 
 	outboard_ops->irq_disable(outboard_host);
-	msi_for_each_desc(desc, &dev->dev, MSI_DESC_ASSOCIATED) {
+	msi_for_each_desc(desc, &dev->dev, MSI_DESC_ASSOCIATED)
+	{
 		for (i = 0; i < desc->nvec_used; i++) {
 			outboard_vector_mask(desc->msi_index + i, true);
 			outboard_vector_set_irq(desc->msi_index + i, 0);

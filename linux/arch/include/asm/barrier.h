@@ -6,9 +6,9 @@
 #ifndef __ASM_OUTBOARD_BARRIER_H
 #define __ASM_OUTBOARD_BARRIER_H
 
-#define mb()	 asm volatile("lock; addl $0,-4(%%rsp)" ::: "memory", "cc")
-#define rmb()	 asm volatile("" ::: "memory")
-#define wmb()	 asm volatile("" ::: "memory")
+#define mb()  asm volatile("lock; addl $0,-4(%%rsp)" ::: "memory", "cc")
+#define rmb() asm volatile("" ::: "memory")
+#define wmb() asm volatile("" ::: "memory")
 
 #include <asm-generic/barrier.h>
 

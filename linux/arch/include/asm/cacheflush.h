@@ -5,7 +5,7 @@
 
 #include <asm/tlbflush.h>
 
-#define flush_cache_vmap(start, end) flush_tlb_kernel_range(start, end)
+#define flush_cache_vmap(start, end)	   flush_tlb_kernel_range(start, end)
 #define flush_cache_vmap_early(start, end) flush_tlb_kernel_range(start, end)
 
 #include <asm-generic/cacheflush.h>

@@ -7,10 +7,10 @@
 #ifndef __ASM_OUTBOARD_IO_H
 #define __ASM_OUTBOARD_IO_H
 
-#include <linux/string.h>
-#include <linux/types.h>
 #include <asm/barrier.h>
 #include <asm/processor.h>
+#include <linux/string.h>
+#include <linux/types.h>
 
 #define OUTBOARD_WINDOW_SIZE 0x100000000UL
 #define IO_SPACE_LIMIT	     0xffffUL
@@ -53,10 +53,10 @@ OUTBOARD_IO(u32, l, 4)
 OUTBOARD_IO(u64, q, 8)
 #undef OUTBOARD_IO
 
-#define __raw_readb __raw_readb
-#define __raw_readw __raw_readw
-#define __raw_readl __raw_readl
-#define __raw_readq __raw_readq
+#define __raw_readb  __raw_readb
+#define __raw_readw  __raw_readw
+#define __raw_readl  __raw_readl
+#define __raw_readq  __raw_readq
 #define __raw_writeb __raw_writeb
 #define __raw_writew __raw_writew
 #define __raw_writel __raw_writel

@@ -14,8 +14,8 @@ extern unsigned long outboard_pending;
 
 void outboard_run_pending(void);
 
-#define ARCH_IRQ_DISABLED 0
-#define ARCH_IRQ_ENABLED  1
+#define ARCH_IRQ_DISABLED     0
+#define ARCH_IRQ_ENABLED      1
 
 #define arch_local_save_flags arch_local_save_flags
 static __always_inline unsigned long arch_local_save_flags(void)

@@ -3,8 +3,8 @@
 #ifndef __ASM_OUTBOARD_OUTBOARD_H
 #define __ASM_OUTBOARD_OUTBOARD_H
 
-#include <linux/types.h>
 #include <kit/kit.h>
+#include <linux/types.h>
 
 extern const struct ob_kit_ops *outboard_ops;
 extern void *outboard_host;

@@ -5,9 +5,9 @@
 
 #ifndef __ASSEMBLY__
 
+#include <asm/ptrace.h>
 #include <linux/compiler.h>
 #include <linux/types.h>
-#include <asm/ptrace.h>
 
 struct task_struct;
 
@@ -18,16 +18,18 @@ struct thread_struct {
 	struct pt_regs regs;	  /* of the user space that it never has */
 };
 
-#define INIT_THREAD { }
+#define INIT_THREAD                                                                                \
+	{                                                                                          \
+	}
 
 #define TASK_SIZE	   0x7ffffffff000UL
 #define STACK_TOP	   TASK_SIZE
 #define STACK_TOP_MAX	   TASK_SIZE
 #define TASK_UNMAPPED_BASE (TASK_SIZE / 3)
 
-#define task_pt_regs(t) (&(t)->thread.regs)
-#define KSTK_EIP(t)	(task_pt_regs(t)->ip)
-#define KSTK_ESP(t)	(task_pt_regs(t)->sp)
+#define task_pt_regs(t)	   (&(t)->thread.regs)
+#define KSTK_EIP(t)	   (task_pt_regs(t)->ip)
+#define KSTK_ESP(t)	   (task_pt_regs(t)->sp)
 
 static inline void start_thread(struct pt_regs *regs, unsigned long ip, unsigned long sp)
 {

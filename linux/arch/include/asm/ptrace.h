@@ -12,14 +12,14 @@ struct pt_regs {
 	unsigned long ax;
 };
 
-#define user_mode(regs)			  ((void)(regs), 0)
-#define instruction_pointer(regs)	  ((regs)->ip)
-#define profile_pc(regs)		  ((regs)->ip)
-#define user_stack_pointer(regs)	  ((regs)->sp)
-#define kernel_stack_pointer(regs)	  ((regs)->sp)
-#define frame_pointer(regs)		  ((regs)->bp)
-#define regs_return_value(regs)		  ((regs)->ax)
-#define arch_has_single_step()		  0
+#define user_mode(regs)		   ((void)(regs), 0)
+#define instruction_pointer(regs)  ((regs)->ip)
+#define profile_pc(regs)	   ((regs)->ip)
+#define user_stack_pointer(regs)   ((regs)->sp)
+#define kernel_stack_pointer(regs) ((regs)->sp)
+#define frame_pointer(regs)	   ((regs)->bp)
+#define regs_return_value(regs)	   ((regs)->ax)
+#define arch_has_single_step()	   0
 
 static inline void instruction_pointer_set(struct pt_regs *regs, unsigned long ip)
 {

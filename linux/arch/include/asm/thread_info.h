@@ -16,7 +16,10 @@ struct thread_info {
 	unsigned int cpu;
 };
 
-#define INIT_THREAD_INFO(tsk) { .preempt_count = INIT_PREEMPT_COUNT }
+#define INIT_THREAD_INFO(tsk)                                                                      \
+	{                                                                                          \
+		.preempt_count = INIT_PREEMPT_COUNT                                                \
+	}
 
 #endif
 
@@ -29,9 +32,9 @@ struct thread_info {
 #define TIF_SYSCALL_TRACE   6
 #define TIF_SINGLESTEP	    7
 
-#define _TIF_SIGPENDING	   (1 << TIF_SIGPENDING)
-#define _TIF_NOTIFY_SIGNAL (1 << TIF_NOTIFY_SIGNAL)
-#define _TIF_NOTIFY_RESUME (1 << TIF_NOTIFY_RESUME)
-#define _TIF_NEED_RESCHED  (1 << TIF_NEED_RESCHED)
+#define _TIF_SIGPENDING	    (1 << TIF_SIGPENDING)
+#define _TIF_NOTIFY_SIGNAL  (1 << TIF_NOTIFY_SIGNAL)
+#define _TIF_NOTIFY_RESUME  (1 << TIF_NOTIFY_RESUME)
+#define _TIF_NEED_RESCHED   (1 << TIF_NEED_RESCHED)
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef __ASM_OUTBOARD_TLB_H
 #define __ASM_OUTBOARD_TLB_H
 
-#include <asm/tlbflush.h>
 #include <asm-generic/tlb.h>
+#include <asm/tlbflush.h>
 
 #endif

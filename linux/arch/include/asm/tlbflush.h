@@ -8,9 +8,15 @@ struct vm_area_struct;
 
 void flush_tlb_kernel_range(unsigned long start, unsigned long end);
 
-static inline void flush_tlb_all(void) { }
-static inline void flush_tlb_mm(struct mm_struct *mm) { }
-static inline void flush_tlb_page(struct vm_area_struct *vma, unsigned long addr) { }
+static inline void flush_tlb_all(void)
+{
+}
+static inline void flush_tlb_mm(struct mm_struct *mm)
+{
+}
+static inline void flush_tlb_page(struct vm_area_struct *vma, unsigned long addr)
+{
+}
 static inline void flush_tlb_range(struct vm_area_struct *vma, unsigned long start,
 				   unsigned long end)
 {
