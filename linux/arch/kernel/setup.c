@@ -75,7 +75,6 @@ static struct console host_console = {
 void __init setup_arch(char **cmdline)
 {
 	const struct ob_kit_memory *m = &outboard_memory;
-	unsigned long max_zone_pfn[MAX_NR_ZONES] = { 0 };
 
 	register_console(&host_console);
 
@@ -89,12 +88,25 @@ void __init setup_arch(char **cmdline)
 	max_low_pfn = max_pfn = PFN_DOWN(m->size);
 	max_mapnr = max_low_pfn;
 	high_memory = __va(m->size);
-	max_zone_pfn[ZONE_NORMAL] = max_low_pfn;
-	free_area_init(max_zone_pfn);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+	{
+		unsigned long max_zone_pfn[MAX_NR_ZONES] = { [ZONE_NORMAL] = max_low_pfn };
+
+		free_area_init(max_zone_pfn);
+	}
+#endif
 
 	strscpy(boot_command_line, command_line, COMMAND_LINE_SIZE);
 	*cmdline = command_line;
 }
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+/* The core sets up the zones itself, and asks how large they are. */
+void __init arch_zone_limits_init(unsigned long *max_zone_pfn)
+{
+	max_zone_pfn[ZONE_NORMAL] = max_low_pfn;
+}
+#endif
 
 void __init arch_cpu_finalize_init(void)
 {

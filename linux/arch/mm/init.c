@@ -6,6 +6,7 @@
 #include <asm/pgalloc.h>
 
 pgd_t swapper_pg_dir[PTRS_PER_PGD] __page_aligned_bss;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 char empty_zero_page[PAGE_SIZE] __page_aligned_bss;
 EXPORT_SYMBOL(empty_zero_page);
 
@@ -13,6 +14,7 @@ void __init mem_init(void)
 {
 	memblock_free_all();
 }
+#endif
 
 pgd_t *pgd_alloc(struct mm_struct *mm)
 {

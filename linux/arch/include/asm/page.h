@@ -7,10 +7,15 @@
 #define __ASM_OUTBOARD_PAGE_H
 
 #include <linux/const.h>
+#include <linux/version.h>
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#include <vdso/page.h>
+#else
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  (_AC(1, UL) << PAGE_SHIFT)
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
+#endif
 
 #ifndef __ASSEMBLY__
 
@@ -45,9 +50,11 @@ extern unsigned long outboard_physmem;
 
 #define virt_to_pfn(x)	   (__pa(x) >> PAGE_SHIFT)
 #define virt_to_page(x)	   pfn_to_page(virt_to_pfn(x))
-#define page_to_phys(page) (page_to_pfn(page) << PAGE_SHIFT)
 #define virt_addr_valid(x) pfn_valid(virt_to_pfn(x))
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#define page_to_phys(page) (page_to_pfn(page) << PAGE_SHIFT)
 #define phys_to_page(x)	   pfn_to_page((x) >> PAGE_SHIFT)
+#endif
 
 #include <asm-generic/memory_model.h>
 #include <asm-generic/getorder.h>

@@ -41,13 +41,15 @@
 
 extern pgd_t swapper_pg_dir[PTRS_PER_PGD];
 extern unsigned long outboard_vmalloc_start, outboard_vmalloc_end;
-extern char empty_zero_page[PAGE_SIZE];
 
 #define VMALLOC_START	outboard_vmalloc_start
 #define VMALLOC_END	outboard_vmalloc_end
 #define MODULES_VADDR	VMALLOC_START
 #define MODULES_END	VMALLOC_END
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+extern char empty_zero_page[PAGE_SIZE];
 #define ZERO_PAGE(addr) virt_to_page(empty_zero_page)
+#endif
 
 #define pte_ERROR(e) pr_err("bad pte %016lx\n", pte_val(e))
 #define pmd_ERROR(e) pr_err("bad pmd %016lx\n", pmd_val(e))
@@ -57,7 +59,9 @@ extern char empty_zero_page[PAGE_SIZE];
 #define pte_pfn(x)	  (pte_val(x) >> PAGE_SHIFT)
 #define pte_page(x)	  pfn_to_page(pte_pfn(x))
 #define pfn_pte(pfn, pr)  __pte(((unsigned long)(pfn) << PAGE_SHIFT) | pgprot_val(pr))
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
 #define mk_pte(page, pr)  pfn_pte(page_to_pfn(page), pr)
+#endif
 #define pfn_pmd(pfn, pr)  __pmd(((unsigned long)(pfn) << PAGE_SHIFT) | pgprot_val(pr))
 
 static inline int pte_none(pte_t pte)	 { return !(pte_val(pte) & ~_PAGE_STALE); }
@@ -124,6 +128,7 @@ static inline int pte_same(pte_t a, pte_t b)
 #define __swp_entry(type, off)	    ((swp_entry_t){ (((type) & 0x1f) << 7) | ((unsigned long)(off) << PAGE_SHIFT) })
 #define __pte_to_swp_entry(pte)	    ((swp_entry_t){ pte_val(pte) & ~_PAGE_STALE })
 #define __swp_entry_to_pte(x)	    ((pte_t){ (x).val })
+#define __HAVE_ARCH_PTE_SWP_EXCLUSIVE
 static inline int pte_swp_exclusive(pte_t pte)	   { return !!(pte_val(pte) & _PAGE_SWP_EXCLUSIVE); }
 static inline pte_t pte_swp_mkexclusive(pte_t pte) { return __pte(pte_val(pte) | _PAGE_SWP_EXCLUSIVE); }
 static inline pte_t pte_swp_clear_exclusive(pte_t pte)
