@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What `outboard net` needs of HTTP: URLs (RFC 3986), the heads of requests and responses (RFC 9112), paths. All of
- * it comes from outside; nothing here reads beyond the length that it is given.
+ * What `outboard net` needs of HTTP: URLs (RFC 3986), the heads of requests and responses (RFC
+ * 9112), paths. All of it comes from outside; nothing here reads beyond the length that it is
+ * given.
  */
 #ifndef CLI_HTTP_H
 #define CLI_HTTP_H

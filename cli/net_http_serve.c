@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * outboard net http-serve: files of one directory over HTTP/1.0, one request a connection, many at a time, by lwIP's
- * callbacks (<lwip/tcp.h>).
+ * outboard net http-serve: files of one directory over HTTP/1.0, one request a connection, many at
+ * a time, by lwIP's callbacks (<lwip/tcp.h>).
  */
 #include <errno.h>
 #include <fcntl.h>

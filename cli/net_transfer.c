@@ -41,8 +41,8 @@ static int compare(struct net_run *r, uint64_t sent, const struct transfer_repor
 }
 
 /*
- * All that the receiver says up to its end: a report, or nothing from one that is none of ours. Leaving before
- * its end would look to it like a connection that broke.
+ * All that the receiver says up to its end: a report, or nothing from one that is none of ours.
+ * Leaving before its end would look to it like a connection that broke.
  */
 static int read_report(struct net_run *r, struct ob_stream *st, uint8_t *p, size_t *len)
 {

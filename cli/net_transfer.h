@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What `send` and `receive` say to each other. Over TCP: the sender's bytes up to its end, then a report back. Over
- * UDP: numbered datagrams; the last kind is repeated until a report has come.
+ * What `send` and `receive` say to each other. Over TCP: the sender's bytes up to its end, then a
+ * report back. Over UDP: numbered datagrams; the last kind is repeated until a report has come.
  */
 #ifndef CLI_NET_TRANSFER_H
 #define CLI_NET_TRANSFER_H
@@ -51,8 +51,8 @@ void transfer_put_report(uint8_t p[TRANSFER_REPORT_SIZE], const struct transfer_
 bool transfer_get_report(const uint8_t *p, size_t len, struct transfer_report *r);
 
 /*
- * The bytes that are sent: pseudo-random, so that nothing on the way has an easier time with them, and repeated after
- * a prime number, so that pieces of any usual size that change places are found.
+ * The bytes that are sent: pseudo-random, so that nothing on the way has an easier time with them,
+ * and repeated after a prime number, so that pieces of any usual size that change places are found.
  */
 enum {
 	PATTERN_PERIOD = 65521,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * http-get SPEC ADDRESS [PATH]: what a web server answers, on standard output. The driver, TCP/IP and the
- * application are one process, and the kernel's network is not in it.
+ * http-get SPEC ADDRESS [PATH]: what a web server answers, on standard output. The driver, TCP/IP
+ * and the application are one process, and the kernel's network is not in it.
  *
  *   http-get qemu:e1000e,netdev=user,fwd=10.0.2.100:80-8000 10.0.2.100 /index.html
  */

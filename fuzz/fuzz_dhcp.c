@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * stack/dhcp_message: frames from the network, read before there is an address. What is taken for an answer is one
- * that an interface can use. Input: a frame.
+ * stack/dhcp_message: frames from the network, read before there is an address. What is taken for
+ * an answer is one that an interface can use. Input: a frame.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>

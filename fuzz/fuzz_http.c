@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * cli/http: a URL that somebody typed, the head of a response, the head of a request. No path leaves its directory, no
- * URL breaks out of its request line. Input: a letter (u, r, q) and the text.
+ * cli/http: a URL that somebody typed, the head of a response, the head of a request. No path
+ * leaves its directory, no URL breaks out of its request line. Input: a letter (u, r, q) and the
+ * text.
  */
 #include <stdlib.h>
 #include <string.h>

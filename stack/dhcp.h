@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * DHCP client: RFC 2131, options of RFC 2132. Debian's lwIP is built without one. It speaks in whole frames,
- * since an interface without an address receives no IPv4.
+ * DHCP client: RFC 2131, options of RFC 2132. Debian's lwIP is built without one. It speaks in
+ * whole frames, since an interface without an address receives no IPv4.
  */
 #ifndef STACK_DHCP_H
 #define STACK_DHCP_H

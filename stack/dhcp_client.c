@@ -11,8 +11,8 @@
 
 enum {
 	/*
-	 * 1, 2, 4, 8, 8, ... seconds between questions (RFC 2131, 4.1, begins with four for the sake of old
-	 * Ethernets; a card that has just got its link often loses the first).
+	 * 1, 2, 4, 8, 8, ... seconds between questions (RFC 2131, 4.1, begins with four for the
+	 * sake of old Ethernets; a card that has just got its link often loses the first).
 	 */
 	BACKOFF_MAX = 3,
 	/* Requests for an offer before looking for another. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Frames between lwIP and a network device. Received payload stays where the device put it; headers are copied,
- * since lwIP reads them more than once and the device can write them at any time. Sent frames are copied once here,
- * from lwIP's heap into the arena. Formats: IEEE 802.3, RFC 791, 8200, 9293, 768.
+ * Frames between lwIP and a network device. Received payload stays where the device put it; headers
+ * are copied, since lwIP reads them more than once and the device can write them at any time. Sent
+ * frames are copied once here, from lwIP's heap into the arena. Formats: IEEE 802.3, RFC 791, 8200,
+ * 9293, 768.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -189,8 +190,8 @@ static void read_headers(const struct ob_stack *s, const uint8_t *hdr, uint32_t 
 }
 
 /*
- * A pbuf of lwIP's own with all of it, its IP header aligned: lwIP keeps pointers in the headers of fragments, which
- * LeakSanitizer would not see elsewhere.
+ * A pbuf of lwIP's own with all of it, its IP header aligned: lwIP keeps pointers in the headers of
+ * fragments, which LeakSanitizer would not see elsewhere.
  */
 static struct pbuf *copy_frame(struct ob_stack *s, const struct ob_pkt *pkt)
 {
@@ -299,8 +300,8 @@ static void receive_one(struct ob_stack *s, struct ob_pkt *pkt)
 	memcpy(hdr, pkt->data, copied);
 	read_headers(s, hdr, copied, &h);
 	/*
-	 * lwIP would answer to ourselves, by a queue that only a thread of its own empties: with none, Debian's
-	 * build ends the process. Nobody honest sends these.
+	 * lwIP would answer to ourselves, by a queue that only a thread of its own empties: with
+	 * none, Debian's build ends the process. Nobody honest sends these.
 	 */
 	if (ob_unlikely(h.own)) {
 		s->stats.rx_refused++;

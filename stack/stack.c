@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The stack's life: lwIP's interface, its timers and the device as one source of our loop. Debian builds lwIP for
- * a thread of its own (NO_SYS 0); it is not started. lwip_init() alone is what a system without threads calls, and the
- * package's check of its core lock passes while that thread does not exist.
+ * The stack's life: lwIP's interface, its timers and the device as one source of our loop. Debian
+ * builds lwIP for a thread of its own (NO_SYS 0); it is not started. lwip_init() alone is what a
+ * system without threads calls, and the package's check of its core lock passes while that thread
+ * does not exist.
  */
 #include <errno.h>
 #include <pthread.h>

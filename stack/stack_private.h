@@ -15,8 +15,8 @@
 
 enum {
 	/*
-	 * Longest headers that are looked at: Ethernet's 14 bytes, IPv4's 60 and TCP's 60. Two bytes in front put
-	 * the IP header on a multiple of four.
+	 * Longest headers that are looked at: Ethernet's 14 bytes, IPv4's 60 and TCP's 60. Two
+	 * bytes in front put the IP header on a multiple of four.
 	 */
 	STACK_HEADERS = 134,
 	STACK_ALIGN = 2,

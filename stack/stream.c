@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * TCP connections for programs that do one thing after another, on lwIP's callbacks (RFC 9293; <lwip/tcp.h>). A
- * callback may find its connection freed by lwIP: from then on the stream has no pcb.
+ * TCP connections for programs that do one thing after another, on lwIP's callbacks (RFC 9293;
+ * <lwip/tcp.h>). A callback may find its connection freed by lwIP: from then on the stream has no
+ * pcb.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -65,8 +66,8 @@ static void on_error(void *arg, err_t err)
 }
 
 /*
- * Has the peer acknowledged our end? lwIP tells of acknowledged payload only, so it is looked for wherever it may
- * have happened.
+ * Has the peer acknowledged our end? lwIP tells of acknowledged payload only, so it is looked for
+ * wherever it may have happened.
  */
 static bool is_flushed(void *arg)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An in-process TCP/IP stack (lwIP) on a network device: addresses, ping, and TCP streams without an
- * interface of the kernel. In liboutboard-stack, by `pkg-config outboard-stack`; explained in docs/stack.md.
+ * An in-process TCP/IP stack (lwIP) on a network device: addresses, ping, and TCP streams without
+ * an interface of the kernel. In liboutboard-stack, by `pkg-config outboard-stack`; explained in
+ * docs/stack.md.
  *
- * lwIP has one state per process, so all stacks of a process belong to the thread that opened the first, and
- * all calls come from it, but for ob_stack_cancel(). Calls that wait run the loop meanwhile; a callback must not
- * make them.
+ * lwIP has one state per process, so all stacks of a process belong to the thread that opened the
+ * first, and all calls come from it, but for ob_stack_cancel(). Calls that wait run the loop
+ * meanwhile; a callback must not make them.
  */
 #ifndef OUTBOARD_STACK_H
 #define OUTBOARD_STACK_H
@@ -31,11 +32,11 @@ struct ob_stream;
  * @net: of a bound driver; started by this call
  * @loop: gets the stack's sources; outlives the stack
  *
- * The interface is up but has no IPv4 address yet; it gets IPv6 addresses of its own (link-local, and by router
- * advertisements).
+ * The interface is up but has no IPv4 address yet; it gets IPv6 addresses of its own (link-local,
+ * and by router advertisements).
  *
- * Return: 0; -EBUSY when another thread has a stack open; -ENOSPC when the arena has no room for frames; what
- * starting the device returned.
+ * Return: 0; -EBUSY when another thread has a stack open; -ENOSPC when the arena has no room for
+ * frames; what starting the device returned.
  */
 int ob_stack_open(struct ob_net *net, struct ob_loop *loop, struct ob_stack **stack,
 		  struct ob_error *err);
@@ -43,7 +44,8 @@ int ob_stack_open(struct ob_net *net, struct ob_loop *loop, struct ob_stack **st
 /**
  * ob_stack_close() - end all its connections (by a reset), stop the device, free everything
  *
- * Streams must be closed before, and pbufs that a program of lwIP's own calls kept must be freed. NULL is allowed.
+ * Streams must be closed before, and pbufs that a program of lwIP's own calls kept must be freed.
+ * NULL is allowed.
  */
 void ob_stack_close(struct ob_stack *stack);
 
@@ -53,10 +55,11 @@ struct netif *ob_stack_netif(struct ob_stack *stack);
 /**
  * ob_stack_parse_address() - IPv4 or IPv6 as text, for lwIP's own calls
  *
- * lwIP must not be asked to talk to an address of its own interface: Debian's build ends the process. This refuses
- * them.
+ * lwIP must not be asked to talk to an address of its own interface: Debian's build ends the
+ * process. This refuses them.
  *
- * Return: 0; -EINVAL; -EADDRNOTAVAIL for an address of one's own; -ENETUNREACH when no route leads there
+ * Return: 0; -EINVAL; -EADDRNOTAVAIL for an address of one's own; -ENETUNREACH when no route leads
+ * there
  */
 int ob_stack_parse_address(struct ob_stack *stack, const char *text, struct ip_addr *addr,
 			   struct ob_error *err);
@@ -81,7 +84,8 @@ int ob_stack_set_address(struct ob_stack *stack, const char *address, const char
 			 struct ob_error *err);
 
 /**
- * struct ob_stack_lease - what a DHCP server gave; addresses in network byte order, 0 where it gave none
+ * struct ob_stack_lease - what a DHCP server gave; addresses in network byte order, 0 where it gave
+ * none
  * @seconds: how long it lasts, from its start; it is renewed as long as the loop runs
  */
 struct ob_stack_lease {
@@ -103,8 +107,8 @@ int ob_stack_dhcp(struct ob_stack *stack, unsigned int timeout_ms, struct ob_sta
  * @done: asked after every burst; NULL to wait for the time alone
  * @timeout_ms: 0 for ever. Kept with the loop's ticks: up to 100 ms late
  *
- * Return: 0; -ETIMEDOUT; -ENODEV when the device has vanished; -ECANCELED after ob_stack_cancel(); -EINTR when
- * somebody else stopped the loop.
+ * Return: 0; -ETIMEDOUT; -ENODEV when the device has vanished; -ECANCELED after ob_stack_cancel();
+ * -EINTR when somebody else stopped the loop.
  */
 int ob_stack_wait(struct ob_stack *stack, bool (*done)(void *arg), void *arg,
 		  unsigned int timeout_ms);
@@ -151,8 +155,8 @@ int ob_stack_ping(struct ob_stack *stack, const char *address, uint16_t seq, siz
  * @address: IPv4 or IPv6, as text; lwIP's package has no resolver
  * @timeout_ms: for the connection, and after it longest time without progress of each call; not 0
  *
- * Return: 0; -ECONNREFUSED; -EHOSTUNREACH when nobody has the address; -ENETUNREACH without a route;
- * -EADDRNOTAVAIL for an address of one's own; -ETIMEDOUT; or as ob_stack_wait()
+ * Return: 0; -ECONNREFUSED; -EHOSTUNREACH when nobody has the address; -ENETUNREACH without a
+ * route; -EADDRNOTAVAIL for an address of one's own; -ETIMEDOUT; or as ob_stack_wait()
  */
 int ob_stream_connect(struct ob_stack *stack, const char *address, uint16_t port,
 		      unsigned int timeout_ms, struct ob_stream **stream, struct ob_error *err);
@@ -169,14 +173,16 @@ int ob_stream_accept(struct ob_stack *stack, uint16_t port, unsigned int wait_ms
  *
  * Returns when lwIP has copied it, of which at most 64 KiB have not been acknowledged.
  *
- * Return: 0; -ECONNRESET; -EPIPE after ob_stream_end(); -ETIMEDOUT without progress; or as ob_stack_wait()
+ * Return: 0; -ECONNRESET; -EPIPE after ob_stream_end(); -ETIMEDOUT without progress; or as
+ * ob_stack_wait()
  */
 int ob_stream_write(struct ob_stream *stream, const void *buf, size_t len, struct ob_error *err);
 
 /**
  * ob_stream_read() - up to @len bytes, at least one
  *
- * Return: bytes; 0 when the peer has ended; -ECONNRESET; -ETIMEDOUT without progress; or as ob_stack_wait()
+ * Return: bytes; 0 when the peer has ended; -ECONNRESET; -ETIMEDOUT without progress; or as
+ * ob_stack_wait()
  */
 long ob_stream_read(struct ob_stream *stream, void *buf, size_t len, struct ob_error *err);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lossy-cable LOSS REORDER DUPLICATE COMMAND...: runs a command with the two ends of a bad network cable in its
- * hands, datagram sockets 10 and 11, a frame each, for `netdev=fd:10` and `netdev=fd:11`. One frame in LOSS is lost, one
- * in REORDER overtaken by the next, one in DUPLICATE comes twice; 0 for never. Which ones is the same in each run.
+ * lossy-cable LOSS REORDER DUPLICATE COMMAND...: runs a command with the two ends of a bad network
+ * cable in its hands, datagram sockets 10 and 11, a frame each, for `netdev=fd:10` and
+ * `netdev=fd:11`. One frame in LOSS is lost, one in REORDER overtaken by the next, one in DUPLICATE
+ * comes twice; 0 for never. Which ones is the same in each run.
  */
 #include <errno.h>
 #include <poll.h>

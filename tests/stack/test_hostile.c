@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The stack on a card with an enemy at the other end of the cable: frames that claim to come from ourselves (which
- * end the process in Debian's lwIP), frames without sense, more of them than there are buffers. Afterwards it must
- * still answer a ping, and hold no frame. `stack-hostile MODEL`.
+ * The stack on a card with an enemy at the other end of the cable: frames that claim to come from
+ * ourselves (which end the process in Debian's lwIP), frames without sense, more of them than there
+ * are buffers. Afterwards it must still answer a ping, and hold no frame. `stack-hostile MODEL`.
  */
 #include <errno.h>
 #include <pthread.h>
