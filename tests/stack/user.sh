@@ -60,9 +60,9 @@ ob net "$spec" http-get http://10.0.2.100/nothing
 expect "a page that is not there" 5 "404"
 ob net "$spec" http-get http://10.0.2.2:9/
 expect "a port that is refused" 1 "10.0.2.2:9 refused the connection"
-ob net "$spec" http-get http://10.0.2.77/ --timeout 2
+ob net "$spec" http-get http://10.0.2.77/ --timeout 6
 expect "an address that nobody has" 1 "10.0.2.77 (ARP)"
-ob net "$spec" ping 10.0.2.77 -n 1 --timeout 2
+ob net "$spec" ping 10.0.2.77 -n 1 --timeout 6
 expect "the same by ping" 1 "10.0.2.77 (ARP)"
 ob net "$user" --address 10.0.2.15/24 ping 192.0.2.1 -n 1
 expect "another network without a gateway" 1 "no gateway"
@@ -70,7 +70,7 @@ ob net "$user" ping 10.0.2.15 -n 1
 expect "one's own address" 1 "own address"
 ob net "$user" http-get http://example.org/
 expect "names are not resolved, and it says so" 2 "not an IPv4 or IPv6 address"
-ob net "qemu:$model,netdev=none" --timeout 2
+ob net "qemu:$model,netdev=none" --timeout 6
 expect "nobody who answers DHCP" 1 "no DHCP server answered"
 ob net qemu:nvme,null=1M
 expect "a disk is refused" 5 "no network card"
@@ -101,10 +101,10 @@ PY
 started+=($!)
 disown # its end is not worth a line
 wait_for test -s "$dir/mute" -a -s "$dir/half" -a -s "$dir/noise"
-ob net "$user,fwd=10.0.2.100:80-$(cat "$dir/mute")" http-get http://10.0.2.100/ --timeout 2
-expect "a server that says nothing ends in an error" 1 "nothing was received for 2 s"
-ob net "$user,fwd=10.0.2.100:80-$(cat "$dir/half")" http-get http://10.0.2.100/ --timeout 2 -o "$dir/half.out"
-expect "so does one that says half" 1 "nothing was received for 2 s"
+ob net "$user,fwd=10.0.2.100:80-$(cat "$dir/mute")" http-get http://10.0.2.100/ --timeout 6
+expect "a server that says nothing ends in an error" 1 "nothing was received for 6 s"
+ob net "$user,fwd=10.0.2.100:80-$(cat "$dir/half")" http-get http://10.0.2.100/ --timeout 6 -o "$dir/half.out"
+expect "so does one that says half" 1 "nothing was received for 6 s"
 check "and no half file is left" test ! -e "$dir/half.out"
 ob net "$user,fwd=10.0.2.100:80-$(cat "$dir/noise")" http-get http://10.0.2.100/
 expect "one that talks nonsense is told from a web server" 1 "endless head"
@@ -163,7 +163,7 @@ finish_bg dies
 expect "a device that vanishes ends it" 3 "vanished"
 # At its EEPROM, its reset, its rings, its traffic.
 for access in 100 300 500 700; do
-	ob net "fault[gone=$access]:$spec" http-get http://10.0.2.100/random --timeout 20
+	ob net "fault[gone=$access]:$spec" http-get http://10.0.2.100/random --timeout 60
 	expect "so does one that vanishes at its register access $access" 3
 done
 finish
