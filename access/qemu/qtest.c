@@ -472,6 +472,9 @@ static int ask(struct qtest *qt, const char *text, size_t len, uint64_t *val)
 	ret = line.kind == QTEST_OK ? 0 : -EIO;
 	if (line.kind == QTEST_BAD)
 		ret = died(qt, NULL);
+	/* An interrupt that came right behind the reply: nobody is woken for what was received already. */
+	else if (collect(qt))
+		ret = -ENODEV;
 	if (!ret && val)
 		*val = line.value;
 out:

@@ -120,6 +120,20 @@ static void a_read_collects_older_replies_and_interrupts(void **state)
 }
 
 /* The client remembers how it wrote an address; all of these are remembered in one place. */
+/* Nobody reads the socket again for what was received with the reply: a disk waited for such an interrupt for ever. */
+static void an_interrupt_behind_the_reply_is_told_at_once(void **state)
+{
+	struct peer *p = *state;
+	uint64_t val;
+
+	assert_int_equal(qtest_out(&p->qt, 0x1f7, 1, 0xe7), 0);
+	say(p, "OK\nOK 0x50\nIRQ raise 14\n");
+	assert_int_equal(qtest_in(&p->qt, 0x3f6, 1, &val), 0);
+	assert_int_equal(val, 0x50);
+	assert_int_equal(raised, 1);
+	assert_int_equal(last_line, 14);
+}
+
 static void writes_are_told_apart_by_kind_width_and_address(void **state)
 {
 	struct peer *p = *state;
@@ -346,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_are_told_apart),
 		with_peer(a_read_collects_older_replies_and_interrupts),
+		with_peer(an_interrupt_behind_the_reply_is_told_at_once),
 		with_peer(writes_are_told_apart_by_kind_width_and_address),
 		with_peer(posted_writes_without_replies_are_bounded),
 		with_peer(a_fail_is_an_error_and_not_the_end),
