@@ -119,7 +119,6 @@ static void a_read_collects_older_replies_and_interrupts(void **state)
 	assert_int_equal(last_line, 21);
 }
 
-/* The client remembers how it wrote an address; all of these are remembered in one place. */
 /* Nobody reads the socket again for what was received with the reply: a disk waited for such an interrupt for ever. */
 static void an_interrupt_behind_the_reply_is_told_at_once(void **state)
 {
@@ -134,6 +133,7 @@ static void an_interrupt_behind_the_reply_is_told_at_once(void **state)
 	assert_int_equal(last_line, 14);
 }
 
+/* The client remembers how it wrote an address; all of these are remembered in one place. */
 static void writes_are_told_apart_by_kind_width_and_address(void **state)
 {
 	struct peer *p = *state;
