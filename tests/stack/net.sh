@@ -10,15 +10,9 @@ net_bg() # NAME ARGUMENTS...
 {
 	local name=$1
 	shift
-	timeout -k 5 300 "$outboard" net "$@" >"$dir/$name.out" 2>"$dir/$name.err" </dev/null &
+	"$outboard" net "$@" >"$dir/$name.out" 2>"$dir/$name.err" </dev/null &
 	pid=$!
 	started+=("$pid")
-}
-
-# The program itself, below timeout.
-program_of() # PID
-{
-	children "$1" | head -n 1
 }
 
 # Wait for $pid; output as that of the last run, so that expect() and check() see it.

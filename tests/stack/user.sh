@@ -117,7 +117,7 @@ asked() # TIMES: the silent server had a request so often
 before=$(grep -c mute "$dir/mute.log")
 net_bg ctrl_c "$user,fwd=10.0.2.100:80-$(cat "$dir/mute")" http-get http://10.0.2.100/ --timeout 100
 wait_for asked $((before + 1))
-kill -INT "$(program_of $pid)"
+kill -INT "$pid"
 finish_bg ctrl_c
 expect "Ctrl-C ends it at once, as it should" 130 "interrupted"
 
@@ -150,7 +150,7 @@ for path in /secret /../secret /%2e%2e/secret /escape /.hidden/file /nothing; do
 	get $path
 	check "$path is not served" test ! -s "$dir/fetched"
 done
-kill -INT "$(program_of $pid)"
+kill -INT "$pid"
 finish_bg server
 expect_out "Ctrl-C is a server's usual end" 0 "requests" "GET /random HTTP/1"
 

@@ -71,9 +71,9 @@ reachable
 net_bg tx "${b[@]}" send 10.9.0.1 --bytes 40M --timeout 60 --json
 sender=$pid
 sleep 3
-kill -STOP "$(program_of $receiver)"
+kill -STOP "$receiver"
 sleep 4
-kill -CONT "$(program_of $receiver)"
+kill -CONT "$receiver"
 wait "$sender"
 status=$?
 cp "$dir/tx.out" "$dir/out" && cp "$dir/tx.err" "$dir/err"
@@ -87,11 +87,11 @@ reachable
 net_bg tx "${b[@]}" send 10.9.0.1 --time 100 --timeout 8
 sender=$pid
 sleep 3
-kill -STOP "$(program_of $receiver)"
+kill -STOP "$receiver"
 pid=$sender
 finish_bg tx
 expect "a window that stays full ends in an error" 1 "nothing was acknowledged for 8 s"
-kill -KILL "$(program_of $receiver)" 2>/dev/null
+kill -KILL "$receiver" 2>/dev/null
 wait "$receiver" 2>/dev/null
 
 # One that ends itself in the middle: Ctrl-C resets the connection.
@@ -101,7 +101,7 @@ reachable
 net_bg tx "${b[@]}" send 10.9.0.1 --time 100 --timeout 20
 sender=$pid
 sleep 3
-kill -INT "$(program_of $receiver)"
+kill -INT "$receiver"
 wait "$receiver"
 check "Ctrl-C at the receiver is said as such" jq -e '.error.exit == 130' "$dir/rx.out"
 pid=$sender
