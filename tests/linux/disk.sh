@@ -50,8 +50,8 @@ verify()
 	timeout 200 fio --name=disk --filename="$disk" --direct=1 --ioengine=libaio --iodepth=32 --size="$1" --rw=randrw "${@:2}" \
 		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --output="$WORK/fio" >>"$WORK/said"
 }
-verify 48M --bsrange=4k-256k && echo yes >"$WORK/verify"
-verify 16M --bs=4k --offset=48M --fsync=16 && echo yes >"$WORK/flush"
+verify 24M --bsrange=4k-256k && echo yes >"$WORK/verify"
+verify 4M --bs=4k --offset=48M --fsync=16 && echo yes >"$WORK/flush"
 if [ "$(cat "/sys/block/$name/queue/discard_max_bytes")" -gt 0 ]; then
 	blkdiscard -f -o 1M -l 1M "$disk" && echo yes >"$WORK/discard"
 fi
@@ -72,8 +72,8 @@ verify()
 	timeout 200 fio --name=disk --ioengine=nbd --uri="$OUTBOARD_URI" --iodepth=32 --size="$1" --rw=randrw "${@:2}" \
 		--verify=crc32c --verify_fatal=1 --verify_state_save=0 --output="$WORK/fio" >>"$WORK/said"
 }
-verify 48M --bsrange=4k-256k && echo yes >"$WORK/verify"
-verify 16M --bs=4k --offset=48M --fsync=16 && echo yes >"$WORK/flush"
+verify 24M --bsrange=4k-256k && echo yes >"$WORK/verify"
+verify 4M --bs=4k --offset=48M --fsync=16 && echo yes >"$WORK/flush"
 size=$(nbdinfo --size "$OUTBOARD_URI") && truncate -s "$size" "$WORK/../made" && mkfs.ext4 -q -F -d "$WORK/../files" "$WORK/../made" &&
 	nbdcopy "$WORK/../made" "$OUTBOARD_URI" && nbdcopy "$OUTBOARD_URI" "$WORK/../back" &&
 	cmp "$WORK/../made" "$WORK/../back" && e2fsck -fn "$WORK/../back" >>"$WORK/said" && echo yes >"$WORK/ext4"
