@@ -64,6 +64,7 @@ struct qemu_device {
 	unsigned int gsi[2];
 	unsigned int nr_intx;
 	bool no_function; /* legacy ports only */
+	bool waits;	  /* for each write of a register: see models.c */
 	uint8_t revision; /* what configuration space says, or 0: what QEMU's says */
 	uint64_t arena_off, arena_size;
 	struct vtd_domain *domain;

@@ -48,10 +48,12 @@ struct disk_model {
  * struct card_model - a network card that is not as QEMU's is by itself
  * @props: of the PCI device, or ""
  * @revision: what configuration space says; 0: what QEMU's says
+ * @waits: a register's write is done when it returns
  */
 struct card_model {
 	const char *name, *props;
 	uint8_t revision;
+	bool waits;
 };
 
 /* Disks on a bus of a controller: QEMU's bus is called as the controller, a dot and a number. */
@@ -70,6 +72,7 @@ static const struct model models[] = {
 	{"e1000-82540em", "e1000", MODEL_NET, "Intel 82540EM gigabit Ethernet, PCI"},
 	{"e1000-82545em", "e1000-82545em", MODEL_NET, "Intel 82545EM gigabit Ethernet, PCI"},
 	{"i82551", "i82551", MODEL_NET, "Intel 82551 Ethernet, 100 Mbit/s"},
+	{"i82557b", "i82557b", MODEL_NET, "Intel 82557B Ethernet, 100 Mbit/s"},
 	{"i82559er", "i82559er", MODEL_NET, "Intel 82559ER Ethernet, 100 Mbit/s"},
 	{"pcnet", "pcnet", MODEL_NET, "AMD Am79C970A Ethernet, 10 Mbit/s"},
 	{"rtl8139", "rtl8139", MODEL_NET, "Realtek RTL8139C+ Ethernet, 100 Mbit/s"},
@@ -111,10 +114,33 @@ static const struct disk_model disk_models[] = {
 	{"piix3-usb-uhci", "", "usb-storage", USB_PORT},
 };
 
+/*
+ * QEMU's eepro100 goes on behind the command block at which it was suspended, without a look at whether that has its suspend bit still
+ * (82557 manual, CU resume, has it looked at again). A driver that puts the next block there while QEMU is at the one before would have
+ * it run around the ring. No guest can do that: its processor waits until QEMU has done what a write asks for.
+ */
+#define EEPRO100(name)                                                                             \
+	{                                                                                          \
+		name, "", 0, true                                                                  \
+	}
+
 static const struct card_model card_models[] = {
+	EEPRO100("i82550"),
+	EEPRO100("i82551"),
+	EEPRO100("i82557a"),
+	EEPRO100("i82557b"),
+	EEPRO100("i82557c"),
+	EEPRO100("i82558a"),
+	EEPRO100("i82558b"),
+	EEPRO100("i82559a"),
+	EEPRO100("i82559b"),
+	EEPRO100("i82559c"),
+	EEPRO100("i82559er"),
+	EEPRO100("i82562"),
+	EEPRO100("i82801"),
 	/* An RTL8139C+ does what its predecessors do, whose drivers refuse it for its revision (from 0x20 on). */
-	{"rtl8139c", "", 0x10},
-	{"virtio-net-pci", VIRTIO_PROPS, 0},
+	{"rtl8139c", "", 0x10, false},
+	{"virtio-net-pci", VIRTIO_PROPS, 0, false},
 };
 
 static const char *const disk_keys[] = {"file", "file2", "file3", "file4"};
@@ -127,7 +153,7 @@ const char *qemu_models_help(void)
 	       "  e1000e         Intel 82574L gigabit Ethernet, PCIe, MSI-X\n"
 	       "  e1000-82540em  Intel 82540EM gigabit Ethernet, PCI\n"
 	       "  e1000-82545em  Intel 82545EM gigabit Ethernet, PCI\n"
-	       "  i82551, i82559er  Intel 100 Mbit/s Ethernet\n"
+	       "  i82551, i82557b, i82559er  Intel 100 Mbit/s Ethernet\n"
 	       "  pcnet, rtl8139, rtl8139c, ne2k_pci, tulip, vmxnet3, virtio-net-pci\n"
 	       "                 AMD, Realtek (8139C+, 8139C, 8029), DEC, VMware, virtio Ethernet\n"
 	       "  nvme           NVM Express disk\n"
@@ -795,6 +821,7 @@ static int net_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 			continue;
 		snprintf(props, sizeof(props), "%s", card_models[i].props);
 		qd->revision = card_models[i].revision;
+		qd->waits = card_models[i].waits;
 	}
 	len = strlen(props);
 	if (mac) {

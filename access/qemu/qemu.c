@@ -444,6 +444,8 @@ static void qemu_write(const struct ob_bar *bar, uint64_t off, unsigned int size
 		qtest_out_corked(&qd->machine->qt, (uint16_t)(bar->base + off), size, val);
 	else
 		qtest_write_corked(&qd->machine->qt, bar->base + off, size, val);
+	if (qd->waits)
+		qtest_drain(&qd->machine->qt);
 }
 
 static void qemu_flush(struct ob_device *dev)
