@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ethtool's questions (ethtool(8)), their answers as JSON, and the way ethtool prints them. */
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ enum {
 	TESTS = 32,
 	EEPROM_MAX = 4096,
 	EEPROM_STEP = 16,
+	FEATURES = 64,
 };
 
 static struct json_object *unsupported(const struct ob_net *net, const char *what,
@@ -109,6 +111,11 @@ static struct json_object *query_ring(struct ob_net *net, struct ob_error *err)
 	struct ob_net_ring ring = {0};
 
 	net->ops->ring(net, &ring);
+	/* A driver of the kernel's is asked for it, and may have none. */
+	if (!ring.rx_max && !ring.tx_max) {
+		json_object_put(o);
+		return unsupported(net, "ring parameters", err);
+	}
 	cli_put_u64(o, "rx", ring.rx);
 	cli_put_u64(o, "tx", ring.tx);
 	cli_put_u64(o, "rx_max", ring.rx_max);
@@ -165,6 +172,25 @@ static struct json_object *query_eeprom(struct ob_net *net, struct ob_error *err
 	return o;
 }
 
+static void put_features(struct json_object *list, struct ob_net *net)
+{
+	struct ob_net_feature f[FEATURES];
+	int n;
+
+	memset(f, 0, sizeof(f));
+	n = net->ops->features(net, f, FEATURES);
+	for (int i = 0; i < n && i < FEATURES; i++) {
+		struct json_object *one = json_object_new_object();
+
+		f[i].name[sizeof(f[i].name) - 1] = '\0';
+		cli_put_str(one, "name", f[i].name);
+		cli_put_bool(one, "on", f[i].on);
+		cli_put_bool(one, "wanted", f[i].wanted);
+		cli_put_bool(one, "fixed", f[i].fixed);
+		json_object_array_add(list, one);
+	}
+}
+
 static struct json_object *query_features(struct ob_net *net, struct ob_error *err)
 {
 	struct json_object *o = json_object_new_object();
@@ -172,6 +198,8 @@ static struct json_object *query_features(struct ob_net *net, struct ob_error *e
 	cli_put_bool(o, "rx-checksumming", ob_net_can_rx_csum(net));
 	cli_put_bool(o, "tx-checksumming", ob_net_can_csum(net));
 	cli_put_bool(o, "tcp-segmentation-offload", ob_net_can_tso(net));
+	if (net->ops->features)
+		put_features(cli_put_array(o, "features"), net);
 	return o;
 }
 
@@ -327,12 +355,82 @@ static void print_eeprom(struct json_object *o)
 	printf("\n");
 }
 
+/* What ethtool had a word for before the kernel had names: each stands for those that fit, and is on when one of them is. */
+static const struct {
+	const char *name, *pattern;
+} groups[] = {
+	{"rx-checksumming", "rx-checksum"},
+	{"tx-checksumming", "tx-checksum-*"},
+	{"scatter-gather", "tx-scatter-gather*"},
+	{"tcp-segmentation-offload", "tx-tcp*-segmentation"},
+	{"generic-segmentation-offload", "tx-generic-segmentation"},
+	{"generic-receive-offload", "rx-gro"},
+	{"large-receive-offload", "rx-lro"},
+	{"rx-vlan-offload", "rx-vlan-hw-parse"},
+	{"tx-vlan-offload", "tx-vlan-hw-insert"},
+	{"ntuple-filters", "rx-ntuple-filter"},
+	{"receive-hashing", "rx-hashing"},
+};
+
+static const char *asked_for(struct json_object *f)
+{
+	if (cli_get_bool(f, "fixed"))
+		return " [fixed]";
+	if (cli_get_bool(f, "on") == cli_get_bool(f, "wanted"))
+		return "";
+	return cli_get_bool(f, "wanted") ? " [requested on]" : " [requested off]";
+}
+
+static void print_group(struct json_object *list, const char *name, const char *pattern)
+{
+	bool many = strchr(pattern, '*'), any = false;
+	size_t n = cli_array_length(list);
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *f = json_object_array_get_idx(list, i);
+
+		if (!fnmatch(pattern, cli_get_str(f, "name"), 0))
+			any |= cli_get_bool(f, "on");
+	}
+	if (many)
+		printf("%s: %s\n", name, any ? "on" : "off");
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *f = json_object_array_get_idx(list, i);
+
+		if (!fnmatch(pattern, cli_get_str(f, "name"), 0))
+			printf("%s%s: %s%s\n", many ? "\t" : "",
+			       many ? cli_get_str(f, "name") : name, on(f, "on"), asked_for(f));
+	}
+}
+
+static void print_all_features(struct json_object *list)
+{
+	size_t k;
+
+	for (k = 0; k < sizeof(groups) / sizeof(groups[0]); k++)
+		print_group(list, groups[k].name, groups[k].pattern);
+	for (size_t i = 0; i < cli_array_length(list); i++) {
+		struct json_object *f = json_object_array_get_idx(list, i);
+		const char *name = cli_get_str(f, "name");
+
+		for (k = 0; k < sizeof(groups) / sizeof(groups[0]); k++)
+			if (!fnmatch(groups[k].pattern, name, 0))
+				break;
+		if (k == sizeof(groups) / sizeof(groups[0]))
+			printf("%s: %s%s\n", name, on(f, "on"), asked_for(f));
+	}
+}
+
 static void print_features(struct json_object *o, const char *name)
 {
 	static const char *const keys[] = {"rx-checksumming", "tx-checksumming",
 					   "tcp-segmentation-offload"};
 
 	printf("Features for %s:\n", name);
+	if (cli_array_length(cli_get(o, "features"))) {
+		print_all_features(cli_get(o, "features"));
+		return;
+	}
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		printf("%s: %s\n", keys[i], on(o, keys[i]));
 }

@@ -180,6 +180,18 @@ struct ob_net_test {
 };
 
 /**
+ * struct ob_net_feature - an offload by the kernel's name for it (ethtool -k)
+ * @name: like tx-checksum-ipv4
+ * @on: is in use
+ * @wanted: was asked for; differs from @on where something else that is off is needed
+ * @fixed: cannot be changed
+ */
+struct ob_net_feature {
+	char name[32];
+	bool on, wanted, fixed;
+};
+
+/**
  * struct ob_net_ops - a network driver
  *
  * rx_burst, tx_burst and irq_arm of one queue are called from one thread; all others from the
@@ -232,6 +244,7 @@ struct ob_net_ops {
 	int (*eeprom)(struct ob_net *net, unsigned int off, void *buf, unsigned int n); /* -e */
 	int (*phy_read)(struct ob_net *net, unsigned int reg);				/* MII */
 	int (*phy_write)(struct ob_net *net, unsigned int reg, uint16_t val);
+	int (*features)(struct ob_net *net, struct ob_net_feature *f, unsigned int n); /* -k */
 };
 
 enum {

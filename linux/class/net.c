@@ -49,6 +49,9 @@ struct loan {
 
 static struct nic nics[DEVICES];
 
+/* Of net/ethtool/common.h, which only its own files include. */
+extern const char netdev_features_strings[NETDEV_FEATURE_COUNT][ETH_GSTRING_LEN];
+
 /* ---- to be sent --------------------------------------------------------------------------- */
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
@@ -187,8 +190,8 @@ static struct sk_buff *make_skb(struct nic *n, const struct ob_kit_frame *f)
 	if (set_offloads(skb, f)) {
 		if (loan) {
 			/* The caller tells the host. */
-			skb_zcopy_set_nouarg(skb, NULL);
-			skb_shinfo(skb)->flags &= ~SKBFL_ZEROCOPY_ENABLE;
+			skb_shinfo(skb)->destructor_arg = NULL;
+			skb_shinfo(skb)->flags &= ~SKBFL_ALL_ZEROCOPY;
 			kfree(loan);
 		}
 		goto drop;
@@ -446,10 +449,14 @@ static void net_stats(void *net, struct ob_kit_net_stats *s)
 static int net_set_mac(void *net, const unsigned char *mac)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
 	struct sockaddr sa = { .sa_family = dev->type };
+#else
+	struct sockaddr_storage sa = { .ss_family = dev->type };
+#endif
 	int ret;
 
-	memcpy(sa.sa_data, mac, ETH_ALEN);
+	memcpy(((struct sockaddr *)&sa)->sa_data, mac, ETH_ALEN);
 	rtnl_lock();
 	ret = dev_set_mac_address(dev, &sa, NULL);
 	rtnl_unlock();
@@ -584,6 +591,29 @@ static int net_registers(void *net, void *buf, unsigned int size, unsigned int *
 	return len;
 }
 
+/* As net/ethtool/features.c answers. */
+static int net_features(void *net, struct ob_kit_feature *f, unsigned int max)
+{
+	struct net_device *dev = ((struct nic *)net)->dev;
+	unsigned int i, n = 0;
+
+	rtnl_lock();
+	for (i = 0; i < NETDEV_FEATURE_COUNT && n < max; i++) {
+		netdev_features_t bit = __NETIF_F_BIT(i);
+
+		if (!netdev_features_strings[i][0])
+			continue;
+		f[n] = (struct ob_kit_feature){
+			.on = !!(dev->features & bit),
+			.wanted = !!(dev->wanted_features & bit),
+			.fixed = !(dev->hw_features & bit) || NETIF_F_NEVER_CHANGE & bit,
+		};
+		strscpy(f[n++].name, netdev_features_strings[i], sizeof(f->name));
+	}
+	rtnl_unlock();
+	return n;
+}
+
 static int net_eeprom(void *net, unsigned int off, void *buf, unsigned int len)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
@@ -690,6 +720,7 @@ const struct ob_kernel_net outboard_net = {
 	.ring = net_ring,
 	.counters = net_counters,
 	.registers = net_registers,
+	.features = net_features,
 	.eeprom = net_eeprom,
 	.self_test = net_self_test,
 };

@@ -170,6 +170,12 @@ struct ob_kit_test {
 	unsigned long long data;
 };
 
+/* An offload, as ethtool -k has it: whether it is on, was asked for, and cannot be changed. */
+struct ob_kit_feature {
+	char name[32];
+	unsigned char on, wanted, fixed;
+};
+
 /**
  * struct ob_kernel_net - a network device. @xmit and @release are called inside of burst(); @receive and @waiting
  * only look, and may be called while the kernel is idle; the others are called inside of call()
@@ -199,6 +205,8 @@ struct ob_kernel_net {
 	/** @counters, @registers: as many as there are, at most @n written. Bytes of the register dump */
 	int (*counters)(void *net, struct ob_kit_value *v, unsigned int n);
 	int (*registers)(void *net, void *buf, unsigned int size, unsigned int *version);
+	/** @features: all that the kernel has names for, at most @n written */
+	int (*features)(void *net, struct ob_kit_feature *f, unsigned int n);
 	int (*eeprom)(void *net, unsigned int off, void *buf, unsigned int len);
 	int (*self_test)(void *net, struct ob_kit_test *t, unsigned int n, int offline, int *failed);
 };

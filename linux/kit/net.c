@@ -16,6 +16,7 @@ enum {
 	COUNTERS = 512,
 	REGISTERS = 16384,
 	TESTS = 16,
+	FEATURES = 64,
 };
 
 /* A received socket buffer and how many packets point into it. */
@@ -278,6 +279,7 @@ IN_KERNEL(ring, kn->ring(r->n->dev, &((struct ob_net_ring *)r->out)->rx,
 			 &((struct ob_net_ring *)r->out)->tx_max))
 IN_KERNEL(counters, kn->counters(r->n->dev, r->out, r->a))
 IN_KERNEL(registers, kn->registers(r->n->dev, r->out, r->a, &r->b))
+IN_KERNEL(features, kn->features(r->n->dev, r->out, r->a))
 IN_KERNEL(eeprom, kn->eeprom(r->n->dev, r->a, r->out, r->b))
 IN_KERNEL(self_test, kn->self_test(r->n->dev, r->out, r->a, (int)r->b, &r->result))
 #undef IN_KERNEL
@@ -505,6 +507,25 @@ static int net_registers(struct ob_net *net, struct ob_net_value *v, unsigned in
 	return len < 0 ? len : i;
 }
 
+static int net_features(struct ob_net *net, struct ob_net_feature *f, unsigned int max)
+{
+	struct ob_kit_feature *all = calloc(FEATURES, sizeof(*all));
+	struct request r = {.out = all, .a = max < FEATURES ? max : FEATURES};
+	int count;
+
+	if (!all)
+		return -ENOMEM;
+	count = ask(kit_net_of(net), call_features, &r);
+	for (int i = 0; i < count; i++) {
+		snprintf(f[i].name, sizeof(f[i].name), "%.31s", all[i].name);
+		f[i].on = all[i].on;
+		f[i].wanted = all[i].wanted;
+		f[i].fixed = all[i].fixed;
+	}
+	free(all);
+	return count;
+}
+
 static int net_eeprom(struct ob_net *net, unsigned int off, void *buf, unsigned int len)
 {
 	struct request r = {.out = buf, .a = off, .b = len};
@@ -565,6 +586,7 @@ static const struct ob_net_ops ops = {
 	.registers = net_registers,
 	.counters = net_counters,
 	.self_test = net_self_test,
+	.features = net_features,
 	.eeprom = net_eeprom,
 };
 
@@ -627,6 +649,9 @@ int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struc
 		n->net.irq_fd[i] = -1;
 	n->net.irq_fd[0] = k->events;
 	learn(n);
+	/* As it calls itself: with virtio the PCI driver is another. */
+	if (n->info.driver[0])
+		snprintf(n->driver, sizeof(n->driver), "%s", n->info.driver);
 	snprintf(n->net.version, sizeof(n->net.version), "%.31s", n->info.version);
 	*net = &n->net;
 	return 0;
