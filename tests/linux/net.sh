@@ -86,7 +86,12 @@ fetch()
 		[ -e "$dir/work/sends" ] && break
 		sleep 0.1
 	done
-	timeout 60 bash -c 'exec cat <"/dev/tcp/127.0.0.1/$SEND_PORT"' >"$dir/work/arrived"
+	# Until the sender listens QEMU takes the connection, and ends it with nothing sent.
+	for _ in $(seq 60); do
+		timeout 60 bash -c 'exec cat <"/dev/tcp/127.0.0.1/$SEND_PORT"' >"$dir/work/arrived"
+		[ -s "$dir/work/arrived" ] && break
+		sleep 0.5
+	done
 	"$outboard" show "$NAME" --json >"$dir/work/show"
 	"$outboard" ethtool -S "$NAME" >"$dir/work/counters.new" 2>&1
 	mv "$dir/work/counters.new" "$dir/work/counters"
