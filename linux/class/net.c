@@ -4,6 +4,7 @@
  * buffers over the host's own memory; received ones are taken from the stack before any protocol sees them. The
  * rest is what ethtool asks, by the driver's own functions. Boundary: linux/kit/kit.h.
  */
+#include <asm/outboard.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/if_vlan.h>
@@ -13,7 +14,6 @@
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <linux/version.h>
-#include <asm/outboard.h>
 
 enum {
 	DEVICES = 4,
@@ -67,7 +67,7 @@ static void loan_ended(struct sk_buff *skb, struct ubuf_info *uarg, bool success
 }
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
-static const struct ubuf_info_ops loan_ops = { .complete = loan_ended };
+static const struct ubuf_info_ops loan_ops = {.complete = loan_ended};
 #endif
 
 static bool is_ours(const void *p, unsigned int len)
@@ -116,15 +116,16 @@ static int set_offloads(struct sk_buff *skb, const struct ob_kit_frame *f)
 		skb->protocol = __vlan_get_protocol(skb, skb->protocol, &depth);
 		skb_set_network_header(skb, depth ? depth : ETH_HLEN);
 	}
-	if (f->csum_partial &&
-	    !skb_partial_csum_set(skb, f->csum_start, f->csum_offset))
+	if (f->csum_partial && !skb_partial_csum_set(skb, f->csum_start, f->csum_offset))
 		return -EINVAL;
 	if (!f->gso)
 		return 0;
 	if (!f->csum_partial || !f->gso_size)
 		return -EINVAL;
 	/* In the order of enum ob_gso_type: TCP over IPv4, over IPv6, UDP. */
-	shinfo->gso_type = f->gso == 1 ? SKB_GSO_TCPV4 : f->gso == 2 ? SKB_GSO_TCPV6 : SKB_GSO_UDP_L4;
+	shinfo->gso_type = f->gso == 1	 ? SKB_GSO_TCPV4
+			   : f->gso == 2 ? SKB_GSO_TCPV6
+					 : SKB_GSO_UDP_L4;
 	/* Whoever sent it may have headers that lie: the core looks at them, and counts the segments. */
 	shinfo->gso_type |= SKB_GSO_DODGY;
 	shinfo->gso_size = f->gso_size;
@@ -143,7 +144,7 @@ static struct sk_buff *make_skb(struct nic *n, const struct ob_kit_frame *f)
 		copy |= !is_ours(f->piece[i].data, f->piece[i].len);
 	/* Memory that the device does not see, and small frames, are copied. */
 	if (copy && f->len > head)
-		skb = alloc_skb_with_frags(LL_MAX_HEADER + head, f->len - head, 3, &(int){ 0 },
+		skb = alloc_skb_with_frags(LL_MAX_HEADER + head, f->len - head, 3, &(int){0},
 					   GFP_ATOMIC);
 	else
 		skb = alloc_skb(LL_MAX_HEADER + head, GFP_ATOMIC);
@@ -299,12 +300,12 @@ static unsigned int net_receive(void *net, struct ob_kit_frame *frames, unsigned
 		f->cookie = skb;
 		f->csum_ok = skb->ip_summed == CHECKSUM_UNNECESSARY;
 		if (skb_headlen(skb))
-			f->piece[f->n++] = (struct ob_kit_piece){ skb->data, skb_headlen(skb) };
+			f->piece[f->n++] = (struct ob_kit_piece){skb->data, skb_headlen(skb)};
 		for (j = 0; j < skb_shinfo(skb)->nr_frags; j++) {
 			const skb_frag_t *frag = &skb_shinfo(skb)->frags[j];
 
-			f->piece[f->n++] = (struct ob_kit_piece){ skb_frag_address(frag),
-								  skb_frag_size(frag) };
+			f->piece[f->n++] =
+				(struct ob_kit_piece){skb_frag_address(frag), skb_frag_size(frag)};
 		}
 	}
 	return i;
@@ -337,8 +338,8 @@ static int net_open(void *net)
 		return 0;
 	rtnl_lock();
 	/* Frames as they were on the wire: the attachment, or who is behind it, puts them together. */
-	dev->wanted_features &= ~(NETIF_F_GRO | NETIF_F_LRO | NETIF_F_GRO_HW |
-				  NETIF_F_HW_VLAN_CTAG_RX);
+	dev->wanted_features &=
+		~(NETIF_F_GRO | NETIF_F_LRO | NETIF_F_GRO_HW | NETIF_F_HW_VLAN_CTAG_RX);
 	netdev_update_features(dev);
 	ret = netdev_rx_handler_register(dev, received, n);
 	if (!ret) {
@@ -375,7 +376,7 @@ static void net_info(void *net, struct ob_kit_net_info *info)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
 	const struct ethtool_ops *ops = dev->ethtool_ops;
-	struct ethtool_drvinfo drv = { 0 };
+	struct ethtool_drvinfo drv = {0};
 
 	memset(info, 0, sizeof(*info));
 	rtnl_lock();
@@ -410,7 +411,7 @@ static void net_link(void *net, struct ob_kit_net_link *link)
 	int up = netif_running(n->dev) && netif_carrier_ok(n->dev);
 
 	if (!n->link_known || up != n->link_was) {
-		n->link = (struct ob_kit_net_link){ .up = up };
+		n->link = (struct ob_kit_net_link){.up = up};
 		rtnl_lock();
 		if (up && !__ethtool_get_link_ksettings(n->dev, &ks)) {
 			n->link.full_duplex = ks.base.duplex == DUPLEX_FULL;
@@ -450,9 +451,9 @@ static int net_set_mac(void *net, const unsigned char *mac)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
-	struct sockaddr sa = { .sa_family = dev->type };
+	struct sockaddr sa = {.sa_family = dev->type};
 #else
-	struct sockaddr_storage sa = { .ss_family = dev->type };
+	struct sockaddr_storage sa = {.ss_family = dev->type};
 #endif
 	int ret;
 
@@ -511,8 +512,8 @@ static int net_ring(void *net, unsigned int *rx, unsigned int *tx, unsigned int 
 		    unsigned int *tx_max)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
-	struct kernel_ethtool_ringparam kring = { 0 };
-	struct ethtool_ringparam ring = { 0 };
+	struct kernel_ethtool_ringparam kring = {0};
+	struct ethtool_ringparam ring = {0};
 
 	if (!dev->ethtool_ops || !dev->ethtool_ops->get_ringparam)
 		return -EOPNOTSUPP;
@@ -530,8 +531,8 @@ static int net_counters(void *net, struct ob_kit_value *v, unsigned int max)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
 	const struct ethtool_ops *ops = dev->ethtool_ops;
-	struct ethtool_stats head = { .cmd = ETHTOOL_GSTATS };
-	char (*name)[ETH_GSTRING_LEN] = NULL;
+	struct ethtool_stats head = {.cmd = ETHTOOL_GSTATS};
+	char(*name)[ETH_GSTRING_LEN] = NULL;
 	u64 *val = NULL;
 	int i, count;
 
@@ -567,7 +568,7 @@ static int net_registers(void *net, void *buf, unsigned int size, unsigned int *
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
 	const struct ethtool_ops *ops = dev->ethtool_ops;
-	struct ethtool_regs regs = { .cmd = ETHTOOL_GREGS };
+	struct ethtool_regs regs = {.cmd = ETHTOOL_GREGS};
 	int len;
 	void *p;
 
@@ -618,7 +619,7 @@ static int net_eeprom(void *net, unsigned int off, void *buf, unsigned int len)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
 	const struct ethtool_ops *ops = dev->ethtool_ops;
-	struct ethtool_eeprom ee = { .cmd = ETHTOOL_GEEPROM, .offset = off, .len = len };
+	struct ethtool_eeprom ee = {.cmd = ETHTOOL_GEEPROM, .offset = off, .len = len};
 	int ret;
 
 	if (!ops || !ops->get_eeprom || !ops->get_eeprom_len)
@@ -637,8 +638,8 @@ static int net_self_test(void *net, struct ob_kit_test *t, unsigned int max, int
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
 	const struct ethtool_ops *ops = dev->ethtool_ops;
-	struct ethtool_test test = { .cmd = ETHTOOL_TEST };
-	char (*name)[ETH_GSTRING_LEN] = NULL;
+	struct ethtool_test test = {.cmd = ETHTOOL_TEST};
+	char(*name)[ETH_GSTRING_LEN] = NULL;
 	u64 *val = NULL;
 	int i, count;
 
@@ -691,7 +692,8 @@ void *outboard_net_of(unsigned int index)
 	if (!pdev || index >= DEVICES)
 		return NULL;
 	rtnl_lock();
-	for_each_netdev(&init_net, dev) {
+	for_each_netdev(&init_net, dev)
+	{
 		if (!is_of(dev, &pdev->dev) || i++ != index)
 			continue;
 		nics[index].dev = dev;

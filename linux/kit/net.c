@@ -273,10 +273,10 @@ IN_KERNEL(set_mtu, kn->set_mtu(r->n->dev, r->a))
 IN_KERNEL(set_promisc, kn->set_promisc(r->n->dev, (int)r->a))
 IN_KERNEL(set_multicast, kn->set_multicast(r->n->dev, r->in, r->a))
 IN_KERNEL(set_msg_level, (kn->set_msg_level(r->n->dev, r->a), 0))
-IN_KERNEL(ring, kn->ring(r->n->dev, &((struct ob_net_ring *)r->out)->rx,
-			 &((struct ob_net_ring *)r->out)->tx,
-			 &((struct ob_net_ring *)r->out)->rx_max,
-			 &((struct ob_net_ring *)r->out)->tx_max))
+IN_KERNEL(ring,
+	  kn->ring(r->n->dev, &((struct ob_net_ring *)r->out)->rx,
+		   &((struct ob_net_ring *)r->out)->tx, &((struct ob_net_ring *)r->out)->rx_max,
+		   &((struct ob_net_ring *)r->out)->tx_max))
 IN_KERNEL(counters, kn->counters(r->n->dev, r->out, r->a))
 IN_KERNEL(registers, kn->registers(r->n->dev, r->out, r->a, &r->b))
 IN_KERNEL(features, kn->features(r->n->dev, r->out, r->a))
@@ -324,7 +324,8 @@ static int net_start(struct ob_net *net, struct ob_error *err)
 		return 0;
 	ret = ask(n, call_open, &r);
 	if (ret) {
-		ob_error_set(err, ret, "%s: the kernel's driver %s cannot bring the interface up: %s",
+		ob_error_set(err, ret,
+			     "%s: the kernel's driver %s cannot bring the interface up: %s",
 			     ob_device_info(net->dev)->name, n->info.driver, strerror(-ret));
 		if (n->k->last_error[0])
 			ob_error_why(err, "the kernel's last words: %s", n->k->last_error);
@@ -556,7 +557,8 @@ int kit_net_driver_tests(struct ob_net *net, struct ob_net_test *t, unsigned int
 
 		t[i].name = names[i % 8];
 		t[i].result = test[i].data ? -EIO : 0;
-		snprintf(t[i].detail, sizeof(t[i].detail), "%.31s: %llu", test[i].name, test[i].data);
+		snprintf(t[i].detail, sizeof(t[i].detail), "%.31s: %llu", test[i].name,
+			 test[i].data);
 	}
 	return count;
 }
@@ -634,7 +636,8 @@ int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struc
 	}
 	ret = ask(n, call_find, &r);
 	if (ret) {
-		ob_error_set(err, ret, "%s: the kernel's driver %s took it, but made no interface of it",
+		ob_error_set(err, ret,
+			     "%s: the kernel's driver %s took it, but made no interface of it",
 			     name, driver);
 		goto free_pool;
 	}
