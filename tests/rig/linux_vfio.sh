@@ -37,8 +37,8 @@ start_peer "$RIG_THEIRS" e1000e
 # What the driver in the kernel answers of our card: names and settings as words, a line each.
 check 'the kernel drives ours' give_to e1000e "$RIG_OURS"
 card=$(ls "/sys/bus/pci/devices/$RIG_OURS/net")
-# As linux/class/net has it: a frame's VLAN tag stays in the frame.
-ethtool -K "$card" rxvlan off
+# As linux/class/net has it: a frame's VLAN tag stays in the frame, and frames are not put together.
+ethtool -K "$card" rxvlan off gro off
 ip link set "$card" up
 check 'its link is up' wait_for has_carrier "$card"
 kernel=$RIG_RESULTS/kernel ours=$RIG_RESULTS/ours
@@ -48,6 +48,7 @@ ethtool -d "$card" hex on | sed -n 's/^0x[0-9a-f]*:[[:space:]]*//p' | tr -s ' \n
 ethtool -S "$card" | sed -n 's/^ *\(.*\): [0-9]*$/\1/p' >"$kernel-S"
 ethtool -g "$card" | sed -n 's/^\([RT]X\):[[:space:]]*/\1 /p' >"$kernel-g"
 ethtool "$card" | grep -E '^\s(Speed|Duplex|Auto-negotiation):' >"$kernel-link"
+ethtool -k "$card" | tail -n +2 >"$kernel-k"
 ip link set "$card" down
 
 check 'VFIO has ours' give_to vfio-pci "$RIG_OURS"
@@ -59,7 +60,8 @@ check 'the other card answers' peer_answers
 "$OUTBOARD" ethtool -S card | sed -n 's/^ *\(.*\): [0-9]*$/\1/p' >"$ours-S"
 "$OUTBOARD" ethtool -g card | sed -n 's/^\([RT]X\):[[:space:]]*/\1 /p' >"$ours-g"
 "$OUTBOARD" ethtool card | grep -E '^\s(Speed|Duplex|Auto-negotiation):' >"$ours-link"
-for question in d S g link; do
+"$OUTBOARD" ethtool -k card | tail -n +2 >"$ours-k"
+for question in d S g link k; do
 	check "ethtool -$question is answered as the driver in the kernel does" eval \
 		'test -s "$kernel-$question" && diff "$kernel-$question" "$ours-$question"'
 done
