@@ -93,6 +93,9 @@ long kit_call(struct kit *k, long (*fn)(void *arg), void *arg);
 /* The same of what is asked all the time, and waits for no device. */
 long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg);
 
+/* params.c: -EINVAL for a parameter that no driver in the object has */
+int kit_params_check(const char *args, struct ob_error *err);
+
 /* pacer.c */
 int kit_pacer_start(struct kit_pacer *p);
 void kit_pacer_stop(struct kit_pacer *p);

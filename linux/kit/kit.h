@@ -279,6 +279,9 @@ struct ob_kernel {
 	unsigned int version;
 	const char *release; /* "6.12.95" */
 
+	/** @param: the name of the @index'th parameter ("e1000e.IntMode"), NULL behind the last. At any time */
+	const char *(*param)(unsigned int index);
+
 	/** @start: set up; the first run() boots. Once in the life of the object's data */
 	void (*start)(const struct ob_kit_ops *ops, void *host, const struct ob_kit_memory *mem,
 		      const char *command_line);

@@ -157,6 +157,11 @@ int kit_memory_take(struct kit *k, struct ob_error *err)
 	if (ret) {
 		ob_error_set(err, ret, "%s: the DMA arena cannot be mapped a second time: %s",
 			     ob_device_info(k->dev)->name, strerror(-ret));
+		/* Of a huge page no part can be mapped elsewhere; the kernel's own mappings are pages. */
+		ob_error_fix(
+			err,
+			"where huge pages are set aside: open the device with dma=lazy, whose arena is of "
+			"small ones");
 		goto free_copy;
 	}
 	return 0;

@@ -19,13 +19,20 @@
 /* One kernel in a process: its data are the object's. */
 static struct kit *running;
 
-static int boot(struct kit *k)
+static int boot(struct kit *k, struct ob_error *err)
 {
 	const char *args = secure_getenv("OUTBOARD_LINUX_ARGS");
 	uint64_t since = ob_clock_ns();
 	char line[1024];
+	int ret;
 
-	snprintf(line, sizeof(line), COMMAND_LINE "%s%s", args ? " " : "", args ? args : "");
+	ret = kit_params_check(args, err);
+	if (ret)
+		return ret;
+	if (snprintf(line, sizeof(line), COMMAND_LINE "%s%s", args ? " " : "", args ? args : "") >=
+	    (int)sizeof(line))
+		return ob_error_set(err, -E2BIG, "OUTBOARD_LINUX_ARGS is longer than %zu bytes",
+				    sizeof(line) - sizeof(COMMAND_LINE) - 1);
 	k->quiet = true;
 	outboard_kernel.start(&kit_ops, k, &k->mem, line);
 	kit_run(k);
@@ -100,8 +107,9 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 		goto unused;
 	}
 	running = k;
-	boot(k);
-	ret = add_device(k, driver, err);
+	ret = boot(k, err);
+	if (!ret)
+		ret = add_device(k, driver, err);
 	if (ret)
 		goto memory;
 	if (outboard_kernel.net && kit_call(k, has_net, NULL))

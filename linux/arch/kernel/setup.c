@@ -186,6 +186,7 @@ static void start(const struct ob_kit_ops *ops, void *host, const struct ob_kit_
 const struct ob_kernel outboard_kernel = {
 	.version = OB_KIT_VERSION,
 	.release = UTS_RELEASE,
+	.param = outboard_param,
 	.start = start,
 	.run = outboard_run,
 	.call = gate_request,

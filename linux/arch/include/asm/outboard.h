@@ -38,6 +38,9 @@ void outboard_timer_run(void);
 void outboard_lend_ms(unsigned int ms);
 bool outboard_repay(void);
 
+/* param.c */
+const char *outboard_param(unsigned int index);
+
 /* setup.c */
 void outboard_gate_wake(void);
 void __noreturn outboard_fatal(const char *what);
