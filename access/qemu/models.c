@@ -138,6 +138,8 @@ static const struct card_model card_models[] = {
 	EEPRO100("i82559er"),
 	EEPRO100("i82562"),
 	EEPRO100("i82801"),
+	/* Paravirtual: its driver reads what a command leaves in memory behind the write that asks for it. */
+	{"vmxnet3", "", 0, true},
 	/* An RTL8139C+ does what its predecessors do, whose drivers refuse it for its revision (from 0x20 on). */
 	{"rtl8139c", "", 0x10, false},
 	{"virtio-net-pci", VIRTIO_PROPS, 0, false},
