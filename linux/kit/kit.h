@@ -208,7 +208,8 @@ struct ob_kernel_net {
 	/** @features: all that the kernel has names for, at most @n written */
 	int (*features)(void *net, struct ob_kit_feature *f, unsigned int n);
 	int (*eeprom)(void *net, unsigned int off, void *buf, unsigned int len);
-	int (*self_test)(void *net, struct ob_kit_test *t, unsigned int n, int offline, int *failed);
+	int (*self_test)(void *net, struct ob_kit_test *t, unsigned int n, int offline,
+			 int *failed);
 };
 
 /* ---- disks ----------------------------------------------------------------------------- */

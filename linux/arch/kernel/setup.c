@@ -2,6 +2,9 @@
 /*
  * From nothing to a running kernel: memory, console, command line, and the fiber that works for the host.
  */
+#include <asm/outboard.h>
+#include <asm/setup.h>
+#include <generated/utsrelease.h>
 #include <linux/async.h>
 #include <linux/console.h>
 #include <linux/cpu.h>
@@ -14,10 +17,7 @@
 #include <linux/sched/task.h>
 #include <linux/seq_file.h>
 #include <linux/stacktrace.h>
-#include <generated/utsrelease.h>
 #include <linux/wait.h>
-#include <asm/outboard.h>
-#include <asm/setup.h>
 
 const struct ob_kit_ops *outboard_ops;
 void *outboard_host;
@@ -90,7 +90,7 @@ void __init setup_arch(char **cmdline)
 	high_memory = __va(m->size);
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 	{
-		unsigned long max_zone_pfn[MAX_NR_ZONES] = { [ZONE_NORMAL] = max_low_pfn };
+		unsigned long max_zone_pfn[MAX_NR_ZONES] = {[ZONE_NORMAL] = max_low_pfn};
 
 		free_area_init(max_zone_pfn);
 	}
@@ -137,7 +137,7 @@ void outboard_gate_wake(void)
 
 static void gate_request(long (*fn)(void *arg), void *arg, long *result, int *done)
 {
-	gate_call = (struct gate_call){ fn, arg, result, done };
+	gate_call = (struct gate_call){fn, arg, result, done};
 	gate_wanted = true;
 	outboard_pending |= OUTBOARD_PENDING_CALL;
 }
@@ -221,7 +221,7 @@ static int panicked(struct notifier_block *nb, unsigned long event, void *text)
 	return NOTIFY_DONE;
 }
 
-static struct notifier_block panic_block = { .notifier_call = panicked };
+static struct notifier_block panic_block = {.notifier_call = panicked};
 
 static int __init panic_init(void)
 {

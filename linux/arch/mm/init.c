@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Memory at boot, and what is left of page tables where there is no user space. */
+#include <asm/pgalloc.h>
 #include <linux/gfp.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
-#include <asm/pgalloc.h>
 
 pgd_t swapper_pg_dir[PTRS_PER_PGD] __page_aligned_bss;
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)

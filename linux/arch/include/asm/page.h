@@ -21,15 +21,23 @@
 
 #include <linux/types.h>
 
-#define clear_page(page)		memset((void *)(page), 0, PAGE_SIZE)
-#define copy_page(to, from)		memcpy((void *)(to), (void *)(from), PAGE_SIZE)
-#define clear_user_page(page, va, pg)	clear_page(page)
+#define clear_page(page)		 memset((void *)(page), 0, PAGE_SIZE)
+#define copy_page(to, from)		 memcpy((void *)(to), (void *)(from), PAGE_SIZE)
+#define clear_user_page(page, va, pg)	 clear_page(page)
 #define copy_user_page(to, from, va, pg) copy_page(to, from)
 
-typedef struct { unsigned long pte; } pte_t;
-typedef struct { unsigned long pmd; } pmd_t;
-typedef struct { unsigned long pgd; } pgd_t;
-typedef struct { unsigned long pgprot; } pgprot_t;
+typedef struct {
+	unsigned long pte;
+} pte_t;
+typedef struct {
+	unsigned long pmd;
+} pmd_t;
+typedef struct {
+	unsigned long pgd;
+} pgd_t;
+typedef struct {
+	unsigned long pgprot;
+} pgprot_t;
 struct page;
 typedef struct page *pgtable_t;
 
@@ -37,16 +45,16 @@ typedef struct page *pgtable_t;
 #define pmd_val(x)    ((x).pmd)
 #define pgd_val(x)    ((x).pgd)
 #define pgprot_val(x) ((x).pgprot)
-#define __pte(x)      ((pte_t){ (x) })
-#define __pmd(x)      ((pmd_t){ (x) })
-#define __pgd(x)      ((pgd_t){ (x) })
-#define __pgprot(x)   ((pgprot_t){ (x) })
+#define __pte(x)      ((pte_t){(x)})
+#define __pmd(x)      ((pmd_t){(x)})
+#define __pgd(x)      ((pgd_t){(x)})
+#define __pgprot(x)   ((pgprot_t){(x)})
 
 extern unsigned long outboard_physmem;
 
-#define PAGE_OFFSET outboard_physmem
-#define __pa(x)	    ((unsigned long)(x) - outboard_physmem)
-#define __va(x)	    ((void *)((unsigned long)(x) + outboard_physmem))
+#define PAGE_OFFSET	   outboard_physmem
+#define __pa(x)		   ((unsigned long)(x)-outboard_physmem)
+#define __va(x)		   ((void *)((unsigned long)(x) + outboard_physmem))
 
 #define virt_to_pfn(x)	   (__pa(x) >> PAGE_SHIFT)
 #define virt_to_page(x)	   pfn_to_page(virt_to_pfn(x))
@@ -56,8 +64,8 @@ extern unsigned long outboard_physmem;
 #define phys_to_page(x)	   pfn_to_page((x) >> PAGE_SHIFT)
 #endif
 
-#include <asm-generic/memory_model.h>
 #include <asm-generic/getorder.h>
+#include <asm-generic/memory_model.h>
 
 #endif
 
