@@ -84,6 +84,37 @@ static void shadow(unsigned int off, unsigned int size, u32 val, u32 writable)
 	}
 }
 
+/*
+ * The address that the device itself has for a BAR, where the core can have it, too: some devices are told their own (a SCSI chip
+ * fetches its program from its own memory). 0: any will do.
+ */
+static u32 real_address(unsigned int i)
+{
+	const struct ob_kit_bar *b = &host.bar[i].b;
+	unsigned int off = PCI_BASE_ADDRESS_0 + 4 * i;
+	u32 addr = device_read(off, 4) & ~(b->size - 1);
+
+	if (b->is_64bit && device_read(off + 4, 4))
+		return 0;
+	if (b->kind == 2)
+		return addr >= PCIBIOS_MIN_IO && addr + b->size - 1 <= IO_LAST ? addr : 0;
+	return addr >= MEM_FIRST && (u64)addr + b->size - 1 <= MEM_LAST ? addr : 0;
+}
+
+/* What it has is claimed before the core gives addresses to the rest. */
+static void keep_addresses(struct pci_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < OB_KIT_BARS; i++) {
+		struct resource *r = &dev->resource[i];
+
+		if (r->flags && r->start && !r->parent && !(r->flags & IORESOURCE_PCI_FIXED))
+			pci_claim_resource(dev, i);
+	}
+}
+DECLARE_PCI_FIXUP_HEADER(PCI_ANY_ID, PCI_ANY_ID, keep_addresses);
+
 static void shadow_bar(unsigned int i)
 {
 	struct bar *bar = &host.bar[i];
@@ -98,14 +129,15 @@ static void shadow_bar(unsigned int i)
 		return;
 	}
 	if (bar->b.kind == 2) {
-		shadow(off, 4, PCI_BASE_ADDRESS_SPACE_IO, mask & PCI_BASE_ADDRESS_IO_MASK);
+		shadow(off, 4, PCI_BASE_ADDRESS_SPACE_IO | real_address(i),
+		       mask & PCI_BASE_ADDRESS_IO_MASK);
 		return;
 	}
 	if (bar->b.prefetch)
 		type |= PCI_BASE_ADDRESS_MEM_PREFETCH;
 	if (bar->b.is_64bit)
 		type |= PCI_BASE_ADDRESS_MEM_TYPE_64;
-	shadow(off, 4, type, mask & PCI_BASE_ADDRESS_MEM_MASK);
+	shadow(off, 4, type | real_address(i), mask & PCI_BASE_ADDRESS_MEM_MASK);
 	if (bar->b.is_64bit && i + 1 < OB_KIT_BARS)
 		shadow(off + 4, 4, 0, mask >> 32);
 }
