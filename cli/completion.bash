@@ -64,7 +64,7 @@ _outboard()
 				words=$(outboard version 2>/dev/null | awk '/^DRIVER/ { on = 1; next } !NF { on = 0 } on { print $1 }')
 			fi
 			;;
-		-k | --kernel) words='6.1 6.12 7.2' ;;
+		-k | --kernel) words='6.12 7.2' ;;
 		--source | --module) words=$(compgen -d -- "$cur") ;;
 		--user) words=$(compgen -u) ;;
 		esac

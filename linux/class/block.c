@@ -411,7 +411,7 @@ static void disk_forget(void *disk)
 
 /* ---- what it is ------------------------------------------------------------------------------------ */
 
-static struct device_attribute *find_attribute(const struct attribute_group **groups,
+static struct device_attribute *find_attribute(const struct attribute_group *const *groups,
 					       const char *name)
 {
 	for (; groups && *groups; groups++) {
@@ -506,7 +506,11 @@ static void disk_info(void *disk, struct ob_kit_disk_info *info)
 	info->depth = d->depth;
 	info->read_only = get_disk_ro(d->gd);
 	info->volatile_cache = bdev_write_cache(bdev);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 	info->rotational = !bdev_nonrot(bdev);
+#else
+	info->rotational = bdev_rot(bdev);
+#endif
 }
 
 /* ---- which there are --------------------------------------------------------------------------------- */

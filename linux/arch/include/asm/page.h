@@ -65,6 +65,10 @@ extern unsigned long outboard_physmem;
 #endif
 
 #include <asm-generic/getorder.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define pfn_valid(pfn) ((pfn) < max_mapnr)
+#endif
+
 #include <asm-generic/memory_model.h>
 
 #endif
