@@ -118,9 +118,11 @@ moved() # COUNTER
 drive() # NAME
 {
 	rm -f "$dir"/work/*
-	fetch &
+	fetch 2>/dev/null &
+	started+=($!)
 	ob run --driver "linux:$object@$kernel" "$card,fwd=10.0.2.100:80-$port,listen=$SEND_PORT-$SEND_PORT" \
 		--name "$NAME" --attach tap,netns=new --quiet -- "$dir/use"
+	kill "${started[-1]}" 2>/dev/null
 	expect "$1: an interface, and its end" 0
 	check "$1: an address by DHCP" grep -qx 10.0.2.15 "$dir/work/dhcp"
 	check "$1: the gateway answers" has ping ' 0% packet loss'
