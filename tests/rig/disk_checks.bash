@@ -187,6 +187,6 @@ deaths()
 full()
 {
 	serve 64 "$kind" && tell hold && { fio --name=full --filename="$NAME" --rw=randread --bs=4k --iodepth=256 --direct=1 \
-		--ioengine=libaio --size=16M --io_size=2M >"$dir/full" 2>&1 4>&- & } && client=$! && sleep 1 &&
-		! gone "$client" && kill_server
+		--ioengine=libaio --allow_file_create=0 --size=16M --io_size=2M >"$dir/full" 2>&1 4>&- & } && client=$! &&
+		wait_for in_flight && ! gone "$client" && kill_server
 }

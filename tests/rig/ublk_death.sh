@@ -48,7 +48,7 @@ check 'the clients have noticed nothing: every byte is verified' ended_well
 full()
 {
 	tell hold && { fio --name=full --filename="$NAME" --rw=randread --bs=4k --iodepth=256 --direct=1 --ioengine=libaio \
-		--size=16M --io_size=2M >"$dir/full" 2>&1 4>&- & } && client=$! && sleep 1 && still_there && kill_server
+		--allow_file_create=0 --size=16M --io_size=2M >"$dir/full" 2>&1 4>&- & } && client=$! && wait_for in_flight && still_there && kill_server
 }
 check 'killed with as many requests as it can have' full
 check 'it is taken over within seconds' eval "serve $disk ublk,id=0,recover,grace=120"

@@ -71,6 +71,12 @@ kill_server()
 	server=
 }
 
+# The client's requests are there; a time would not tell on a busy machine, whose client may not have opened the disk yet.
+in_flight()
+{
+	[ "$(awk '{ print $1 }' "/sys/block/${NAME##*/}/inflight")" -ge 32 ]
+}
+
 stat_of() # KEY
 {
 	tell stats | sed "s/.*\"$1\": \([0-9]*\).*/\1/"
