@@ -15,9 +15,12 @@
 #include <outboard/driver.h>
 
 #include "drivers/drivers.h"
+#include "linux_made_of.h"
 
 /* The symbol that a driver's shared object defines. */
 #define DRIVER_SYMBOL "outboard_driver"
+/* And an object of `outboard linux build`: what it was made of. */
+#define LINUX_SYMBOL "outboard_made_of"
 
 static bool driver_knows(const struct ob_driver *driver, const struct ob_device_info *info)
 {
@@ -174,16 +177,35 @@ static int linux_object(const char *name, char *path, size_t size, struct ob_err
 	return 0;
 }
 
+/* What was made of other sources may lay down a structure of the library's differently. */
+static int linux_fits(void *so, const char *path, const char *name, struct ob_error *err)
+{
+	const char *made_of = dlsym(so, LINUX_SYMBOL);
+	const char *at = strchr(name, '@');
+
+	if (made_of && !strncmp(made_of, LINUX_MADE_OF, sizeof(LINUX_MADE_OF)))
+		return 0;
+	ob_error_set(err, -ENOEXEC, "the object of " LINUX_PREFIX "%s is of another Outboard",
+		     name);
+	ob_error_why(err, "%s was built with other sources than this program", path);
+	ob_error_fix(err, "outboard linux build %.*s --kernel %s",
+		     at ? (int)(at - name) : (int)strlen(name), name, at ? at + 1 : LINUX_KERNEL);
+	return -ENOEXEC;
+}
+
 int ob_driver_load(const char *path, const struct ob_driver **driver, struct ob_error *err)
 {
+	const char *linux_name = NULL;
 	const struct ob_driver *d;
 	char object[PATH_MAX];
 	struct stat st;
 	void *so;
 
 	if (!strncmp(path, LINUX_PREFIX, strlen(LINUX_PREFIX))) {
-		int rc = linux_object(path + strlen(LINUX_PREFIX), object, sizeof(object), err);
+		int rc;
 
+		linux_name = path + strlen(LINUX_PREFIX);
+		rc = linux_object(linux_name, object, sizeof(object), err);
 		if (rc)
 			return rc;
 		path = object;
@@ -212,6 +234,8 @@ int ob_driver_load(const char *path, const struct ob_driver **driver, struct ob_
 			     path);
 		return -ENOEXEC;
 	}
+	if (linux_name && linux_fits(so, path, linux_name, err))
+		goto close;
 	d = dlsym(so, DRIVER_SYMBOL);
 	if (!d) {
 		ob_error_set(err, -ENOEXEC, "%s is no Outboard driver", path);

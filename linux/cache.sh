@@ -5,6 +5,9 @@
 
 linux_home=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 cache=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/outboard/linux}
+# Headers of the library: beside linux/ in the source tree, else where they are installed.
+linux_include=$linux_home/../include
+[ -d "$linux_include/outboard" ] || linux_include=$linux_home/../../../include
 # shellcheck source=../scripts/debian-archive
 . "$linux_home/../scripts/debian-archive"
 

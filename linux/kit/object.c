@@ -194,6 +194,9 @@ static const struct ob_pci_id ids[] = {
 	{0},
 };
 
+/* Of which sources (linux/made_of): read by who loads the object, before anything else. */
+__attribute__((visibility("default"))) const char outboard_made_of[] = OUTBOARD_LINUX_MADE_OF;
+
 __attribute__((visibility("default"))) const struct ob_driver outboard_driver = {
 	.name = "linux:" OUTBOARD_LINUX_NAME,
 	.summary = "the Linux kernel's own driver, in this process",

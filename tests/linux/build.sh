@@ -24,7 +24,7 @@ before=$(stat -c '%Y %i' "$object")
 build e1000e --json
 check "what is built is not built again" test "$(jq -r .state "$dir/out") $before" = "is up to date $(stat -c '%Y %i' "$object")"
 check "it exports the driver, and nothing of the kernel" \
-	test "$(nm -D --defined-only "$object" | awk '{ print $3 }' | grep -v '^_')" = outboard_driver
+	test "$(nm -D --defined-only "$object" | awk '{ print $3 }' | grep -v '^_' | paste -sd' ')" = "outboard_driver outboard_made_of"
 check "it takes from the C library what the host side names, no memory functions of the kernel's" \
 	test -z "$(nm -D --undefined-only "$object" | grep -E ' (schedule|printk|kmalloc|memparse|simple_strtoul)(@|$)')"
 
@@ -65,6 +65,12 @@ cp "$manifest" "$other/objects/linux-e1000e-6.12.so.manifest"
 printf x >>"$other/objects/linux-e1000e-6.12.so"
 ob linux list --verify
 expect "an object that is not the one that was linked is told" 1 "not the object that was linked"
+made_of=$("$here/../../linux/made_of")
+sed -i "s/$made_of/$(tr 0-9a-f 1-9a-f0 <<<"$made_of")/" "$other/objects/linux-e1000e-6.12.so"
+ob selftest --driver linux:e1000e qemu:e1000e
+expect "an object of another Outboard is not loaded" 5 "linux:e1000e is of another Outboard" "outboard linux build e1000e --kernel 6.12"
+ob linux list --json
+check "nor is it called built" test "$(jq '.objects | length' "$dir/out")" -eq 0
 unset OUTBOARD_LINUX_CACHE
 [ "$cache" = "${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux" ] || export OUTBOARD_LINUX_CACHE=$cache
 

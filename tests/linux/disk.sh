@@ -14,13 +14,9 @@ fi
 . "$(dirname "$0")/../cli/tap.sh"
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
-objects=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}/objects
-object=$driver
-[ -e "$objects/linux-$driver-$kernel.so" ] || object=block
-if [ ! -e "$objects/linux-$object-$kernel.so" ]; then
-	echo "1..0 # SKIP $driver of kernel $kernel is not built: outboard linux build $driver --kernel $kernel"
-	exit 0
-fi
+# shellcheck source=tests/linux/object.sh
+. "$here/tests/linux/object.sh"
+object_of "$driver" block "$kernel"
 # In a process namespace of the whole machine others come and go.
 if [ "$(id -u)" -ne 0 ]; then
 	export OUTBOARD_MARK=$$-$RANDOM

@@ -9,14 +9,10 @@ driver=$2 model=$3 asks=$4 kernel=${5:-6.12}
 . "$(dirname "$0")/../cli/tap.sh"
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
-objects=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}/objects
-object=$driver
-[ -e "$objects/linux-$driver-$kernel.so" ] || object=net
+# shellcheck source=tests/linux/object.sh
+. "$here/tests/linux/object.sh"
 # Two drivers take the same chip: in the profile of all cards one of them gets it.
-if [ ! -e "$objects/linux-$object-$kernel.so" ]; then
-	echo "1..0 # SKIP $driver of kernel $kernel is not built: outboard linux build $driver --kernel $kernel"
-	exit 0
-fi
+object_of "$driver" net "$kernel"
 card=qemu:$model,netdev=user
 case $model in
 e1000-82540em*) has=e1000 ;;

@@ -9,12 +9,10 @@
 set -u
 cache=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}
 if [ "${1:-}" != --inside ]; then
-	[ -e "$cache/objects/linux-e1000e-6.12.so" ] || {
-		echo '1..0 # SKIP outboard linux build e1000e was not run'
-		exit 0
-	}
+	. tests/linux/object.sh
+	object_of e1000e net 6.12
 	rig/vm --timeout 850 --modprobe vfio-pci --modprobe vfio_iommu_type1 --modprobe tun --modprobe e1000e \
-		--env "BUILD=$BUILD" --env "OUTBOARD=$OUTBOARD" --env "OUTBOARD_LINUX_CACHE=$cache" --results "$RIG_RESULTS" \
+		--env "BUILD=$BUILD" --env "OUTBOARD=$OUTBOARD" --env "OUTBOARD_LINUX_CACHE=$cache" --env "LINUX_OBJECT=$object" --results "$RIG_RESULTS" \
 		--device e1000e,netdev=hub=7,mac=52:54:00:07:00:01,id=ours --device e1000e,netdev=hub=7,mac=52:54:00:07:00:02,id=theirs \
 		-- bash tests/rig/linux_vfio.sh --inside
 	exit
@@ -24,7 +22,7 @@ network=10.9.0
 
 start()
 {
-	run_card "$RIG_OURS" tap,name=ob0 --driver linux:e1000e
+	run_card "$RIG_OURS" tap,name=ob0 --driver "linux:$LINUX_OBJECT"
 }
 
 has_carrier() # INTERFACE
