@@ -515,13 +515,6 @@ static void disk_info(void *disk, struct ob_kit_disk_info *info)
 
 /* ---- which there are --------------------------------------------------------------------------------- */
 
-static bool hangs_on(struct device *dev, struct device *parent)
-{
-	while (dev && dev != parent)
-		dev = dev->parent;
-	return dev;
-}
-
 static unsigned int count_disks(void)
 {
 	struct device *parent = &outboard_pci_dev()->dev;
@@ -531,7 +524,7 @@ static unsigned int count_disks(void)
 
 	class_dev_iter_init(&iter, &block_class, NULL, &disk_type);
 	while ((dev = class_dev_iter_next(&iter)) && n < DISKS)
-		n += hangs_on(dev, parent) && get_capacity(dev_to_disk(dev));
+		n += outboard_hangs_on(dev, parent) && get_capacity(dev_to_disk(dev));
 	class_dev_iter_exit(&iter);
 	return n;
 }
@@ -582,7 +575,7 @@ static int find_disks(void)
 		struct gendisk *gd = dev_to_disk(dev);
 		struct blk_mq_tag_set *set = gd->queue->tag_set;
 
-		if (!hangs_on(dev, &pdev->dev) || !get_capacity(gd))
+		if (!outboard_hangs_on(dev, &pdev->dev) || !get_capacity(gd))
 			continue;
 		*d = (struct outboard_disk){.gd = gd};
 		d->depth = clamp_t(unsigned int, gd->queue->nr_requests, DEPTH_MIN, DEPTH_MAX);

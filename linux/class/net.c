@@ -54,11 +54,7 @@ extern const char netdev_features_strings[NETDEV_FEATURE_COUNT][ETH_GSTRING_LEN]
 
 /* ---- to be sent --------------------------------------------------------------------------- */
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 static void loan_ended(struct sk_buff *skb, struct ubuf_info *uarg, bool success)
-#else
-static void loan_ended(struct sk_buff *skb, struct ubuf_info *uarg, bool success)
-#endif
 {
 	struct loan *loan = container_of(uarg, struct loan, uarg);
 
@@ -527,40 +523,59 @@ static int net_ring(void *net, unsigned int *rx, unsigned int *tx, unsigned int 
 	return 0;
 }
 
+/* What an ethtool operation of the driver gives as values with names. */
+struct named_values {
+	char (*name)[ETH_GSTRING_LEN];
+	u64 *val;
+};
+
+/* Locks; named_values_end() is due in any case. Return: how many there are, zero or negative when there is nothing to ask. */
+static int named_values_begin(struct net_device *dev, int set, struct named_values *nv)
+{
+	const struct ethtool_ops *ops = dev->ethtool_ops;
+	int count;
+
+	memset(nv, 0, sizeof(*nv));
+	rtnl_lock();
+	count = ops->get_sset_count(dev, set);
+	if (count <= 0)
+		return count;
+	nv->name = kcalloc(count, sizeof(*nv->name), GFP_KERNEL);
+	nv->val = kcalloc(count, sizeof(*nv->val), GFP_KERNEL);
+	if (!nv->name || !nv->val)
+		return -ENOMEM;
+	ops->get_strings(dev, set, (u8 *)nv->name);
+	return count;
+}
+
+static void named_values_end(struct named_values *nv)
+{
+	rtnl_unlock();
+	kfree(nv->name);
+	kfree(nv->val);
+}
+
 static int net_counters(void *net, struct ob_kit_value *v, unsigned int max)
 {
 	struct net_device *dev = ((struct nic *)net)->dev;
 	const struct ethtool_ops *ops = dev->ethtool_ops;
 	struct ethtool_stats head = {.cmd = ETHTOOL_GSTATS};
-	char(*name)[ETH_GSTRING_LEN] = NULL;
-	u64 *val = NULL;
+	struct named_values nv;
 	int i, count;
 
 	if (!ops || !ops->get_sset_count || !ops->get_strings || !ops->get_ethtool_stats)
 		return -EOPNOTSUPP;
-	rtnl_lock();
-	count = ops->get_sset_count(dev, ETH_SS_STATS);
-	if (count <= 0)
-		goto out;
-	name = kcalloc(count, sizeof(*name), GFP_KERNEL);
-	val = kcalloc(count, sizeof(*val), GFP_KERNEL);
-	if (!name || !val) {
-		count = -ENOMEM;
-		goto out;
+	count = named_values_begin(dev, ETH_SS_STATS, &nv);
+	if (count > 0) {
+		head.n_stats = count;
+		ops->get_ethtool_stats(dev, &head, nv.val);
+		count = min_t(unsigned int, count, max);
 	}
-	head.n_stats = count;
-	ops->get_strings(dev, ETH_SS_STATS, (u8 *)name);
-	ops->get_ethtool_stats(dev, &head, val);
-	if (count > max)
-		count = max;
 	for (i = 0; i < count; i++) {
-		strscpy(v[i].name, name[i], sizeof(v[i].name));
-		v[i].value = val[i];
+		strscpy(v[i].name, nv.name[i], sizeof(v[i].name));
+		v[i].value = nv.val[i];
 	}
-out:
-	rtnl_unlock();
-	kfree(name);
-	kfree(val);
+	named_values_end(&nv);
 	return count;
 }
 
@@ -639,49 +654,28 @@ static int net_self_test(void *net, struct ob_kit_test *t, unsigned int max, int
 	struct net_device *dev = ((struct nic *)net)->dev;
 	const struct ethtool_ops *ops = dev->ethtool_ops;
 	struct ethtool_test test = {.cmd = ETHTOOL_TEST};
-	char(*name)[ETH_GSTRING_LEN] = NULL;
-	u64 *val = NULL;
+	struct named_values nv;
 	int i, count;
 
 	if (!ops || !ops->self_test || !ops->get_sset_count || !ops->get_strings)
 		return -EOPNOTSUPP;
-	rtnl_lock();
-	count = ops->get_sset_count(dev, ETH_SS_TEST);
-	if (count <= 0)
-		goto out;
-	name = kcalloc(count, sizeof(*name), GFP_KERNEL);
-	val = kcalloc(count, sizeof(*val), GFP_KERNEL);
-	if (!name || !val) {
-		count = -ENOMEM;
-		goto out;
+	count = named_values_begin(dev, ETH_SS_TEST, &nv);
+	if (count > 0) {
+		test.len = count;
+		test.flags = offline ? ETH_TEST_FL_OFFLINE : 0;
+		ops->self_test(dev, &test, nv.val);
+		*failed = !!(test.flags & ETH_TEST_FL_FAILED);
+		count = min_t(unsigned int, count, max);
 	}
-	test.len = count;
-	test.flags = offline ? ETH_TEST_FL_OFFLINE : 0;
-	ops->get_strings(dev, ETH_SS_TEST, (u8 *)name);
-	ops->self_test(dev, &test, val);
-	*failed = !!(test.flags & ETH_TEST_FL_FAILED);
-	if (count > max)
-		count = max;
 	for (i = 0; i < count; i++) {
-		strscpy(t[i].name, name[i], sizeof(t[i].name));
-		t[i].data = val[i];
+		strscpy(t[i].name, nv.name[i], sizeof(t[i].name));
+		t[i].data = nv.val[i];
 	}
-out:
-	rtnl_unlock();
-	kfree(name);
-	kfree(val);
+	named_values_end(&nv);
 	return count;
 }
 
 /* ---- which there are ------------------------------------------------------------------------------- */
-
-/* A virtio card's interface hangs on a device of the virtio bus, and that on the PCI function. */
-static bool is_of(const struct net_device *dev, const struct device *pci)
-{
-	const struct device *parent = dev->dev.parent;
-
-	return parent && (parent == pci || parent->parent == pci);
-}
 
 void *outboard_net_of(unsigned int index)
 {
@@ -694,7 +688,7 @@ void *outboard_net_of(unsigned int index)
 	rtnl_lock();
 	for_each_netdev(&init_net, dev)
 	{
-		if (!is_of(dev, &pdev->dev) || i++ != index)
+		if (!outboard_hangs_on(dev->dev.parent, &pdev->dev) || i++ != index)
 			continue;
 		nics[index].dev = dev;
 		rtnl_unlock();

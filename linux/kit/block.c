@@ -361,8 +361,7 @@ static int disk_start(struct ob_block *blk, struct ob_error *err)
 		free_bounces(d);
 		ob_error_set(err, ret, "disk %s: the kernel's driver %s does not open it: %s",
 			     blk->name, blk->driver, strerror(-ret));
-		if (d->k->last_error[0])
-			ob_error_why(err, "the kernel's last words: %s", d->k->last_error);
+		kit_last_words(d->k, err);
 		return ret;
 	}
 	d->open = true;
@@ -443,13 +442,6 @@ static void learn(struct kit_disk *d)
 	};
 }
 
-static int watch(int epoll, int fd)
-{
-	struct epoll_event ev = {.events = EPOLLIN};
-
-	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
-}
-
 static int create_disk(struct kit_disks *all, unsigned int index, bool alone)
 {
 	struct kit_disk *d = calloc(1, sizeof(*d));
@@ -474,9 +466,9 @@ static int create_disk(struct kit_disks *all, unsigned int index, bool alone)
 		if (d->wake < 0 || d->both < 0)
 			ret = -errno;
 		if (!ret)
-			ret = watch(d->both, d->wake);
+			ret = kit_watch(d->both, d->wake, 0);
 		if (!ret)
-			ret = watch(d->both, all->k->events);
+			ret = kit_watch(d->both, all->k->events, 0);
 		d->blk.irq_fd[0] = d->both;
 	}
 	all->disk[all->n++] = d;
@@ -518,8 +510,7 @@ int kit_blocks_create(struct kit *k, const char *driver, struct ob_binding *b, s
 		ret = found ? (int)found : -ENODEV;
 		ob_error_set(err, ret, "%s: the kernel's driver %s took it, but found no disk",
 			     name, driver);
-		if (k->last_error[0])
-			ob_error_why(err, "the kernel's last words: %s", k->last_error);
+		kit_last_words(k, err);
 		goto destroy;
 	}
 	for (unsigned int i = 0; i < (unsigned int)found && i < OB_BINDING_BLOCKS; i++) {

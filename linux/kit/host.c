@@ -41,6 +41,12 @@ static void host_log(void *host, int level, const char *line, unsigned int len)
 	ob_device_log(k->dev, to, "linux: %.*s", (int)len, line);
 }
 
+void kit_last_words(const struct kit *k, struct ob_error *err)
+{
+	if (k->last_error[0])
+		ob_error_why(err, "the kernel's last words: %s", k->last_error);
+}
+
 static __attribute__((noreturn)) void host_fatal(void *host, const char *what,
 						 const unsigned long *pc, unsigned int n)
 {
@@ -88,11 +94,11 @@ static void host_entropy(void *host, void *buf, unsigned long len)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static int watch(struct kit *k, int fd, uint32_t what)
+int kit_watch(int epoll, int fd, uint32_t what)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = what};
 
-	return epoll_ctl(k->events, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
 static void host_poll(void *host, unsigned long long *vectors)
@@ -139,9 +145,9 @@ int kit_events_open(struct kit *k, struct ob_error *err)
 		ret = -errno;
 		goto close_events;
 	}
-	ret = watch(k, k->timer_fd, EVENT_TIMER);
+	ret = kit_watch(k->events, k->timer_fd, EVENT_TIMER);
 	if (!ret)
-		ret = watch(k, ob_device_removal_fd(k->dev), EVENT_REMOVAL);
+		ret = kit_watch(k->events, ob_device_removal_fd(k->dev), EVENT_REMOVAL);
 	if (!ret)
 		return 0;
 	close(k->timer_fd);
@@ -375,7 +381,7 @@ static int host_irq_enable(void *host, enum ob_kit_irq kind, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		ret = ob_irq_open(k->dev, i, 0, &k->irq[i], &err);
 		if (!ret)
-			ret = watch(k, ob_irq_fd(k->irq[i]), i);
+			ret = kit_watch(k->events, ob_irq_fd(k->irq[i]), i);
 		if (ret) {
 			host_irq_disable(k);
 			goto failed;

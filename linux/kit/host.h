@@ -82,6 +82,10 @@ int kit_memory_unmap(void *host, unsigned long va, unsigned long len);
 extern const struct ob_kit_ops kit_ops;
 int kit_events_open(struct kit *k, struct ob_error *err);
 void kit_events_close(struct kit *k);
+/* @epoll gives @what when there is something to read from @fd. Return: 0 or a negative errno value */
+int kit_watch(int epoll, int fd, uint32_t what);
+/* To an error its reason, where the kernel's log has one. */
+void kit_last_words(const struct kit *k, struct ob_error *err);
 /* Sets the timer for the sleep that comes. True when there is something to do already. */
 bool kit_arm(struct kit *k);
 

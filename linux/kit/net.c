@@ -327,8 +327,7 @@ static int net_start(struct ob_net *net, struct ob_error *err)
 		ob_error_set(err, ret,
 			     "%s: the kernel's driver %s cannot bring the interface up: %s",
 			     ob_device_info(net->dev)->name, n->info.driver, strerror(-ret));
-		if (n->k->last_error[0])
-			ob_error_why(err, "the kernel's last words: %s", n->k->last_error);
+		kit_last_words(n->k, err);
 		return ret;
 	}
 	n->running = true;
@@ -534,18 +533,12 @@ static int net_eeprom(struct ob_net *net, unsigned int off, void *buf, unsigned 
 	return ask(kit_net_of(net), call_eeprom, &r);
 }
 
-static int run_tests(struct kit_net *n, struct ob_kit_test *t, bool offline)
-{
-	struct request r = {.out = t, .a = TESTS, .b = offline};
-
-	return ask(n, call_self_test, &r);
-}
-
 int kit_net_driver_tests(struct ob_net *net, struct ob_net_test *t, unsigned int max, bool offline)
 {
 	struct kit_net *n = kit_net_of(net);
 	struct ob_kit_test test[TESTS] = {0};
-	int count = run_tests(n, test, offline);
+	struct request r = {.out = test, .a = TESTS, .b = offline};
+	int count = ask(n, call_self_test, &r);
 
 	if (count > (int)max)
 		count = (int)max;

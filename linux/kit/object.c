@@ -53,10 +53,8 @@ static int add_device(struct kit *k, char *driver, struct ob_error *err)
 		ob_error_set(err, -ENXIO,
 			     "%s (%04x:%04x): no driver of kernel %s in this object took it",
 			     info->name, info->vendor, info->device, outboard_kernel.release);
-		if (k->last_error[0])
-			ob_error_why(err, "the kernel's last words: %s", k->last_error);
-		else
-			ob_error_why(err, "none knows the device");
+		ob_error_why(err, "none knows the device");
+		kit_last_words(k, err);
 		return -ENXIO;
 	}
 	if (ret)
@@ -68,6 +66,18 @@ static int add_device(struct kit *k, char *driver, struct ob_error *err)
 static long has_net(void *unused)
 {
 	return !!outboard_kernel.net_of(0);
+}
+
+/* Of a kernel that has no device any more. */
+static void shut_down(struct kit *k)
+{
+	kit_ops.irq_disable(k);
+	running = NULL;
+	kit_pacer_stop(&k->pacer);
+	kit_memory_give_back(k);
+	kit_events_close(k);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
 }
 
 static int probe(struct ob_binding *b, struct ob_error *err)
@@ -111,7 +121,7 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	if (!ret)
 		ret = add_device(k, driver, err);
 	if (ret)
-		goto memory;
+		goto stop;
 	if (outboard_kernel.net && kit_call(k, has_net, NULL))
 		ret = kit_net_create(k, driver, &b->net, err);
 	else if (outboard_kernel.block)
@@ -128,10 +138,10 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 
 remove:
 	kit_remove(k);
-memory:
-	kit_ops.irq_disable(k);
-	running = NULL;
-	kit_pacer_stop(&k->pacer);
+stop:
+	shut_down(k);
+	return ret;
+
 unused:
 	kit_memory_give_back(k);
 events:
@@ -153,13 +163,7 @@ static void remove_(struct ob_binding *b)
 		kit_blocks_destroy(k);
 	b->nr_blocks = 0;
 	kit_remove(k);
-	kit_ops.irq_disable(k);
-	running = NULL;
-	kit_pacer_stop(&k->pacer);
-	kit_memory_give_back(k);
-	kit_events_close(k);
-	pthread_mutex_destroy(&k->lock);
-	free(k);
+	shut_down(k);
 	b->priv = NULL;
 }
 

@@ -33,57 +33,18 @@ pull() # DEVICE
 	rig-qmp device_del "id=$1"
 }
 
-# The end of `outboard run` under load: exit code 3 (outboard(1): the device is gone), in time, and WORDS said.
-ends() # PID LOG WORDS
-{
-	local code tries
-	for ((tries = 0; tries < 600; tries++)); do
-		kill -0 "$1" 2>/dev/null || break
-		sleep 0.1
-	done
-	kill -9 "$1" 2>/dev/null && echo 'it did not end'
-	wait "$1"
-	code=$?
-	cat "$2"
-	echo "exit code $code"
-	[ $code -eq 3 ] && grep -q "$3" "$2"
-}
-
-disk_ends() # WORDS COMMAND...: while somebody reads from it without pause
-{
-	local words=$1 log=/tmp/disk.log pid tries reader
-	shift
-	rm -f /tmp/vfio.sock
-	"$OUTBOARD" run "vfio:$RIG_NVME" --attach nbd,socket=/tmp/vfio.sock >$log 2>&1 &
-	pid=$!
-	for ((tries = 0; tries < 300; tries++)); do
-		[ -S /tmp/vfio.sock ] && break
-		sleep 0.1
-	done
-	timeout 60 nbdcopy 'nbd+unix:///?socket=/tmp/vfio.sock' null: || return 1
-	(while timeout 60 nbdcopy 'nbd+unix:///?socket=/tmp/vfio.sock' null: 2>/dev/null; do :; done) &
-	reader=$!
-	sleep 0.5
-	"$@" || return 1
-	ends $pid $log "$words" && wait $reader && [ ! -S /tmp/vfio.sock ]
-}
-
 interface_ends() # WORDS COMMAND...: while its registers are read without pause
 {
-	local words=$1 log=/tmp/net.log pid tries reader
+	local words=$1 log=/tmp/net.log pid reader
 	shift
 	"$OUTBOARD" run "vfio:$RIG_E1000E" --attach tap,name=ob0 >$log 2>&1 &
 	pid=$!
-	for ((tries = 0; tries < 300; tries++)); do
-		[ -e /sys/class/net/ob0 ] && break
-		sleep 0.1
-	done
-	ip link set ob0 up || return 1
+	wait_for test -e /sys/class/net/ob0 && ip link set ob0 up || return 1
 	(while "$OUTBOARD" ethtool -d ob0 >/dev/null 2>&1; do :; done) &
 	reader=$!
 	sleep 0.5
 	"$@" || return 1
-	ends $pid $log "$words" && wait $reader && [ ! -e /sys/class/net/ob0 ]
+	program_ends $pid $log "$words" && wait $reader && [ ! -e /sys/class/net/ob0 ]
 }
 
 again() # the kernel finds what was reset or plugged again

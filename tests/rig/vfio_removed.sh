@@ -15,31 +15,12 @@ set -u
 # shellcheck disable=SC2086 # a list
 give_to vfio-pci $RIG_DEVICES
 
-served_disk_is_removed()
+remove_disk()
 {
-	local log=$RIG_RESULTS/run.log pid code tries
-	rm -f /tmp/vfio.sock
-	"$OUTBOARD" run "vfio:$RIG_NVME" --attach nbd,socket=/tmp/vfio.sock >"$log" 2>&1 &
-	pid=$!
-	for ((tries = 0; tries < 300; tries++)); do
-		[ -S /tmp/vfio.sock ] && break
-		sleep 0.1
-	done
-	timeout 60 nbdcopy "nbd+unix:///?socket=/tmp/vfio.sock" null: || return 1
-	# Somebody reads on and on while it goes.
-	(while timeout 60 nbdcopy "nbd+unix:///?socket=/tmp/vfio.sock" null: 2>/dev/null; do :; done) &
-	sleep 0.5
 	timeout 60 sh -c "echo 1 >/sys/bus/pci/devices/$RIG_NVME/remove" || echo "remove does not return"
-	wait $pid
-	code=$?
-	wait
-	cat "$log"
-	echo "exit code $code"
-	# outboard(1): the device is gone
-	[ $code -eq 3 ] && [ ! -S /tmp/vfio.sock ]
 }
 
-check 'a served disk is taken away: its clients get errors, the program ends' served_disk_is_removed
+check 'a served disk is taken away: its clients get errors, the program ends' disk_ends 'takes the device away' remove_disk
 echo 1 >/sys/bus/pci/rescan
 # shellcheck disable=SC2086 # a list
 give_to vfio-pci $RIG_DEVICES

@@ -69,3 +69,34 @@ says() # TEXT... -- COMMAND...
 {
 	ends fails "$@"
 }
+
+# The end of `outboard run` under load: exit code 3 (outboard(1): the device is gone), within a minute, and WORDS said.
+program_ends() # PID LOG WORDS
+{
+	local code tries
+	for ((tries = 0; tries < 600; tries++)); do
+		kill -0 "$1" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -9 "$1" 2>/dev/null && echo 'it did not end'
+	wait "$1"
+	code=$?
+	cat "$2"
+	echo "exit code $code"
+	[ $code -eq 3 ] && grep -q "$3" "$2"
+}
+
+# COMMAND takes the disk from `outboard run` while somebody reads from it without pause: his reading ends, too, and no socket stays.
+disk_ends() # WORDS COMMAND...
+{
+	local words=$1 log=$dir/disk.log socket=$dir/disk.sock pid reader
+	shift
+	"$OUTBOARD" run "vfio:$RIG_NVME" --attach "nbd,socket=$socket" >"$log" 2>&1 &
+	pid=$!
+	wait_for test -S "$socket" && timeout 60 nbdcopy "nbd+unix:///?socket=$socket" null: || return 1
+	(while timeout 60 nbdcopy "nbd+unix:///?socket=$socket" null: 2>/dev/null; do :; done) &
+	reader=$!
+	sleep 0.5
+	"$@" || return 1
+	program_ends $pid "$log" "$words" && wait $reader && [ ! -S "$socket" ]
+}

@@ -66,6 +66,14 @@ struct pci_dev *outboard_pci_dev(void)
 	return host.dev;
 }
 
+/* What a driver makes may hang on others between, as a virtio card's interface on a device of the virtio bus. */
+bool outboard_hangs_on(const struct device *dev, const struct device *parent)
+{
+	while (dev && dev != parent)
+		dev = dev->parent;
+	return dev;
+}
+
 /* ---- configuration space ------------------------------------------------------------------ */
 
 static u32 device_read(unsigned int off, unsigned int size)
