@@ -303,56 +303,50 @@ static bool script_arm(void *arg, bool on)
 	return false;
 }
 
+/* From the loop's creation to its end. */
+static struct ob_loop_stats run_script(struct script *s, enum ob_mode mode)
+{
+	struct ob_loop_source src = {.poll = script_poll, .arm = script_arm, .arg = s, .fd = s->fd};
+	struct ob_loop_stats st;
+
+	assert_int_equal(ob_loop_create(mode, &s->loop), 0);
+	assert_int_equal(ob_loop_add(s->loop, &src), 0);
+	assert_int_equal(ob_loop_run(s->loop), 0);
+	ob_loop_stats(s->loop, &st);
+	ob_loop_destroy(s->loop);
+	close(s->fd);
+	return st;
+}
+
 static void poll_mode_never_arms_and_never_sleeps(void **state)
 {
 	struct script s = {.stop_at = 100000, .fd = eventfd(0, EFD_CLOEXEC)};
-	struct ob_loop_source src = {.poll = script_poll, .arm = script_arm, .arg = &s, .fd = s.fd};
-	struct ob_loop_stats st;
+	struct ob_loop_stats st = run_script(&s, OB_MODE_POLL);
 
-	assert_int_equal(ob_loop_create(OB_MODE_POLL, &s.loop), 0);
-	assert_int_equal(ob_loop_add(s.loop, &src), 0);
-	assert_int_equal(ob_loop_run(s.loop), 0);
-	ob_loop_stats(s.loop, &st);
 	assert_int_equal(st.rounds, 100000);
 	assert_int_equal(st.sleeps, 0);
 	assert_int_equal(s.arms, 0);
-	ob_loop_destroy(s.loop);
-	close(s.fd);
 }
 
 static void interrupt_mode_arms_after_one_empty_round(void **state)
 {
 	struct script s = {.work_until = 10, .stop_at = 12, .fd = eventfd(0, EFD_CLOEXEC)};
-	struct ob_loop_source src = {.poll = script_poll, .arm = script_arm, .arg = &s, .fd = s.fd};
-	struct ob_loop_stats st;
+	struct ob_loop_stats st = run_script(&s, OB_MODE_INTERRUPT);
 
-	assert_int_equal(ob_loop_create(OB_MODE_INTERRUPT, &s.loop), 0);
-	assert_int_equal(ob_loop_add(s.loop, &src), 0);
-	assert_int_equal(ob_loop_run(s.loop), 0);
-	ob_loop_stats(s.loop, &st);
 	assert_int_equal(s.round_of_arm, 11); /* the first that found nothing */
 	assert_int_equal(s.rounds, 12);	      /* the look between arm and sleep */
 	assert_int_equal(st.work, 10 * 64);
 	assert_int_equal(s.disarms, 1); /* quiet again at the end */
-	ob_loop_destroy(s.loop);
-	close(s.fd);
 }
 
 static void adaptive_mode_polls_while_there_is_work(void **state)
 {
 	struct script s = {.work_until = 50000, .stop_at = 50000, .fd = eventfd(0, EFD_CLOEXEC)};
-	struct ob_loop_source src = {.poll = script_poll, .arm = script_arm, .arg = &s, .fd = s.fd};
-	struct ob_loop_stats st;
+	struct ob_loop_stats st = run_script(&s, OB_MODE_ADAPTIVE);
 
-	assert_int_equal(ob_loop_create(OB_MODE_ADAPTIVE, &s.loop), 0);
-	assert_int_equal(ob_loop_add(s.loop, &src), 0);
-	assert_int_equal(ob_loop_run(s.loop), 0);
-	ob_loop_stats(s.loop, &st);
 	assert_int_equal(s.arms, 0);
 	assert_int_equal(st.sleeps, 0);
 	assert_int_equal(st.idle_rounds, 0);
-	ob_loop_destroy(s.loop);
-	close(s.fd);
 }
 
 /* ---- sources ------------------------------------------------------------------------- */
