@@ -33,19 +33,21 @@ const char *const fault_kind_names[FAULT_KINDS] = {
  * @after: register accesses before the first fault
  * @gone: register access at which the device vanishes; 0 for never
  * @max: faults at most
+ * @storm: interrupts a second, on each vector, without a cause
+ * @bars: bytes that are left of each memory BAR; 0 for all
  * @event: numbers every decision
  */
 struct fault {
 	uint64_t chance[FAULT_KINDS];
-	uint64_t seed, after, gone, max;
+	uint64_t seed, after, gone, max, storm, bars;
 	char scribble[64];
 	uint64_t accesses, event, total;
 	uint64_t counts[FAULT_KINDS];
 
-	/* Interrupts pass through a thread only when some are to be swallowed. */
+	/* Interrupts pass through a thread only when some are to be swallowed; it makes the storm, too. */
 	bool relaying;
 	pthread_t relay;
-	unsigned int relayed; /* vectors */
+	unsigned int vectors;
 	int stop_fd;
 	bool own_fds;
 };
@@ -61,6 +63,8 @@ const char *fault_help(void)
 	       "rate=P      after a register write (default 0.01)\n"
 	       "irq=P       an interrupt is swallowed; INTx then stays masked until it is unmasked\n"
 	       "spurious=P  an interrupt comes after a register access, without a cause\n"
+	       "storm=N     N interrupts a second (at most 100000) on each vector, without a cause\n"
+	       "bars=SIZE   of each memory BAR only the first SIZE bytes are there\n"
 	       "gone=N      the device vanishes at the N-th register access\n"
 	       "after=N     the first N register accesses are left alone (default 0)\n"
 	       "max=N       at most N faults (default: no limit)\n"
@@ -68,7 +72,7 @@ const char *fault_help(void)
 }
 
 static const char options[] =
-	"seed, read, ones, write, config, scribble, rate, irq, spurious, gone, after, max";
+	"seed, read, ones, write, config, scribble, rate, irq, spurious, storm, bars, gone, after, max";
 
 /* ---- chance --------------------------------------------------------------------------- */
 
@@ -308,6 +312,29 @@ static int fault_config(struct ob_device *dev, bool write, unsigned int off, uns
 
 /* ---- interrupts ----------------------------------------------------------------------- */
 
+static void one_more(struct ob_device *dev, unsigned int vector, uint64_t count)
+{
+	/* Only a full counter refuses; then there is an interrupt already. */
+	if (write(dev->vector[vector].fd, &count, sizeof(count)) < 0)
+		return;
+}
+
+static void storm(struct ob_device *dev)
+{
+	struct fault *f = dev->priv;
+
+	for (unsigned int i = 0; i < f->vectors; i++) {
+		if (f->after && __atomic_load_n(&f->accesses, __ATOMIC_RELAXED) <= f->after)
+			return;
+		if (__atomic_fetch_add(&f->total, 1, __ATOMIC_RELAXED) >= f->max) {
+			__atomic_fetch_sub(&f->total, 1, __ATOMIC_RELAXED);
+			return;
+		}
+		record(f, FAULT_SPURIOUS);
+		one_more(dev, i, 1);
+	}
+}
+
 /*
  * Read every vector below and write the one above, or not. INTx was masked below as it was delivered;
  * when it is swallowed it stays so, as a lost edge would leave a driver that waits for it.
@@ -316,28 +343,31 @@ static void *relay(void *arg)
 {
 	struct ob_device *dev = arg;
 	struct fault *f = dev->priv;
+	const struct timespec period = {.tv_nsec = f->storm ? 1000000000l / (long)f->storm - 1 : 0};
 	struct pollfd pfd[OB_IRQ_VECTORS + 1];
-	unsigned int n = f->relayed, i;
+	unsigned int n = f->own_fds ? f->vectors : 0, i;
+	uint64_t count;
+	int ready;
 
 	for (i = 0; i < n; i++)
 		pfd[i] = (struct pollfd){.fd = dev->lower->vector[i].fd, .events = POLLIN};
 	pfd[n] = (struct pollfd){.fd = f->stop_fd, .events = POLLIN};
 	for (;;) {
-		if (poll(pfd, n + 1, -1) < 0)
+		ready = ppoll(pfd, n + 1, f->storm ? &period : NULL, NULL);
+		if (ready < 0)
 			continue;
 		if (pfd[n].revents)
 			return NULL;
+		if (!ready)
+			storm(dev);
 		for (i = 0; i < n; i++) {
-			uint64_t count;
-
 			if (!(pfd[i].revents & POLLIN) ||
 			    read(pfd[i].fd, &count, sizeof(count)) != sizeof(count))
 				continue;
 			/* The wake-up of a device that is gone must reach its driver. */
 			if (!ob_device_gone(dev) && strike(f, FAULT_IRQ))
 				continue;
-			if (write(dev->vector[i].fd, &count, sizeof(count)) < 0)
-				continue;
+			one_more(dev, i, count);
 		}
 	}
 }
@@ -350,6 +380,8 @@ static int start_relay(struct ob_device *dev, unsigned int n, struct ob_error *e
 	int ret;
 
 	for (i = 0; i < n; i++) {
+		if (!f->own_fds)
+			dev->vector[i].fd = dev->lower->vector[i].fd;
 		if (dev->vector[i].fd >= 0)
 			continue;
 		dev->vector[i].fd = eventfd(0, EFD_CLOEXEC);
@@ -360,7 +392,7 @@ static int start_relay(struct ob_device *dev, unsigned int n, struct ob_error *e
 	f->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (f->stop_fd < 0)
 		return ob_error_set(err, -errno, "%s: no descriptor", dev->info.name);
-	f->relayed = n;
+	f->vectors = n;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	ret = pthread_create(&f->relay, NULL, relay, dev);
@@ -397,7 +429,7 @@ static int fault_irq_enable(struct ob_device *dev, enum ob_irq_kind kind, unsign
 	ret = ob_irq_enable(dev->lower, kind, n, err);
 	if (ret)
 		return ret;
-	if (!f->own_fds) {
+	if (!f->own_fds && !f->storm) {
 		for (i = 0; i < n; i++)
 			dev->vector[i].fd = dev->lower->vector[i].fd;
 		return 0;
@@ -506,6 +538,10 @@ static int get_options(struct ob_spec_part *part, struct fault *f, struct ob_err
 		ret = ob_spec_get_u64(part, "after", 0, UINT64_MAX, &f->after, err);
 	if (!ret)
 		ret = ob_spec_get_u64(part, "max", 0, UINT64_MAX, &f->max, err);
+	if (!ret)
+		ret = ob_spec_get_u64(part, "storm", 0, 100000, &f->storm, err);
+	if (!ret)
+		ret = ob_spec_get_u64(part, "bars", 16, UINT64_MAX, &f->bars, err);
 	if (ret)
 		return ret;
 	label = ob_spec_get(part, "scribble");
@@ -562,6 +598,9 @@ static int fault_wrap(struct ob_spec_part *part, struct ob_device *dev, struct o
 		return ret;
 	}
 	f->own_fds = f->chance[FAULT_IRQ] != 0;
+	for (unsigned int i = 0; f->bars && i < OB_BAR_COUNT; i++)
+		if (dev->bar[i].kind == OB_BAR_MEM && dev->bar[i].size > f->bars)
+			dev->bar[i].size = f->bars;
 	dev->ops = &fault_ops;
 	dev->priv = f;
 	return 0;

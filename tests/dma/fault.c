@@ -352,6 +352,47 @@ static void spurious_interrupts_come_without_a_cause(void **state)
 	close_rig();
 }
 
+static void a_storm_comes_on_each_vector_until_the_limit(void **state)
+{
+	struct ob_irq *irq[2];
+	unsigned int i, count[2] = {0};
+
+	must_open("storm=10000,max=100");
+	assert_int_equal(ob_irq_enable(&rig->upper, OB_IRQ_MSI, 2, NULL), 0);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(ob_irq_open(&rig->upper, i, 0, &irq[i], NULL), 0);
+	while (count_of(FAULT_SPURIOUS) < 100)
+		usleep(100);
+	/* The storm is over with these. */
+	ob_irq_disable(&rig->upper);
+	assert_int_equal(count_of(FAULT_SPURIOUS), 100);
+	close_rig();
+
+	/* Those of the device come, too. */
+	must_open("storm=1000,max=2");
+	assert_int_equal(ob_irq_enable(&rig->upper, OB_IRQ_MSI, 2, NULL), 0);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(ob_irq_open(&rig->upper, i, 0, &irq[i], NULL), 0);
+	for (i = 0; i < 2; i++) {
+		while (!count[i])
+			count[i] += (unsigned int)ob_irq_wait(irq[i], 10000);
+		raise_vector(i);
+		assert_true(ob_irq_wait(irq[i], 10000) > 0);
+	}
+	close_rig();
+}
+
+static void bars_are_cut(void **state)
+{
+	must_open("bars=128");
+	assert_int_equal(rig->upper.bar[0].size, 128);
+	assert_int_equal(rig->fake->dev.bar[0].size, CELLS * 8);
+	close_rig();
+	must_open("bars=1M");
+	assert_int_equal(rig->upper.bar[0].size, CELLS * 8);
+	close_rig();
+}
+
 static void wrong_options_are_named(void **state)
 {
 	static const struct {
@@ -364,6 +405,8 @@ static void wrong_options_are_named(void **state)
 		{"irq=0.1x", "irq='0.1x' is not"},
 		{"config=-1", "config='-1' is not"},
 		{"gone=0", "out of range"},
+		{"storm=100001", "out of range"},
+		{"bars=8", "out of range"},
 		{"seed=abc", "not a number"},
 		{"scribble=", "scribble='' is not the label"},
 		{"reed=0.5", "has no option 'reed'"},
@@ -381,9 +424,9 @@ static void wrong_options_are_named(void **state)
 
 static void every_option_is_in_the_help(void **state)
 {
-	static const char *const keys[] = {"seed",   "read",	 "ones",  "write",
-					   "config", "scribble", "rate",  "spurious",
-					   "irq",    "gone",	 "after", "max"};
+	static const char *const keys[] = {"seed",     "read", "ones",	   "write", "config",
+					   "scribble", "rate", "spurious", "irq",   "gone",
+					   "after",    "max",  "storm",	   "bars"};
 	unsigned int i;
 
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -419,6 +462,8 @@ int main(void)
 		cmocka_unit_test(scribble_hits_only_memory_with_the_label),
 		cmocka_unit_test(swallowed_interrupts_do_not_arrive),
 		cmocka_unit_test(spurious_interrupts_come_without_a_cause),
+		cmocka_unit_test(a_storm_comes_on_each_vector_until_the_limit),
+		cmocka_unit_test(bars_are_cut),
 		cmocka_unit_test(wrong_options_are_named),
 		cmocka_unit_test(every_option_is_in_the_help),
 		cmocka_unit_test(counts_are_logged_at_close),
