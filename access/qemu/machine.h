@@ -63,9 +63,10 @@ struct qemu_device {
 	unsigned int bdf;
 	unsigned int gsi[2];
 	unsigned int nr_intx;
-	bool no_function; /* legacy ports only */
-	bool waits;	  /* for each write of a register: see models.c */
-	uint8_t revision; /* what configuration space says, or 0: what QEMU's says */
+	bool no_function;    /* legacy ports only */
+	bool waits;	     /* for each write of a register: see models.c */
+	bool reaches_itself; /* see models.c */
+	uint8_t revision;    /* what configuration space says, or 0: what QEMU's says */
 	uint64_t arena_off, arena_size;
 	struct vtd_domain *domain;
 	unsigned int msi, msix; /* capabilities, 0 for none */

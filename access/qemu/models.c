@@ -39,9 +39,11 @@ struct model {
  * struct disk_model - a controller with disks, or a disk that is a PCI device
  * @props: of the PCI device
  * @disk: what is plugged in for each image, at @place (device, number of the image); NULL: it is the disk
+ * @reaches_itself: it has accesses of its own to its own memory, which the chip does not put on the bus and QEMU does
  */
 struct disk_model {
 	const char *qemu, *props, *disk, *place;
+	bool reaches_itself;
 };
 
 /**
@@ -60,6 +62,8 @@ struct card_model {
 #define AHCI_PORT ",bus=dev%1$u.%2$u,werror=report,rerror=report"
 #define SCSI_ID	  ",bus=dev%1$u.0,scsi-id=%2$u,werror=report,rerror=report"
 #define USB_PORT  ",bus=dev%1$u.0"
+/* A SAS disk is one that has an address; QEMU's has none by itself. This is of those that anybody may give (SPC-4, NAA 3, locally assigned). */
+#define SAS_ID SCSI_ID ",wwn=0x300000000000000%2$u"
 /*
  * Behind an IOMMU like any other device (VIRTIO 1.2, 6.1, VIRTIO_F_ACCESS_PLATFORM): otherwise QEMU's virtio devices take addresses
  * for those of the machine's memory.
@@ -100,18 +104,19 @@ static const struct model models[] = {
 };
 
 static const struct disk_model disk_models[] = {
-	{"ich9-ahci", "", "ide-hd", AHCI_PORT},
-	{"lsi53c895a", "", "scsi-hd", SCSI_ID},
-	{"am53c974", "", "scsi-hd", SCSI_ID},
-	{"mptsas1068", "", "scsi-hd", SCSI_ID},
-	{"megasas", "", "scsi-hd", SCSI_ID},
-	{"megasas-gen2", "", "scsi-hd", SCSI_ID},
-	{"virtio-scsi-pci", VIRTIO_PROPS, "scsi-hd", SCSI_ID},
-	{"virtio-blk-pci", VIRTIO_PROPS, NULL, NULL},
-	{"qemu-xhci", "", "usb-storage", USB_PORT},
-	{"usb-ehci", "", "usb-storage", USB_PORT},
-	{"pci-ohci", "", "usb-storage", USB_PORT},
-	{"piix3-usb-uhci", "", "usb-storage", USB_PORT},
+	{"ich9-ahci", "", "ide-hd", AHCI_PORT, false},
+	/* Its program and that program's variables (53C895A technical manual, SCRIPTS RAM). */
+	{"lsi53c895a", "", "scsi-hd", SCSI_ID, true},
+	{"am53c974", "", "scsi-hd", SCSI_ID, false},
+	{"mptsas1068", "", "scsi-hd", SAS_ID, false},
+	{"megasas", "", "scsi-hd", SCSI_ID, false},
+	{"megasas-gen2", "", "scsi-hd", SCSI_ID, false},
+	{"virtio-scsi-pci", VIRTIO_PROPS, "scsi-hd", SCSI_ID, false},
+	{"virtio-blk-pci", VIRTIO_PROPS, NULL, NULL, false},
+	{"qemu-xhci", "", "usb-storage", USB_PORT, false},
+	{"usb-ehci", "", "usb-storage", USB_PORT, false},
+	{"pci-ohci", "", "usb-storage", USB_PORT, false},
+	{"piix3-usb-uhci", "", "usb-storage", USB_PORT, false},
 };
 
 /*
@@ -660,6 +665,7 @@ static int bus_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 	add_serial(part, NULL, serial, sizeof(serial));
 	add_props(part, props, sizeof(props));
 	qd->dev->info.read_only = o.readonly;
+	qd->reaches_itself = model->reaches_itself;
 	if (model->disk) {
 		qemu_arg(args, "-device");
 		qemu_arg(args, "%s,id=dev%u%s%s%s", model->qemu, qd->index, where, model->props,

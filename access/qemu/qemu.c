@@ -159,6 +159,14 @@ static int start_dma(struct qemu_device *qd, const struct qemu_open_options *o,
 		if (!ret)
 			ret = vtd_map(qd->domain, QEMU_RAM_PARKING + 4096ull * qd->index,
 				      QEMU_RAM_PARKING + 4096ull * qd->index, 4096, OB_DMA_WRITE);
+		for (unsigned int i = 0; !ret && qd->reaches_itself && i < OB_BAR_COUNT; i++) {
+			const struct ob_bar *bar = &qd->dev->bar[i];
+
+			if (bar->kind == OB_BAR_MEM)
+				ret = vtd_map(qd->domain, bar->base, bar->base,
+					      (bar->size + 4095) & ~4095ull,
+					      OB_DMA_READ | OB_DMA_WRITE);
+		}
 		if (ret)
 			return ob_error_set(err, ret, "%s: no IOMMU domain", qd->dev->info.name);
 		/* Below the parking pages nothing is given out, so that they stay apart. */
@@ -178,9 +186,14 @@ static void device_release(struct qemu_device *qd)
 	free(qd);
 }
 
-/* The routing of q35 without any chipset programming, measured: slots 0 to 24 go to 20 + slot % 4. */
+/*
+ * The routing of q35 without any chipset programming, measured: slots 0 to 24 go to 20 + (slot + pin) % 4, pin A being 0. Most devices
+ * have pin A; USB 1 and 2 controllers, which are functions of a chip with others, have D.
+ */
 static void route_intx(struct qemu_device *qd, const struct ob_spec *spec)
 {
+	unsigned int pin;
+
 	if (qd->no_function)
 		return;
 	if (!strcmp(spec->device.name, "piix3-ide")) {
@@ -189,9 +202,10 @@ static void route_intx(struct qemu_device *qd, const struct ob_spec *spec)
 		qd->nr_intx = 2;
 		return;
 	}
-	if (!qemu_config_read(qd->machine, qd->bdf, 0x3d, 1))
-		return; /* interrupt pin: none */
-	qd->gsi[0] = 20 + qd->slot % 4;
+	pin = qemu_config_read(qd->machine, qd->bdf, 0x3d, 1);
+	if (!pin)
+		return; /* none */
+	qd->gsi[0] = 20 + (qd->slot + pin - 1) % 4;
 	qd->nr_intx = 1;
 }
 
