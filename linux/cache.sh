@@ -17,7 +17,7 @@ FAILED=1 USAGE=2 MISSING=5
 # Kernels that linux/arch has been brought to.
 supported()
 {
-	printf '%s\n' 6.12 7.2
+	printf '%s\n' 6.1 6.12 7.2
 }
 
 # The subcommand `outboard linux` reads these lines from the descriptor that it names: KIND TAB TEXT TAB TEXT.
