@@ -15,5 +15,6 @@ extern const struct ob_attach_ops ob_attach_vduse_blk;
 extern const struct ob_attach_ops ob_attach_nbd;
 extern const struct ob_attach_ops ob_attach_nbd_kernel;
 extern const struct ob_attach_ops ob_attach_fuse;
+extern const struct ob_attach_ops ob_attach_mount;
 
 #endif

@@ -3,8 +3,6 @@
  * Attachment "fuse": the disk as one file in a directory. No root is needed (fusermount3, or a user
  * namespace of one's own), and mkfs, fsck and debugfs take a file as they take a disk.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,7 +13,7 @@
 #include <unistd.h>
 
 #include "attach/attach.h"
-#include "attach/fuse_keeper.h"
+#include "attach/fuse.h"
 #include "attach/fuse_mount.h"
 #include "attach/holders.h"
 
@@ -31,22 +29,6 @@ struct fuse_attach {
 static int fuse_probe(struct ob_error *err)
 {
 	return fuse_mount_probe(false, err);
-}
-
-static int check_mountpoint(const char *path, struct ob_error *err)
-{
-	struct stat st;
-
-	if (!path || !*path) {
-		ob_error_set(err, -EINVAL, "attachment 'fuse' needs a directory");
-		ob_error_fix(err, "--attach fuse,mountpoint=DIR");
-		return -EINVAL;
-	}
-	if (stat(path, &st))
-		return ob_error_set(err, -errno, "mountpoint '%s': %s", path, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return ob_error_set(err, -ENOTDIR, "mountpoint '%s' is not a directory", path);
-	return 0;
 }
 
 /* A mount that the keeper does not have yet. */
@@ -65,7 +47,7 @@ static int fuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	const char *path = ob_spec_get(part, "mountpoint");
 	char absolute[PATH_MAX];
 	struct fuse_attach *fa;
-	int ret = check_mountpoint(path, err), fuse;
+	int ret = fuse_mount_check("fuse", path, err), fuse;
 
 	if (ret)
 		return ret;
@@ -83,7 +65,7 @@ static int fuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 		free(fa);
 		return ret;
 	}
-	ret = fuse_mount_prepare(fa->f.file, fa->mountpoint, &fuse, &fa->root, err);
+	ret = fuse_mount_prepare(fa->f.file, fa->mountpoint, "", &fuse, &fa->root, err);
 	if (!ret) {
 		ret = fuse_disk_connect(&fa->f, fuse, err);
 		if (ret)
@@ -124,7 +106,7 @@ static int fuse_publish(struct ob_attach *at, struct ob_error *err)
 		.arg = fa,
 	};
 	int result[KEEPER_RESULTS];
-	int ret = fuse_keeper_start(&fa->f, &job, &fa->keeper, result, err);
+	int ret = fuse_keeper_start(&fa->f.hold, &job, &fa->keeper, result, err);
 
 	if (ret == -ETIMEDOUT)
 		return ret;
@@ -140,54 +122,10 @@ static int fuse_publish(struct ob_attach *at, struct ob_error *err)
 	return 0;
 }
 
-static bool is_below(int dir_fd, const char *link, const char *mountpoint)
-{
-	size_t len = strlen(mountpoint);
-	char to[PATH_MAX];
-	ssize_t n = readlinkat(dir_fd, link, to, sizeof(to) - 1);
-
-	if (n < (ssize_t)len || memcmp(to, mountpoint, len) != 0)
-		return false;
-	to[n] = '\0';
-	return to[len] == '/' || !to[len];
-}
-
-/*
- * A process that has something of our file system open, or 0. By the paths that /proc shows: a stat() of
- * whatever file may wait for its server.
- */
-static pid_t find_user(const char *mountpoint, pid_t except)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *e, *f;
-	pid_t found = 0;
-
-	while (proc && !found && (e = readdir(proc))) {
-		char path[300];
-		DIR *fds;
-
-		if (!isdigit((unsigned char)e->d_name[0]) || atoi(e->d_name) == except)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cwd", e->d_name);
-		if (is_below(AT_FDCWD, path, mountpoint))
-			found = atoi(e->d_name);
-		snprintf(path, sizeof(path), "/proc/%s/fd", e->d_name);
-		fds = opendir(path);
-		while (fds && !found && (f = readdir(fds)))
-			if (is_below(dirfd(fds), f->d_name, mountpoint))
-				found = atoi(e->d_name);
-		if (fds)
-			closedir(fds);
-	}
-	if (proc)
-		closedir(proc);
-	return found;
-}
-
 static int fuse_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 {
 	struct fuse_attach *fa = (struct fuse_attach *)at;
-	pid_t user = force || fa->f.broken ? 0 : find_user(fa->mountpoint, fa->keeper.pid);
+	pid_t user = force || fa->f.broken ? 0 : holder_of_mount(fa->mountpoint, fa->keeper.pid);
 	char name[64];
 
 	if (!fa->keeper.pid)
@@ -200,7 +138,7 @@ static int fuse_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 		return -EBUSY;
 	}
 	/* The kernel writes back what it still has, so the loop is serving meanwhile. */
-	fuse_keeper_stop(&fa->f, &fa->keeper);
+	fuse_keeper_stop(&fa->f.hold, &fa->keeper);
 	return 0;
 }
 
@@ -212,7 +150,7 @@ static void fuse_close(struct ob_attach *at)
 	fuse_disk_abort(&fa->f);
 	if (!fa->published)
 		drop_mount(fa);
-	fuse_keeper_stop(&fa->f, &fa->keeper);
+	fuse_keeper_stop(&fa->f.hold, &fa->keeper);
 	fuse_disk_close(&fa->f);
 	free(fa);
 }

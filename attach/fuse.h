@@ -6,16 +6,11 @@
 #ifndef ATTACH_FUSE_H
 #define ATTACH_FUSE_H
 
-#include <stdatomic.h>
-
 #include "attach/disk.h"
+#include "attach/fuse_keeper.h"
 
-struct fuse_req;
 struct fuse_session;
 struct fuse_tag;
-
-/* Not listed, and a read of it is not answered before fuse_disk_release_keeper(); see fuse_keeper.c. */
-#define FUSE_KEEPER_FILE ".keeper"
 
 enum {
 	FUSE_FILE_INO = 2,
@@ -30,7 +25,7 @@ enum {
  * @fd: /dev/fuse, non-blocking; closing it ends the connection and fails what is under way
  * @rx: memory for the next message: its payload begins PAYLOAD_PAGE bytes into it
  * @broken: the kernel has ended the connection
- * @keeper_read, @keeper_may_go: see fuse_keeper.c
+ * @hold: what the keeper waits for
  */
 struct fuse_disk {
 	struct disk disk;
@@ -45,8 +40,7 @@ struct fuse_disk {
 	bool rx_taken; /* a write took over the pages of the message just read */
 	struct fuse_tag *tags, *free;
 	unsigned int owner_uid, owner_gid;
-	_Atomic(struct fuse_req *) keeper_read; /* the keeper's, unanswered */
-	_Atomic bool keeper_may_go;
+	struct fuse_hold hold;
 };
 
 /** fuse_disk_open() - a session without a connection */
@@ -55,9 +49,6 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 
 /** fuse_disk_connect() - serve @fd, a /dev/fuse that is mounted already; taken over */
 int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err);
-
-/** fuse_disk_release_keeper() - answer the keeper's read, now or when it comes; from any thread */
-void fuse_disk_release_keeper(struct fuse_disk *f);
 
 /** fuse_disk_abort() - end the connection at once: what clients wait for fails */
 void fuse_disk_abort(struct fuse_disk *f);

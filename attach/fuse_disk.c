@@ -287,42 +287,6 @@ static bool request_fits(struct fuse_disk *f, uint64_t offset, uint64_t len)
 	return disk_aligned(&f->disk, offset | len) && disk_in_range(&f->disk, offset, len);
 }
 
-/* ---- the keeper's read: answered by order, by its own end, or by the end of the connection ---- */
-
-static void answer_keeper(struct fuse_disk *f, int error)
-{
-	fuse_req_t req = atomic_exchange(&f->keeper_read, NULL);
-
-	if (!req)
-		return;
-	count_reply(f);
-	if (error)
-		fuse_reply_err(req, error);
-	else
-		fuse_reply_buf(req, "!", 1);
-}
-
-static void keeper_killed(fuse_req_t req, void *data)
-{
-	answer_keeper(data, EINTR);
-}
-
-static void hold_keeper(struct fuse_disk *f, fuse_req_t req)
-{
-	answer_keeper(f, EINTR); /* there is one: whoever reads it again takes its place */
-	atomic_store(&f->keeper_read, req);
-	fuse_req_interrupt_func(req, keeper_killed, f);
-	if (atomic_load(&f->keeper_may_go))
-		answer_keeper(f, 0);
-}
-
-void fuse_disk_release_keeper(struct fuse_disk *f)
-{
-	/* In this order: a read that comes in between sees it. */
-	atomic_store(&f->keeper_may_go, true);
-	answer_keeper(f, 0);
-}
-
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
@@ -331,7 +295,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	struct fuse_tag *t;
 
 	if (ino == FUSE_KEEPER_INO) {
-		hold_keeper(f, req);
+		fuse_hold_read(&f->hold, req);
 		return;
 	}
 	if (ino != FUSE_FILE_INO || off < 0) {
@@ -665,6 +629,7 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 	if (ret)
 		return ret;
 	snprintf(f->file, sizeof(f->file), "%s", f->disk.blk->name);
+	f->hold.name = f->file;
 	/* Three longest messages and a read must fit, or nothing moves. */
 	f->max_write = MAX_WRITE;
 	while (f->max_write > 128u << 10 &&
@@ -710,7 +675,7 @@ void fuse_disk_close(struct fuse_disk *f)
 	if (f->fd >= 0)
 		ob_loop_remove(f->disk.loop, f);
 	fuse_disk_abort(f);
-	answer_keeper(f, ENOTCONN); /* also into the void: it frees the request */
+	fuse_hold_end(&f->hold); /* also into the void: it frees the request */
 	/* Requests at the device end in here, with answers into the void. */
 	disk_close(&f->disk);
 	fuse_session_destroy(f->session); /* closes the descriptor */

@@ -11,8 +11,11 @@
  * signals (fs/fuse/dev.c, request_wait_answer()), so the kernel itself keeps the order: first
  * /dev/fuse is closed, which ends the request, then the child ends.
  */
+#define FUSE_USE_VERSION 312
+
 #include <errno.h>
 #include <fcntl.h>
+#include <fuse_lowlevel.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -119,16 +122,58 @@ static void await_end(struct fuse_keeper *k)
 	k->pid = 0;
 }
 
-int fuse_keeper_start(struct fuse_disk *f, const struct fuse_keeper_job *job, struct fuse_keeper *k,
+/* ---- the read: answered by order, by the child's own end, or by the end of the connection ---- */
+
+static void answer(struct fuse_hold *h, int error)
+{
+	fuse_req_t req = atomic_exchange(&h->read, NULL);
+
+	if (!req)
+		return;
+	if (error)
+		fuse_reply_err(req, error);
+	else
+		fuse_reply_buf(req, "!", 1);
+}
+
+static void reader_killed(fuse_req_t req, void *hold)
+{
+	answer(hold, EINTR);
+}
+
+void fuse_hold_read(struct fuse_hold *h, fuse_req_t req)
+{
+	answer(h, EINTR); /* there is one: whoever reads it again takes its place */
+	atomic_store(&h->read, req);
+	fuse_req_interrupt_func(req, reader_killed, h);
+	if (atomic_load(&h->may_go))
+		answer(h, 0);
+}
+
+void fuse_hold_end(struct fuse_hold *h)
+{
+	answer(h, ENOTCONN);
+}
+
+static void release(struct fuse_hold *h)
+{
+	/* In this order: a read that comes in between sees it. */
+	atomic_store(&h->may_go, true);
+	answer(h, 0);
+}
+
+/* ---- start and stop ---------------------------------------------------------------------- */
+
+int fuse_keeper_start(struct fuse_hold *h, const struct fuse_keeper_job *job, struct fuse_keeper *k,
 		      int result[KEEPER_RESULTS], struct ob_error *err)
 {
 	struct keeper_report report = {0};
 	int fds[2], ret;
 
 	k->pid = 0;
-	atomic_store(&f->keeper_may_go, false);
+	atomic_store(&h->may_go, false);
 	if (pipe2(fds, O_CLOEXEC))
-		return ob_error_set(err, -errno, "%s: no pipe: %s", f->file, strerror(errno));
+		return ob_error_set(err, -errno, "%s: no pipe: %s", h->name, strerror(errno));
 	k->pid = fork();
 	if (!k->pid)
 		keeper(job, fds[1]);
@@ -136,7 +181,7 @@ int fuse_keeper_start(struct fuse_disk *f, const struct fuse_keeper_job *job, st
 	if (k->pid < 0) {
 		k->pid = 0;
 		close(fds[0]);
-		return ob_error_set(err, -errno, "%s: cannot start a process: %s", f->file,
+		return ob_error_set(err, -errno, "%s: cannot start a process: %s", h->name,
 				    strerror(errno));
 	}
 	ret = await_report(fds[0], &report);
@@ -145,7 +190,7 @@ int fuse_keeper_start(struct fuse_disk *f, const struct fuse_keeper_job *job, st
 		/* Where it waits for an answer of ours it ends with the connection, not now. */
 		kill(k->pid, SIGKILL);
 		ob_error_set(err, ret, "%s: the loop has not served its file system for %d s",
-			     f->file, READY_MS / 1000);
+			     h->name, READY_MS / 1000);
 		ob_error_why(err, "publish is called while the loop runs, from another thread");
 		return ret;
 	}
@@ -157,13 +202,13 @@ int fuse_keeper_start(struct fuse_disk *f, const struct fuse_keeper_job *job, st
 		ret = report.status;
 	await_end(k);
 	memcpy(result, report.result, sizeof(report.result));
-	return ob_error_set(err, ret, "%s: %s", f->file, strerror(-ret));
+	return ob_error_set(err, ret, "%s: %s", h->name, strerror(-ret));
 }
 
-void fuse_keeper_stop(struct fuse_disk *f, struct fuse_keeper *k)
+void fuse_keeper_stop(struct fuse_hold *h, struct fuse_keeper *k)
 {
 	if (!k->pid)
 		return;
-	fuse_disk_release_keeper(f);
+	release(h);
 	await_end(k);
 }

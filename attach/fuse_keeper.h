@@ -6,14 +6,35 @@
 #ifndef ATTACH_FUSE_KEEPER_H
 #define ATTACH_FUSE_KEEPER_H
 
-#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
-#include "attach/fuse.h"
+#include <outboard/error.h>
+
+/* Not listed, and a read of it is not answered before fuse_keeper_stop(). */
+#define FUSE_KEEPER_FILE ".keeper"
 
 enum {
 	KEEPER_RESULTS = 4,
 };
+
+struct fuse_req;
+
+/**
+ * struct fuse_hold - what the keeper waits for: a read of FUSE_KEEPER_FILE that is not answered
+ * @name: of the file system, for messages
+ */
+struct fuse_hold {
+	const char *name;
+	_Atomic(struct fuse_req *) read;
+	_Atomic bool may_go;
+};
+
+/** fuse_hold_read() - the server got a read of FUSE_KEEPER_FILE */
+void fuse_hold_read(struct fuse_hold *h, struct fuse_req *req);
+/** fuse_hold_end() - the connection has ended: the request's memory is freed */
+void fuse_hold_end(struct fuse_hold *h);
 
 /**
  * struct fuse_keeper_job - what the child does; it is a fork of a threaded process, so with
@@ -42,14 +63,14 @@ struct fuse_keeper {
  *
  * Return: 0; what @job->setup returned; -ETIMEDOUT when the loop does not serve.
  */
-int fuse_keeper_start(struct fuse_disk *f, const struct fuse_keeper_job *job, struct fuse_keeper *k,
+int fuse_keeper_start(struct fuse_hold *h, const struct fuse_keeper_job *job, struct fuse_keeper *k,
 		      int result[KEEPER_RESULTS], struct ob_error *err);
 
 /**
  * fuse_keeper_stop() - let it go, and wait until it has: what it closes may be written back
  *
- * While the loop serves, or after fuse_disk_abort().
+ * While the loop serves, or after the connection has ended.
  */
-void fuse_keeper_stop(struct fuse_disk *f, struct fuse_keeper *k);
+void fuse_keeper_stop(struct fuse_hold *h, struct fuse_keeper *k);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,7 +50,22 @@ static int set_number(int fs, const char *key, unsigned int value)
 	return fsconfig(fs, FSCONFIG_SET_STRING, key, text, 0) ? -errno : 0;
 }
 
-static int configure(int fs, int fuse)
+/* "default_permissions,allow_other": each is a flag */
+static int set_flags(int fs, const char *flags)
+{
+	char flag[32];
+	size_t len;
+
+	for (const char *p = flags; *p; p += len + (p[len] == ',')) {
+		len = strcspn(p, ",");
+		snprintf(flag, sizeof(flag), "%.*s", (int)len, p);
+		if (fsconfig(fs, FSCONFIG_SET_FLAG, flag, NULL, 0))
+			return -errno;
+	}
+	return 0;
+}
+
+static int configure(int fs, int fuse, const char *flags)
 {
 	int ret = set_number(fs, "fd", (unsigned int)fuse);
 
@@ -57,6 +73,8 @@ static int configure(int fs, int fuse)
 		ret = set_number(fs, "user_id", geteuid());
 	if (!ret)
 		ret = set_number(fs, "group_id", getegid());
+	if (!ret)
+		ret = set_flags(fs, flags);
 	if (!ret && (fsconfig(fs, FSCONFIG_SET_STRING, "source", "outboard", 0) ||
 		     fsconfig(fs, FSCONFIG_SET_STRING, "rootmode", "40000", 0) ||
 		     fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)))
@@ -64,7 +82,7 @@ static int configure(int fs, int fuse)
 	return ret;
 }
 
-static int mount_by_kernel(int *fuse, int *root)
+static int mount_by_kernel(const char *flags, int *fuse, int *root)
 {
 	int fs, ret;
 
@@ -73,7 +91,7 @@ static int mount_by_kernel(int *fuse, int *root)
 	if (*fuse < 0)
 		return -errno;
 	fs = fsopen("fuse", FSOPEN_CLOEXEC);
-	ret = fs < 0 ? -errno : configure(fs, *fuse);
+	ret = fs < 0 ? -errno : configure(fs, *fuse, flags);
 	if (!ret) {
 		*root = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 		if (*root < 0)
@@ -89,7 +107,7 @@ static int mount_by_kernel(int *fuse, int *root)
 
 int fuse_mount_nowhere(const char *name, int *fuse, int *root, struct ob_error *err)
 {
-	int ret = mount_by_kernel(fuse, root);
+	int ret = mount_by_kernel("", fuse, root);
 
 	if (ret)
 		ob_error_set(err, ret, "%s: FUSE cannot be mounted: %s", name, strerror(-ret));
@@ -127,10 +145,10 @@ static int receive_fd(int sock, int *fd)
 }
 
 /* Also below sanitizers and in threaded programs: nothing but exec after the fork. */
-static int mount_by_fusermount(const char *path, int *fuse)
+static int mount_by_fusermount(const char *path, const char *flags, int *fuse)
 {
 	const char *program = find_fusermount();
-	char commfd[32], options[] = "fsname=outboard,nosuid,nodev";
+	char commfd[32], options[128];
 	char *const argv[] = {(char *)program, (char *)"-o", options,
 			      (char *)"--",    (char *)path, NULL};
 	char *const envp[] = {commfd, (char *)"PATH=/usr/bin:/bin", NULL};
@@ -143,6 +161,8 @@ static int mount_by_fusermount(const char *path, int *fuse)
 		return -ENOENT;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks))
 		return -errno;
+	snprintf(options, sizeof(options), "fsname=outboard,nosuid,nodev%s%s", *flags ? "," : "",
+		 flags);
 	snprintf(commfd, sizeof(commfd), "_FUSE_COMMFD=%d", socks[1]);
 	pid = fork();
 	if (!pid) {
@@ -160,14 +180,30 @@ static int mount_by_fusermount(const char *path, int *fuse)
 	return ret;
 }
 
-int fuse_mount_prepare(const char *name, const char *path, int *fuse, int *root,
+int fuse_mount_check(const char *attachment, const char *path, struct ob_error *err)
+{
+	struct stat st;
+
+	if (!path || !*path) {
+		ob_error_set(err, -EINVAL, "attachment '%s' needs a directory", attachment);
+		ob_error_fix(err, "--attach %s,mountpoint=DIR", attachment);
+		return -EINVAL;
+	}
+	if (stat(path, &st))
+		return ob_error_set(err, -errno, "mountpoint '%s': %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return ob_error_set(err, -ENOTDIR, "mountpoint '%s' is not a directory", path);
+	return 0;
+}
+
+int fuse_mount_prepare(const char *name, const char *path, const char *flags, int *fuse, int *root,
 		       struct ob_error *err)
 {
-	int ret = mount_by_kernel(fuse, root);
+	int ret = mount_by_kernel(flags, fuse, root);
 
 	/* Where /dev/fuse itself is closed to us fusermount3 does not help: it opens it with our rights. */
 	if (ret == -EPERM)
-		ret = mount_by_fusermount(path, fuse);
+		ret = mount_by_fusermount(path, flags, fuse);
 	if (!ret)
 		return 0;
 	ob_error_set(err, ret, "%s: cannot mount on '%s': %s", name, path, strerror(-ret));

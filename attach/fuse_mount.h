@@ -15,11 +15,15 @@
  */
 int fuse_mount_nowhere(const char *name, int *fuse, int *root, struct ob_error *err);
 
+/** fuse_mount_check() - is @path a directory to mount on? @attachment: for messages */
+int fuse_mount_check(const char *attachment, const char *path, struct ob_error *err);
+
 /**
  * fuse_mount_prepare() - as fuse_mount_nowhere() where we may; else mount on @path by fusermount3(1)
+ * @flags: options without a value, as "default_permissions,allow_other"; may be empty
  * @root: set to -1 when it is mounted already
  */
-int fuse_mount_prepare(const char *name, const char *path, int *fuse, int *root,
+int fuse_mount_prepare(const char *name, const char *path, const char *flags, int *fuse, int *root,
 		       struct ob_error *err);
 
 /** fuse_mount_place() - put what was prepared on @path. Async-signal-safe. 0 or a negative errno value */

@@ -328,3 +328,46 @@ int holder_check_idle(const char *disk, pid_t except, struct ob_error *err)
 	ob_error_fix(err, "umount %s", path);
 	return -EBUSY;
 }
+
+/* ---- who uses a mount --------------------------------------------------------------------- */
+
+static bool is_below(int dir_fd, const char *link, const char *mountpoint)
+{
+	size_t len = strlen(mountpoint);
+	char to[PATH_MAX];
+	ssize_t n = readlinkat(dir_fd, link, to, sizeof(to) - 1);
+
+	if (n < (ssize_t)len || memcmp(to, mountpoint, len) != 0)
+		return false;
+	to[n] = '\0';
+	return to[len] == '/' || !to[len];
+}
+
+/* By the paths that /proc shows: a stat() of whatever file may wait for its server. */
+pid_t holder_of_mount(const char *mountpoint, pid_t except)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e, *f;
+	pid_t found = 0;
+
+	while (proc && !found && (e = readdir(proc))) {
+		char path[300];
+		DIR *fds;
+
+		if (!isdigit((unsigned char)e->d_name[0]) || atoi(e->d_name) == except)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cwd", e->d_name);
+		if (is_below(AT_FDCWD, path, mountpoint))
+			found = atoi(e->d_name);
+		snprintf(path, sizeof(path), "/proc/%s/fd", e->d_name);
+		fds = opendir(path);
+		while (fds && !found && (f = readdir(fds)))
+			if (is_below(dirfd(fds), f->d_name, mountpoint))
+				found = atoi(e->d_name);
+		if (fds)
+			closedir(fds);
+	}
+	if (proc)
+		closedir(proc);
+	return found;
+}

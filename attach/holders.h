@@ -26,6 +26,9 @@ int holder_of_socket(int fd, struct holder_socket *peer);
 /** holder_name() - "pid 1234 (mkfs.ext4)" */
 void holder_name(pid_t pid, char *buf, size_t size);
 
+/** holder_of_mount() - a process that has something open of what is mounted on @mountpoint, or 0. @except: not this one */
+pid_t holder_of_mount(const char *mountpoint, pid_t except);
+
 /**
  * holders_of_block() - everything that holds a block device or one of its partitions
  * @disk: "loop3"

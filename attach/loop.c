@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "attach/attach.h"
-#include "attach/fuse_keeper.h"
+#include "attach/fuse.h"
 #include "attach/fuse_mount.h"
 #include "attach/holders.h"
 
@@ -258,7 +258,7 @@ static int loop_publish(struct ob_attach *at, struct ob_error *err)
 	struct loop_attach *la = (struct loop_attach *)at;
 	struct fuse_keeper_job job = {.root = la->mount_fd, .setup = setup_loop, .arg = la};
 	int result[KEEPER_RESULTS] = {0};
-	int ret = fuse_keeper_start(&la->f, &job, &la->keeper, result, err);
+	int ret = fuse_keeper_start(&la->f.hold, &job, &la->keeper, result, err);
 
 	/* The keeper and the loop device have their own hold on the mount. */
 	close(la->mount_fd);
@@ -325,7 +325,7 @@ static int loop_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 	 * Dirty pages are written back by the last close, which the loop's thread serves meanwhile. Where a
 	 * client goes on using it, close() ends the connection, and he gets I/O errors.
 	 */
-	fuse_keeper_stop(&la->f, &la->keeper);
+	fuse_keeper_stop(&la->f.hold, &la->keeper);
 	for (unsigned int ms = 0; !force && ms < 5000 && still_there(la); ms++)
 		usleep(1000);
 	la->number = -1;
@@ -340,7 +340,7 @@ static void loop_close(struct ob_attach *at)
 		close(la->mount_fd);
 	/* First the connection: with the loop ended nobody would serve the write-back. */
 	fuse_disk_abort(&la->f);
-	fuse_keeper_stop(&la->f, &la->keeper);
+	fuse_keeper_stop(&la->f.hold, &la->keeper);
 	fuse_disk_close(&la->f);
 	free(la);
 }

@@ -14,6 +14,7 @@ static const struct ob_attach_ops *const attachments[] = {
 	&ob_attach_loop,
 	&ob_attach_nbd,
 	&ob_attach_fuse,
+	&ob_attach_mount,
 	&ob_attach_vhost_net,
 	&ob_attach_tap,
 	&ob_attach_vduse_net,

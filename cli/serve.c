@@ -165,6 +165,9 @@ static void look_at_devices(struct serving *s)
 				     ob_device_info(unit->dev)->name, strerror(-unit->loop_ret));
 			s->ended = ENDED_FAILED;
 		} else {
+			/* An attachment has ended it: somebody took away what it had made. */
+			if (unit->call.ended && !s->ended)
+				s->ended = ENDED_STOP;
 			continue;
 		}
 		cli_error_line("run", &s->err);

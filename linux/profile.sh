@@ -89,23 +89,32 @@ folder_symbols() # TREE FOLDER
 	done | tac
 }
 
-# The fragment of a profile or a driver on standard output; the symbols of the driver itself, without its core, in OWN.
-profile_fragment() # NAME TREE OWN
+# The fragment of a profile, a driver, or several of them ("nvme+ext4") on standard output; the symbols of these themselves, without their cores, in OWN.
+profile_fragment() # NAME[+NAME...] TREE OWN
 {
-	local file other near
+	local names one
 	: >"$3"
+	IFS=+ read -ra names <<<"$1"
+	for one in "${names[@]}"; do
+		one_fragment "$one" "$2" "$3" || return
+	done | awk '!seen[$0]++'
+	return "${PIPESTATUS[0]}"
+}
+
+one_fragment() # NAME TREE OWN
+{
+	local file near
 	if file=$(profile_file "$1"); then
-		profile_symbols "$file" | awk '!seen[$0]++'
+		profile_symbols "$file"
 		# Of a profile of many each is its own.
 		if grep -q '^CONFIG_' "$profiles/$file.config"; then
-			grep '^CONFIG_' "$profiles/$file.config" >"$3"
+			grep '^CONFIG_' "$profiles/$file.config" >>"$3"
 		else
-			profile_symbols "$file" >"$3"
+			profile_symbols "$file" >>"$3"
 		fi
 		return
 	fi
-	derived_symbols "$2" "$1" "$3" | awk '!seen[$0]++'
-	[ "${PIPESTATUS[0]}" -eq 0 ] && return
+	derived_symbols "$2" "$1" "$3" && return
 	near=$( (profile_names | sed 's/$/ 1/'; driver_objects "$2" | cut -d' ' -f2) | nearest "$1")
 	fail $USAGE "kernel $version has no driver '$1'${near:+; near to that are: $near}" 'outboard linux list'
 }

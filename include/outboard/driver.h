@@ -108,6 +108,8 @@ struct ob_binding {
 	struct ob_char *chr;
 };
 
+struct ob_fs_driver;
+
 /**
  * struct ob_driver - a driver
  * @name: as in `--driver NAME`
@@ -132,6 +134,9 @@ struct ob_driver {
 	 * that is stored. Returns lines written, at most @n; optional.
 	 */
 	int (*selftest)(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+
+	/** @fs: of an object with a kernel in it, what mounts file systems (attachment "mount"); else NULL */
+	const struct ob_fs_driver *fs;
 };
 
 /** ob_drivers() - the drivers in the library, ended by NULL */

@@ -598,6 +598,15 @@ static void *disk_of(unsigned int index)
 	return index < nr_disks ? &disks[index] : NULL;
 }
 
+/* Of the disk, or of one of its partitions; 0 where there is none of that number. */
+dev_t outboard_disk_dev(void *disk, unsigned int partition)
+{
+	struct outboard_disk *d = disk;
+	struct block_device *bdev = xa_load(&d->gd->part_tbl, partition);
+
+	return bdev ? bdev->bd_dev : 0;
+}
+
 /* The kernel takes its disks away: nothing may hold them. */
 static void disk_put(void *disk)
 {

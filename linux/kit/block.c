@@ -416,6 +416,14 @@ static const struct ob_block_ops ops = {
 	.stats = disk_stats,
 };
 
+void *kit_disk_in_kernel(struct ob_block *blk, struct kit **k)
+{
+	if (blk->ops != &ops)
+		return NULL;
+	*k = kit_disk_of(blk)->k;
+	return kit_disk_of(blk)->disk;
+}
+
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static void learn(struct kit_disk *d)

@@ -112,7 +112,12 @@ void kit_remove(struct kit *k);
 int kit_blocks_create(struct kit *k, const char *driver, struct ob_binding *b,
 		      struct ob_error *err);
 void kit_blocks_destroy(struct kit *k);
+/* The kernel's own disk that is given out as @blk, and whose; NULL for another driver's. */
+void *kit_disk_in_kernel(struct ob_block *blk, struct kit **k);
 int kit_blocks_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+
+/* fs.c */
+extern const struct ob_fs_driver kit_fs_driver;
 
 /* net.c */
 int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struct ob_error *err);

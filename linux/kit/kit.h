@@ -271,6 +271,8 @@ struct ob_kernel_block {
 	void (*put)(void *disk);
 };
 
+struct ob_kernel_fs;
+
 /* ---- the kernel ------------------------------------------------------------------------ */
 
 /**
@@ -315,6 +317,7 @@ struct ob_kernel {
 	/** @net_of: the @index'th network device of the device, or NULL */
 	void *(*net_of)(unsigned int index);
 	const struct ob_kernel_block *block; /* or NULL: the object has no disks */
+	const struct ob_kernel_fs *fs;	     /* or NULL: it mounts nothing; kit/fs.h */
 };
 
 extern const struct ob_kernel outboard_kernel;

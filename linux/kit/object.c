@@ -210,4 +210,5 @@ __attribute__((visibility("default"))) const struct ob_driver outboard_driver = 
 	.probe = probe,
 	.remove = remove_,
 	.selftest = selftest,
+	.fs = &kit_fs_driver,
 };

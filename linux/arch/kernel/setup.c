@@ -203,6 +203,9 @@ const struct ob_kernel outboard_kernel = {
 #ifdef CONFIG_BLOCK
 	.block = &outboard_block,
 #endif
+#ifdef CONFIG_OUTBOARD_FS
+	.fs = &outboard_fs,
+#endif
 };
 
 /* ---- the end ----------------------------------------------------------------------------------- */

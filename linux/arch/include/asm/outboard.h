@@ -64,5 +64,9 @@ void *outboard_net_of(unsigned int index);
 
 /* class/block.c */
 extern const struct ob_kernel_block outboard_block;
+dev_t outboard_disk_dev(void *disk, unsigned int partition);
+
+/* class/fs.c */
+extern const struct ob_kernel_fs outboard_fs;
 
 #endif
