@@ -26,7 +26,7 @@ enum {
  * struct mount_tag - one request of the host's
  * @r: first: the kernel's side hands it back
  * @msg: the message, MOUNT_HEADER + MOUNT_DATA; then the place of the answer's data
- * @name, @name2: copies of a message's
+ * @name, @name2: copies of a message's; one longer than there may be is cut to one that is too long
  * @answer: what to reply with, when it has ended
  */
 struct mount_tag {
@@ -38,7 +38,7 @@ struct mount_tag {
 	char *msg;
 	size_t msg_len;
 	bool taken;
-	char name[256], name2[4096];
+	char name[258], name2[4098];
 };
 
 /**

@@ -213,17 +213,17 @@ static struct mount_tag *take(fuse_req_t req, enum ob_fs_op op, fuse_ino_t node,
 	return t;
 }
 
-/* A name of the message's, whose memory is the answer's later. Too long a one is cut, and refused as that. */
+/* A name of the message's, whose memory is the answer's later. */
 static void take_name(struct mount_tag *t, const char *name)
 {
 	snprintf(t->name, sizeof(t->name), "%s", name);
-	t->r.name = strlen(name) < sizeof(t->name) ? t->name : "/";
+	t->r.name = t->name;
 }
 
 static void take_name2(struct mount_tag *t, const char *name)
 {
 	snprintf(t->name2, sizeof(t->name2), "%s", name);
-	t->r.name2 = strlen(name) < sizeof(t->name2) ? t->name2 : "";
+	t->r.name2 = t->name2;
 }
 
 static void take_owner(struct mount_tag *t, fuse_req_t req)

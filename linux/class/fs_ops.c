@@ -30,9 +30,9 @@ static int check_name(const char *name)
 {
 	size_t len = name ? strnlen(name, NAME_MAX + 1) : 0;
 
-	if (!len || !strcmp(name, ".") || !strcmp(name, "..") || strchr(name, '/'))
-		return -EINVAL;
-	return len > NAME_MAX ? -ENAMETOOLONG : 0;
+	if (len > NAME_MAX)
+		return -ENAMETOOLONG;
+	return !len || !strcmp(name, ".") || !strcmp(name, "..") || strchr(name, '/') ? -EINVAL : 0;
 }
 
 /* Return: with a reference; a directory, or an error */
@@ -289,7 +289,9 @@ static int make(struct ob_fs_request *r, struct place *p)
 	case OB_FS_MKDIR:
 		return vfs_make_directory(idmap, dir, &p->dentry, r->mode & (S_IRWXUGO | S_ISVTX));
 	case OB_FS_SYMLINK:
-		if (!r->name2 || !*r->name2 || strnlen(r->name2, PATH_MAX) == PATH_MAX)
+		if (!r->name2 || !*r->name2)
+			return -EINVAL;
+		if (strnlen(r->name2, PATH_MAX) == PATH_MAX)
 			return -ENAMETOOLONG;
 		return vfs_make_symlink(idmap, dir, p->dentry, r->name2);
 	case OB_FS_CREATE:

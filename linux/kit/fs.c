@@ -117,8 +117,9 @@ static void explain(const struct ob_fs *fs, int ret, struct ob_error *err)
 		ob_error_set(err, ret, "%s is in use", fs->name);
 	else
 		ob_error_set(err, ret, "%s: the kernel does not mount it: %s", fs->name,
-			     ret == -EINVAL ? "there is no file system that it knows"
-					    : strerror(-ret));
+			     ret == -EINVAL
+				     ? "no file system that it knows, or an option that it does not"
+				     : strerror(-ret));
 	kit_last_words(fs->k, err);
 }
 

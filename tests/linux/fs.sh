@@ -59,7 +59,7 @@ holes()
 		[ "$(du -k "$m/sparse" | cut -f1)" -lt 100 ] && [ "$(tail -c 4 "$m/sparse")" = end ] &&
 		cmp -n 1048576 "$m/sparse" /dev/zero && cp --sparse=always "$m/sparse" "$m/again" && [ "$(du -k "$m/again" | cut -f1)" -lt 100 ]
 }
-large() { head -c 24M /dev/urandom >"$WORK/large" && cp "$WORK/large" "$m/large" && cmp "$WORK/large" "$m/large" && sync -f "$m"; }
+large() { head -c 24M /dev/urandom >"$WORK/data" && cp "$WORK/data" "$m/large" && cmp "$WORK/data" "$m/large" && sync -f "$m"; }
 many()
 {
 	local i
@@ -80,7 +80,7 @@ yes_if large large
 yes_if many many
 yes_if random "$FILES" random "$m/random" 1500
 yes_if full full
-cp "$m/random" "$WORK/random"
+cp "$m/random" "$WORK/compared"
 (cd "$m" && find . ! -path './lost+found*' -printf '%p %y %m %U:%G %s %n %T@ %l\n' | sort) >"$WORK/list"
 true
 END
@@ -88,7 +88,7 @@ chmod +x "$dir/use"
 
 worked() # WHAT
 {
-	[ "$(cat "$WORK/$1" 2>/dev/null)" = yes ] || { tail -n 25 "$WORK/said"; return 1; }
+	[ "$(cat "$WORK/$1" 2>/dev/null)" = yes ] || { sed -n "/^+ yes_if $1 /,/^+ yes_if/p" "$WORK/said"; return 1; }
 }
 
 no_leftovers()
@@ -132,7 +132,7 @@ check 'the disk is clean' e2fsck -fn "$disk"
 if can_loop; then
 	check 'the host sees the same names' on_host same_list
 	check 'the host sees the same tree' on_host diff -r "$dir/tree" "$mnt/tree"
-	check 'the host sees the same data' on_host cmp "$WORK/random" "$mnt/random"
+	check 'the host sees the same data' on_host cmp "$WORK/compared" "$mnt/random"
 else
 	skip 'the host sees the same names' 'no loop devices for us'
 fi
@@ -140,7 +140,7 @@ fi
 # ---- an end without warning ---------------------------------------------------------------------------
 
 serve killed run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt"
-cp "$WORK/large" "$mnt/synced" && sync "$mnt/synced" "$mnt"
+cp "$WORK/data" "$mnt/synced" && sync "$mnt/synced" "$mnt"
 for i in $(seq 200); do echo "$i" >"$mnt/unsynced$i"; done
 qemu=$(qemu_of "$pid")
 kill -9 "$pid"
@@ -149,7 +149,7 @@ check 'the mount of who was killed goes away' wait_for eval '! grep -q " $mnt " 
 # The image is QEMU's until that has ended, too.
 [ -z "$qemu" ] || wait_for gone "$qemu"
 check 'its journal is to be replayed' eval 'dumpe2fs -h "$disk" 2>&1 | grep -q needs_recovery'
-ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt" --quiet -- cmp "$WORK/large" "$mnt/synced"
+ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt" --quiet -- cmp "$WORK/data" "$mnt/synced"
 expect 'after the replay of the journal what was synced is there' 0
 check 'and the disk is clean' e2fsck -fn "$disk"
 
@@ -164,7 +164,7 @@ check 'with all written' eval 'e2fsck -fn "$disk" && [ "$(debugfs -R "cat word" 
 
 before=$(sha256sum <"$disk")
 ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt,readonly=on" --quiet -- \
-	bash -c '! touch "$OUTBOARD_DEV/x" 2>/dev/null && cmp "$WORK/large" "$OUTBOARD_DEV/synced"'
+	bash -c '! touch "$OUTBOARD_DEV/x" 2>/dev/null && cmp "$WORK/data" "$OUTBOARD_DEV/synced"'
 expect 'read-only' 0
 check 'nothing was written' test "$before" = "$(sha256sum <"$disk")"
 if command -v sfdisk >/dev/null; then
@@ -175,7 +175,7 @@ if command -v sfdisk >/dev/null; then
 	ob run --driver "$linux" "qemu:nvme,file=$dir/parts.img" --attach "mount,mountpoint=$mnt,partition=2" --quiet -- touch "$mnt/here"
 	expect 'a partition' 0
 	ob run --driver "$linux" "qemu:nvme,file=$dir/parts.img" --attach "mount,mountpoint=$mnt,partition=1" --quiet -- true
-	expect 'one without a file system is an error' 1 'no file system that it knows'
+	expect 'one without a file system is an error' 2 'no file system that it knows'
 	ob run --driver "$linux" "qemu:nvme,file=$dir/parts.img" --attach "mount,mountpoint=$mnt,partition=3" --quiet -- true
 	expect 'one that is not there, too' 1 'has no partition 3'
 fi
@@ -183,13 +183,13 @@ fi
 # ---- bad input --------------------------------------------------------------------------------------------
 
 ob run --driver "$linux" "$spec" --attach mount --quiet -- true
-expect 'a directory is needed' 1 'mountpoint=DIR'
+expect 'a directory is needed' 2 'mountpoint=DIR'
 ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt,type=zfs" --quiet -- true
 expect 'a type that the object does not have' 1 "does not have zfs"
 ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt,options=nonsense" --quiet -- true
-expect 'an option that ext4 does not have' 1 'nonsense'
+expect 'an option that ext4 does not have' 2 'nonsense'
 printf 'damaged' | dd of="$disk" bs=1 seek=1080 conv=notrunc status=none
 ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt" --quiet -- true
-expect 'a damaged superblock is an error' 1 'nvme0n1'
+expect 'a damaged superblock is an error' 2 'nvme0n1'
 check 'nothing is left at the end' no_leftovers
 finish
