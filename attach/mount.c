@@ -46,17 +46,34 @@ static int read_options(struct mount_attach *m, struct ob_spec_part *part, struc
 	return ret;
 }
 
-static int mount_inside(struct mount_attach *m, const struct ob_binding *b,
-			struct ob_spec_part *part, struct ob_fs_options *o, struct ob_error *err)
+/* The driver's own object where it has file systems in it, else one that a kernel is booted from for the disk. */
+static int find_driver(struct mount_attach *m, const struct ob_binding *b, const char *kernel,
+		       struct ob_error *err)
 {
+	const struct ob_driver *object;
+	int ret;
+
 	m->driver = b->driver->fs;
-	if (!m->driver) {
-		ob_error_set(err, -EOPNOTSUPP, "driver %s has no file system to mount %s with",
-			     b->driver->name, m->blk->name);
-		ob_error_why(err, "attachment 'mount' needs a Linux driver with a file system");
-		ob_error_fix(err, "outboard linux build nvme+ext4, and --driver linux:nvme+ext4");
-		return -EOPNOTSUPP;
-	}
+	if (m->driver && !kernel)
+		return 0;
+	ret = ob_driver_load(kernel ? kernel : "linux:ext4", &object, err);
+	if (ret)
+		return ret;
+	m->driver = object->fs;
+	if (m->driver)
+		return 0;
+	ob_error_set(err, -EINVAL, "%s is no Linux kernel", object->name);
+	ob_error_fix(err, "outboard linux build ext4, and kernel=linux:ext4");
+	return -EINVAL;
+}
+
+static int mount_inside(struct mount_attach *m, const struct ob_binding *b, const char *kernel,
+			struct ob_fs_options *o, struct ob_error *err)
+{
+	int ret = find_driver(m, b, kernel, err);
+
+	if (ret)
+		return ret;
 	o->ended = mount_ended;
 	o->arg = m;
 	return m->driver->mount(m->blk, o, m->loop, &m->fs, err);
@@ -89,31 +106,53 @@ static int connect_host(struct mount_attach *m, bool everybody, struct ob_error 
 	return ret;
 }
 
+/* Of several disks each has a folder of its name in the directory. */
+static int find_mountpoint(struct mount_attach *m, const struct ob_binding *b, const char *path,
+			   struct ob_error *err)
+{
+	char folder[PATH_MAX], absolute[PATH_MAX];
+	int ret;
+
+	ret = fuse_mount_check("mount", path, err);
+	if (ret)
+		return ret;
+	if (b->nr_blocks > 1) {
+		if (snprintf(folder, sizeof(folder), "%s/%s", path, m->blk->name) >= PATH_MAX)
+			return ob_error_set(err, -ENAMETOOLONG, "mountpoint '%s' is too long",
+					    path);
+		path = folder;
+		ret = fuse_mount_check("mount", path, err);
+		if (ret) {
+			ob_error_fix(err, "mkdir %s", path);
+			return ret;
+		}
+	}
+	/* Absolute, because the process may change its directory before it unmounts. */
+	if (!realpath(path, absolute) || strlen(absolute) >= sizeof(m->mountpoint))
+		return ob_error_set(err, -ENAMETOOLONG, "mountpoint '%s' is too long", path);
+	strcpy(m->mountpoint, absolute);
+	return 0;
+}
+
 static int mount_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
 		      struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
 {
 	const char *path = ob_spec_get(part, "mountpoint");
+	const char *kernel = ob_spec_get(part, "kernel");
 	struct ob_fs_options o = {0};
-	char absolute[PATH_MAX];
-	struct mount_attach *m;
+	struct mount_attach *m = calloc(1, sizeof(*m));
 	bool everybody = false;
-	int ret = fuse_mount_check("mount", path, err);
+	int ret;
 
-	if (ret)
-		return ret;
-	m = calloc(1, sizeof(*m));
 	if (!m)
 		return ob_error_set(err, -ENOMEM, "out of memory");
 	m->blk = b->block[index];
 	m->loop = loop;
 	m->fd = m->root = m->sweeper_pipe = m->mount_id = -1;
 	m->read_only = m->blk->limits.read_only;
-	/* Absolute, because the process may change its directory before it unmounts. */
-	if (!realpath(path, absolute) || strlen(absolute) >= sizeof(m->mountpoint)) {
-		ret = ob_error_set(err, -ENAMETOOLONG, "mountpoint '%s' is too long", path);
+	ret = find_mountpoint(m, b, path, err);
+	if (ret)
 		goto free;
-	}
-	strcpy(m->mountpoint, absolute);
 	ret = read_options(m, part, &o, &everybody, err);
 	if (ret)
 		goto free;
@@ -123,7 +162,7 @@ static int mount_open(struct ob_binding *b, unsigned int index, struct ob_spec_p
 	ret = mount_session_open(m, err);
 	if (ret)
 		goto free;
-	ret = mount_inside(m, b, part, &o, err);
+	ret = mount_inside(m, b, kernel, &o, err);
 	if (ret)
 		goto close_session;
 	snprintf(m->type, sizeof(m->type), "%.31s", m->driver->type_name(m->fs));

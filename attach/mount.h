@@ -62,7 +62,8 @@ struct mount_attach {
 
 	struct fuse_session *session;
 	int fd, root;
-	bool broken;
+	bool broken, look_at_once;
+	unsigned int rounds_to_look; /* for messages */
 	atomic_bool ending;
 	struct mount_tag *tags, *free, *now;
 	struct ob_fs_request *first, **last;

@@ -19,6 +19,8 @@
 #include "attach/disk.h"
 #include "attach/mount.h"
 
+/* A system call in each round of the loop would cost more than it finds. */
+#define LOOK_EVERY 16
 /* Nobody else changes the disk, so what the host knows of it stays true until it changes it itself. */
 #define FOR_EVER 86400.0
 
@@ -549,6 +551,13 @@ static unsigned int connection_poll(void *arg, unsigned int budget)
 	struct mount_attach *m = arg;
 	unsigned int n = 0;
 
+	/* While the loop is busy: as attach/fuse_disk.c does. */
+	if (m->rounds_to_look) {
+		m->rounds_to_look--;
+		return 0;
+	}
+	m->rounds_to_look = m->look_at_once ? 0 : LOOK_EVERY;
+	m->look_at_once = false;
 	m->first = NULL;
 	m->last = &m->first;
 	/* A message is read only when it can be served. */
@@ -588,6 +597,18 @@ static unsigned int connection_poll(void *arg, unsigned int budget)
 	return n;
 }
 
+/* A sleep comes: look before it, so that it is not in vain, and at once when it has ended. */
+static bool connection_arm(void *arg, bool on)
+{
+	struct mount_attach *m = arg;
+
+	if (on) {
+		m->rounds_to_look = 0;
+		m->look_at_once = true;
+	}
+	return false;
+}
+
 /* ---- open and close ------------------------------------------------------------------------------------ */
 
 int mount_session_connect(struct mount_attach *m, int fd, struct ob_error *err)
@@ -608,6 +629,7 @@ int mount_session_connect(struct mount_attach *m, int fd, struct ob_error *err)
 	ret = ob_loop_add(m->loop, &(struct ob_loop_source){
 					   .name = "mount",
 					   .poll = connection_poll,
+					   .arm = connection_arm,
 					   .arg = m,
 					   .fd = fd,
 					   .level = true,

@@ -56,7 +56,7 @@ _outboard()
 		case ${COMP_WORDS[COMP_CWORD - 1]} in
 		--mode) words='adaptive poll interrupt' ;;
 		--irq) words='intx msi msix' ;;
-		-a | --attach) words='auto ublk vduse-blk nbd-kernel loop nbd fuse vhost-net tap vduse-net cuse' ;;
+		-a | --attach) words='auto ublk vduse-blk nbd-kernel loop nbd fuse mount vhost-net tap vduse-net cuse' ;;
 		-d | --driver)
 			if [ "$command" = bind ]; then
 				words='vfio-pci uio_pci_generic'

@@ -50,8 +50,8 @@ static const struct cli_usage usage = {
 	.about =
 		"Drives devices in this process and attaches them to the system: a network card as a network\n"
 		"interface, a disk as a block device. Serves until Ctrl-C, or while COMMAND runs, which finds\n"
-		"what was attached in OUTBOARD_IF, OUTBOARD_DEV and OUTBOARD_URI (and _0, _1, ... where there\n"
-		"are several). Nothing is left behind. 'outboard specs' explains SPEC.",
+		"what was attached in OUTBOARD_IF, OUTBOARD_DEV, OUTBOARD_DIR and OUTBOARD_URI (and _0, _1,\n"
+		"... where there are several). Nothing is left behind. 'outboard specs' explains SPEC.",
 	.options = options,
 	.rest = true,
 };
@@ -298,7 +298,7 @@ static void announce(struct run *r)
 struct environment {
 	char text[12288];
 	size_t n;
-	unsigned int ifs, devs, uris;
+	unsigned int ifs, devs, dirs, uris;
 	int netns; /* of the first interface that has one of its own */
 };
 
@@ -332,6 +332,8 @@ static void fill_environment(struct run *r, struct environment *e)
 
 			if (unit->at[k]->ops->class_ == OB_CLASS_NET)
 				put_env(e, "OUTBOARD_IF", e->ifs++, name);
+			else if (!strcmp(unit->info[k].kind, "mount"))
+				put_env(e, "OUTBOARD_DIR", e->dirs++, name);
 			else
 				put_env(e, "OUTBOARD_DEV", e->devs++, name);
 			if (strstr(name, "://") || strstr(name, "+unix:"))

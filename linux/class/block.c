@@ -599,12 +599,16 @@ static void *disk_of(unsigned int index)
 }
 
 /* Of the disk, or of one of its partitions; 0 where there is none of that number. */
-dev_t outboard_disk_dev(void *disk, unsigned int partition)
+unsigned int outboard_disk_device(struct gendisk *gd, unsigned int partition)
 {
-	struct outboard_disk *d = disk;
-	struct block_device *bdev = xa_load(&d->gd->part_tbl, partition);
+	struct block_device *bdev = xa_load(&gd->part_tbl, partition);
 
-	return bdev ? bdev->bd_dev : 0;
+	return bdev ? new_encode_dev(bdev->bd_dev) : 0;
+}
+
+static unsigned int disk_device(void *disk, unsigned int partition)
+{
+	return outboard_disk_device(((struct outboard_disk *)disk)->gd, partition);
 }
 
 /* The kernel takes its disks away: nothing may hold them. */
@@ -628,4 +632,5 @@ const struct ob_kernel_block outboard_block = {
 	.close = disk_close,
 	.forget = disk_forget,
 	.put = disk_put,
+	.device = disk_device,
 };

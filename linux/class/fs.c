@@ -348,16 +348,14 @@ static struct vfsmount *mount_any(const char *type, const char *node, const char
 	return mnt;
 }
 
-static int fs_mount(void *disk, unsigned int partition, const char *type, const char *options,
-		    int read_only, void **to)
+static int fs_mount(unsigned int device, const char *type, const char *options, int read_only,
+		    void **to)
 {
-	dev_t dev = outboard_disk_dev(disk, partition);
+	dev_t dev = new_decode_dev(device);
 	struct outboard_mount *fs;
 	char node[32];
 	int ret;
 
-	if (!dev)
-		return -ENXIO;
 	fs = kzalloc(sizeof(*fs), GFP_KERNEL);
 	if (!fs)
 		return -ENOMEM;

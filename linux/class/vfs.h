@@ -104,13 +104,15 @@ static inline int vfs_make_file(struct mnt_idmap *idmap, struct inode *dir, stru
 	return vfs_create(idmap, d, mode, NULL);
 }
 
-/* The directory may be another dentry's than the one that was looked up; a failure takes the reference along. */
+/* It may be another dentry than the one that was looked up. A failure takes the reference and the lock along; we keep the lock. */
 static inline int vfs_make_directory(struct mnt_idmap *idmap, struct inode *dir, struct dentry **d,
 				     umode_t mode)
 {
 	struct dentry *made = vfs_mkdir(idmap, dir, *d, mode, NULL);
 
 	*d = IS_ERR(made) ? NULL : made;
+	if (IS_ERR(made))
+		inode_lock_nested(dir, I_MUTEX_PARENT);
 	return PTR_ERR_OR_ZERO(made);
 }
 

@@ -416,12 +416,14 @@ static const struct ob_block_ops ops = {
 	.stats = disk_stats,
 };
 
-void *kit_disk_in_kernel(struct ob_block *blk, struct kit **k)
+struct kit *kit_disk_kernel(struct ob_block *blk)
 {
-	if (blk->ops != &ops)
-		return NULL;
-	*k = kit_disk_of(blk)->k;
-	return kit_disk_of(blk)->disk;
+	return blk->ops == &ops ? kit_disk_of(blk)->k : NULL;
+}
+
+unsigned int kit_disk_device(struct ob_block *blk, unsigned int partition)
+{
+	return outboard_kernel.block->device(kit_disk_of(blk)->disk, partition);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */

@@ -16,11 +16,14 @@
 /**
  * struct ob_fs - a mounted file system
  * @mount: the kernel's
+ * @own_kernel: booted for the disk of another driver's
  * @ended: requests that have ended and were not told yet
  */
 struct ob_fs {
 	struct kit *k;
+	struct ob_block *blk;
 	void *mount;
+	bool own_kernel;
 	struct ob_loop *loop;
 	struct ob_fs_options o;
 	char name[32];
@@ -29,19 +32,18 @@ struct ob_fs {
 
 /* ---- in the kernel ------------------------------------------------------------------------ */
 
-struct mount_call {
-	struct ob_fs *fs;
-	void *disk;
-	const char *type;
-};
-
+/* Numbers of partitions are known to the kernel when it has read the first block, so when it gets here. */
 static long call_mount(void *arg)
 {
-	const struct mount_call *c = arg;
-	const struct ob_fs_options *o = &c->fs->o;
+	struct ob_fs *fs = arg;
+	const struct ob_fs_options *o = &fs->o;
+	unsigned int device = fs->k->host_disk
+				      ? kit_host_disk_device(fs->k->host_disk, o->partition)
+				      : kit_disk_device(fs->blk, o->partition);
 
-	return outboard_kernel.fs->mount(c->disk, o->partition, o->type, o->options, o->read_only,
-					 &c->fs->mount);
+	if (!device)
+		return -ENXIO;
+	return outboard_kernel.fs->mount(device, o->type, o->options, o->read_only, &fs->mount);
 }
 
 static long call_unmount(void *arg)
@@ -73,8 +75,10 @@ static unsigned int fs_poll(void *arg, unsigned int budget)
 	pthread_mutex_lock(&fs->k->lock);
 	if (outboard_kernel.busy())
 		kit_run(fs->k);
+	if (fs->k->host_disk && kit_host_disk_pump(fs->k->host_disk))
+		n++;
 	/* As of a card that was pulled out: the driver ends what waits for it. */
-	if (ob_device_gone(fs->k->dev))
+	if (!fs->own_kernel && ob_device_gone(fs->k->dev))
 		kit_remove(fs->k);
 	collect(fs);
 	first = fs->ended;
@@ -102,6 +106,16 @@ static bool fs_arm(void *arg, bool on)
 	return ready;
 }
 
+/* The disk's driver has time-outs. */
+static void fs_tick(void *arg, uint64_t now_ns)
+{
+	struct ob_fs *fs = arg;
+
+	pthread_mutex_lock(&fs->k->lock);
+	kit_host_disk_pump(fs->k->host_disk);
+	pthread_mutex_unlock(&fs->k->lock);
+}
+
 /* ---- life -------------------------------------------------------------------------------------- */
 
 /* What the kernel's errors say of a disk. */
@@ -123,6 +137,43 @@ static void explain(const struct ob_fs *fs, int ret, struct ob_error *err)
 	kit_last_words(fs->k, err);
 }
 
+/* The disk's own kernel, or one that is booted for it. */
+static int find_kernel(struct ob_fs *fs, struct ob_error *err)
+{
+	int ret;
+
+	fs->k = kit_disk_kernel(fs->blk);
+	if (fs->k)
+		return 0;
+	ret = kit_create(fs->blk->dev, fs->blk->dma, &fs->k, err);
+	if (ret)
+		return ret;
+	fs->own_kernel = true;
+	ret = kit_host_disk_create(fs->k, fs->blk, err);
+	if (ret)
+		kit_destroy(fs->k);
+	return ret;
+}
+
+static void leave_kernel(struct ob_fs *fs)
+{
+	if (!fs->own_kernel)
+		return;
+	kit_host_disk_destroy(fs->k);
+	kit_destroy(fs->k);
+}
+
+static long call(struct ob_fs *fs, long (*fn)(void *arg))
+{
+	long ret;
+
+	pthread_mutex_lock(&fs->k->lock);
+	fs->k->last_error[0] = '\0';
+	ret = kit_call(fs->k, fn, fs);
+	pthread_mutex_unlock(&fs->k->lock);
+	return ret;
+}
+
 static int fs_mount(struct ob_block *blk, const struct ob_fs_options *options, struct ob_loop *loop,
 		    struct ob_fs **to, struct ob_error *err)
 {
@@ -132,7 +183,6 @@ static int fs_mount(struct ob_block *blk, const struct ob_fs_options *options, s
 		.arm = fs_arm,
 		.level = true,
 	};
-	struct mount_call c;
 	struct ob_fs *fs;
 	int ret;
 
@@ -147,24 +197,21 @@ static int fs_mount(struct ob_block *blk, const struct ob_fs_options *options, s
 	if (!fs)
 		return ob_error_set(err, -ENOMEM, "%s: no memory", blk->name);
 	fs->o = *options;
+	fs->blk = blk;
 	fs->loop = loop;
 	snprintf(fs->name, sizeof(fs->name), "%s", blk->name);
-	c = (struct mount_call){.fs = fs, .disk = kit_disk_in_kernel(blk, &fs->k)};
-	if (!c.disk) {
-		ret = ob_error_set(err, -EINVAL, "%s is no disk of the kernel's in this process",
-				   blk->name);
+	ret = find_kernel(fs, err);
+	if (ret)
 		goto free;
-	}
-	pthread_mutex_lock(&fs->k->lock);
-	fs->k->last_error[0] = '\0';
-	ret = (int)kit_call(fs->k, call_mount, &c);
-	pthread_mutex_unlock(&fs->k->lock);
+	ret = (int)call(fs, call_mount);
 	if (ret) {
 		explain(fs, ret, err);
-		goto free;
+		goto leave;
 	}
 	source.arg = fs;
 	source.fd = fs->k->events;
+	if (fs->own_kernel)
+		source.tick = fs_tick;
 	ret = ob_loop_add(loop, &source);
 	if (ret) {
 		ob_error_set(err, ret, "%s: the kernel's events cannot be added to the loop",
@@ -175,9 +222,9 @@ static int fs_mount(struct ob_block *blk, const struct ob_fs_options *options, s
 	return 0;
 
 unmount:
-	pthread_mutex_lock(&fs->k->lock);
-	kit_call(fs->k, call_unmount, fs);
-	pthread_mutex_unlock(&fs->k->lock);
+	call(fs, call_unmount);
+leave:
+	leave_kernel(fs);
 free:
 	free(fs);
 	return ret;
@@ -189,7 +236,7 @@ static void fs_unmount(struct ob_fs *fs)
 
 	ob_loop_remove(fs->loop, fs);
 	pthread_mutex_lock(&fs->k->lock);
-	if (ob_device_gone(fs->k->dev))
+	if (!fs->own_kernel && ob_device_gone(fs->k->dev))
 		kit_remove(fs->k);
 	ret = kit_call(fs->k, call_unmount, fs);
 	pthread_mutex_unlock(&fs->k->lock);
@@ -212,6 +259,8 @@ static void fs_submit(struct ob_fs *fs, struct ob_fs_request *first)
 		r->fs = fs->mount;
 	pthread_mutex_lock(&fs->k->lock);
 	kit_burst(fs->k, in_kernel_submit, first);
+	if (fs->k->host_disk)
+		kit_host_disk_pump(fs->k->host_disk);
 	pthread_mutex_unlock(&fs->k->lock);
 }
 

@@ -119,13 +119,13 @@ struct ob_fs_request {
 struct ob_kernel_fs {
 	/**
 	 * @mount: mount what is on a disk of the kernel's
-	 * @disk: of ob_kernel_block.disk(); @partition: its number, 0 for the whole disk
+	 * @device: its number, as ob_kernel_block.device() or ob_kernel_host_disk.device() say
 	 * @type: the file system's name, or NULL for any that the object has and that is there
 	 * @options: its options, as of mount(8), or NULL
 	 * @fs: set to what the others take
 	 */
-	int (*mount)(void *disk, unsigned int partition, const char *type, const char *options,
-		     int read_only, void **fs);
+	int (*mount)(unsigned int device, const char *type, const char *options, int read_only,
+		     void **fs);
 	/** @unmount: files that are still open are closed, all is written, the disk is free */
 	void (*unmount)(void *fs);
 	/** @type_name: of a mounted one */
@@ -144,7 +144,8 @@ struct ob_loop;
 
 /**
  * struct ob_fs_options - how to mount
- * @type, @options, @partition, @read_only: as of ob_kernel_fs.mount()
+ * @type, @options, @read_only: as of ob_kernel_fs.mount()
+ * @partition: its number, 0 for the whole disk
  * @ended: called in the loop's thread with a list of requests that have ended; not from within submit()
  */
 struct ob_fs_options {

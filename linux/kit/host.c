@@ -121,6 +121,8 @@ static void host_poll(void *host, unsigned long long *vectors)
 			/* For ever readable: once is enough. */
 			epoll_ctl(k->events, EPOLL_CTL_DEL, ob_device_removal_fd(k->dev), NULL);
 			ob_device_log(k->dev, OB_LOG_WARN, "linux: the device is gone");
+		} else if (what == KIT_EVENT_DISK) {
+			kit_host_disk_irq(k->host_disk);
 		} else if (what < k->nr_irqs && k->irq[what]) {
 			int count = ob_irq_wait(k->irq[what], 0);
 
@@ -183,6 +185,8 @@ static void set_timer(struct kit *k)
 bool kit_arm(struct kit *k)
 {
 	set_timer(k);
+	if (k->host_disk && kit_host_disk_arm(k->host_disk))
+		return true;
 	return outboard_kernel.busy();
 }
 
@@ -223,11 +227,15 @@ long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg)
 		return -ENODEV;
 	outboard_kernel.call(fn, arg, &result, &done);
 	for (;;) {
-		int ms = -1;
+		int ms = k->host_disk ? KIT_TICK_MS : -1;
+		bool pumped;
 
 		kit_run(k);
+		pumped = k->host_disk && kit_host_disk_pump(k->host_disk);
 		if (done)
 			return result;
+		if (pumped)
+			continue;
 		if (outboard_kernel.busy())
 			continue;
 		if (ob_device_gone(k->dev)) {
@@ -239,8 +247,10 @@ long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg)
 				k->stuck = true;
 				return -ENODEV;
 			}
-			ms = GONE_MS;
+			ms = k->host_disk ? KIT_TICK_MS : GONE_MS;
 		}
+		if (k->host_disk && kit_host_disk_arm(k->host_disk))
+			continue;
 		set_timer(k);
 		__atomic_store_n(&k->pacer.asleep, true, __ATOMIC_RELAXED);
 		epoll_wait(k->events, &ev, 1, ms);
@@ -429,4 +439,5 @@ const struct ob_kit_ops kit_ops = {
 	.irq_disable = host_irq_disable,
 	.irq_unmask = host_irq_unmask,
 	.sent = host_sent,
+	.disk_submit = kit_host_disk_submit,
 };

@@ -27,11 +27,20 @@ struct kit_pacer {
  * @deadline: when the kernel wants to run again; @timer_set: what the timer was told
  * @ports: of a PC's, as claimed
  * @disks: what the driver found of these
+ * @host_disk: another driver's disk, which the kernel uses; then it has no device of its own
  * @removed: the driver was told that the device goes
  * @stuck: a call into the kernel did not end, and its stack is not to be touched any more
  * @quiet: the kernel boots: what it says is for debugging only
  */
 struct kit_disks;
+struct kit_host_disk;
+
+enum {
+	/* The data of an event that is a disk's of the host, beyond the vectors' numbers and those of host.c. */
+	KIT_EVENT_DISK = OB_KIT_VECTORS + 2,
+	/* How often a driver of ours looks after its time-outs: as the loop does it (include/outboard/loop.h). */
+	KIT_TICK_MS = 100,
+};
 
 struct kit {
 	struct ob_device *dev;
@@ -52,6 +61,7 @@ struct kit {
 	unsigned int nr_ports;
 
 	struct kit_disks *disks;
+	struct kit_host_disk *host_disk;
 	bool removed, stuck;
 
 	struct kit_pacer pacer;
@@ -97,6 +107,10 @@ long kit_call(struct kit *k, long (*fn)(void *arg), void *arg);
 /* The same of what is asked all the time, and waits for no device. */
 long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg);
 
+/* object.c: a kernel that has booted, for a device and with its memory. One in the process */
+int kit_create(struct ob_device *dev, struct ob_dma *dma, struct kit **k, struct ob_error *err);
+void kit_destroy(struct kit *k);
+
 /* params.c: -EINVAL for a parameter that no driver in the object has */
 int kit_params_check(const char *args, struct ob_error *err);
 
@@ -112,9 +126,21 @@ void kit_remove(struct kit *k);
 int kit_blocks_create(struct kit *k, const char *driver, struct ob_binding *b,
 		      struct ob_error *err);
 void kit_blocks_destroy(struct kit *k);
-/* The kernel's own disk that is given out as @blk, and whose; NULL for another driver's. */
-void *kit_disk_in_kernel(struct ob_block *blk, struct kit **k);
+/* Whose disk of the kernel's is given out as @blk; NULL for another driver's. And its number, or that of a partition. */
+struct kit *kit_disk_kernel(struct ob_block *blk);
+unsigned int kit_disk_device(struct ob_block *blk, unsigned int partition);
 int kit_blocks_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+
+/* host_disk.c; the disk is started, and nobody else uses it. With the lock held, but for the first two: */
+int kit_host_disk_create(struct kit *k, struct ob_block *blk, struct ob_error *err);
+void kit_host_disk_destroy(struct kit *k);
+void kit_host_disk_submit(void *host, void *disk, const struct ob_kit_disk_request *r);
+unsigned int kit_host_disk_device(const struct kit_host_disk *d, unsigned int partition);
+/* What the kernel wants of it, and what it has done. Returns whether there was anything */
+bool kit_host_disk_pump(struct kit_host_disk *d);
+/* Before a sleep. True when there is something to do already */
+bool kit_host_disk_arm(struct kit_host_disk *d);
+void kit_host_disk_irq(struct kit_host_disk *d);
 
 /* fs.c */
 extern const struct ob_fs_driver kit_fs_driver;

@@ -17,6 +17,7 @@ enum {
 	OB_KIT_PORT_RANGES = 4,
 	OB_KIT_VECTORS = 64,
 	OB_KIT_FRAME_SEGMENTS = 20,
+	OB_KIT_DISK_PIECES = 16,
 };
 
 enum ob_kit_irq {
@@ -53,6 +54,8 @@ struct ob_kit_memory {
 	unsigned long vmalloc, vmalloc_end;
 	unsigned long window;
 };
+
+struct ob_kit_disk_request;
 
 /**
  * struct ob_kit_ops - what the kernel side asks of the host
@@ -108,6 +111,12 @@ struct ob_kit_ops {
 
 	/** @sent: a frame that xmit() took has left, or was dropped */
 	void (*sent)(void *host, void *cookie);
+
+	/**
+	 * @disk_submit: a request to a disk of the host's. Taken in any case: there are no more than its depth. Goes to the disk when
+	 * the kernel is idle
+	 */
+	void (*disk_submit)(void *host, void *disk, const struct ob_kit_disk_request *r);
 };
 
 /* ---- networks ------------------------------------------------------------------------ */
@@ -241,6 +250,7 @@ struct ob_kit_disk_info {
 	unsigned int max_transfer, max_discard, max_zeroes; /* bytes */
 	unsigned int dma_align, depth;
 	int read_only, volatile_cache, rotational;
+	int fua; /* of the host's disks only */
 };
 
 /**
@@ -269,6 +279,35 @@ struct ob_kernel_block {
 	void (*forget)(void *disk);
 	/** @put: the disk is not used any more */
 	void (*put)(void *disk);
+	/** @device: the kernel's number of it, or of a partition; 0 where there is none. Only looks */
+	unsigned int (*device)(void *disk, unsigned int partition);
+};
+
+/**
+ * struct ob_kit_disk_request - a request of the kernel's to a disk of the host's
+ * @request: goes back by ob_kernel_host_disk.ended()
+ * @op, @flags: as enum ob_block_op and ob_block_flags of outboard/block.h
+ * @piece, @n: of a READ and WRITE, in the kernel's memory; together @len bytes
+ */
+struct ob_kit_disk_request {
+	void *request;
+	unsigned long long offset;
+	unsigned int len, n;
+	unsigned char op, flags;
+	struct ob_kit_piece piece[OB_KIT_DISK_PIECES];
+};
+
+/**
+ * struct ob_kernel_host_disk - disks of the host's as disks of the kernel's. @ended is called inside of burst(), @device only looks, the
+ *	others are called inside of call()
+ */
+struct ob_kernel_host_disk {
+	/** @add: @host: what ob_kit_ops.disk_submit() is told */
+	int (*add)(const struct ob_kit_disk_info *info, void *host, void **disk);
+	void (*remove)(void *disk);
+	unsigned int (*device)(void *disk, unsigned int partition);
+	/** @ended: requests have ended; the cookies are theirs */
+	void (*ended)(const struct ob_kit_ended *ended, unsigned int n);
 };
 
 struct ob_kernel_fs;
@@ -316,8 +355,9 @@ struct ob_kernel {
 	const struct ob_kernel_net *net; /* or NULL: the object has no network */
 	/** @net_of: the @index'th network device of the device, or NULL */
 	void *(*net_of)(unsigned int index);
-	const struct ob_kernel_block *block; /* or NULL: the object has no disks */
-	const struct ob_kernel_fs *fs;	     /* or NULL: it mounts nothing; kit/fs.h */
+	const struct ob_kernel_block *block;	     /* or NULL: the object has no disks */
+	const struct ob_kernel_fs *fs;		     /* or NULL: it mounts nothing; kit/fs.h */
+	const struct ob_kernel_host_disk *host_disk; /* with fs */
 };
 
 extern const struct ob_kernel outboard_kernel;

@@ -68,22 +68,9 @@ static long has_net(void *unused)
 	return !!outboard_kernel.net_of(0);
 }
 
-/* Of a kernel that has no device any more. */
-static void shut_down(struct kit *k)
+int kit_create(struct ob_device *dev, struct ob_dma *dma, struct kit **to, struct ob_error *err)
 {
-	kit_ops.irq_disable(k);
-	running = NULL;
-	kit_pacer_stop(&k->pacer);
-	kit_memory_give_back(k);
-	kit_events_close(k);
-	pthread_mutex_destroy(&k->lock);
-	free(k);
-}
-
-static int probe(struct ob_binding *b, struct ob_error *err)
-{
-	const char *name = ob_device_info(b->dev)->name;
-	char driver[32] = "";
+	const char *name = ob_device_info(dev)->name;
 	struct kit *k;
 	int ret;
 
@@ -99,12 +86,9 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return ob_error_set(err, -ENOMEM, "%s: no memory", name);
-	k->dev = b->dev;
-	k->dma = ob_device_dma(b->dev);
+	k->dev = dev;
+	k->dma = dma;
 	pthread_mutex_init(&k->lock, NULL);
-
-	/* Many devices drive 32 bits of address: below that it serves all. Where it cannot be, it may still do. */
-	ob_dma_set_mask(k->dma, 32, NULL);
 	ret = kit_events_open(k, err);
 	if (ret)
 		goto free;
@@ -118,10 +102,51 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	}
 	running = k;
 	ret = boot(k, err);
-	if (!ret)
-		ret = add_device(k, driver, err);
+	if (ret) {
+		kit_destroy(k);
+		return ret;
+	}
+	*to = k;
+	return 0;
+
+unused:
+	kit_memory_give_back(k);
+events:
+	kit_events_close(k);
+free:
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+	return ret;
+}
+
+/* Of a kernel that has no device any more. */
+void kit_destroy(struct kit *k)
+{
+	kit_ops.irq_disable(k);
+	running = NULL;
+	kit_pacer_stop(&k->pacer);
+	kit_memory_give_back(k);
+	kit_events_close(k);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+}
+
+static int probe(struct ob_binding *b, struct ob_error *err)
+{
+	const char *name = ob_device_info(b->dev)->name;
+	struct ob_dma *dma = ob_device_dma(b->dev);
+	char driver[32] = "";
+	struct kit *k;
+	int ret;
+
+	/* Many devices drive 32 bits of address: below that it serves all. Where it cannot be, it may still do. */
+	ob_dma_set_mask(dma, 32, NULL);
+	ret = kit_create(b->dev, dma, &k, err);
 	if (ret)
-		goto stop;
+		return ret;
+	ret = add_device(k, driver, err);
+	if (ret)
+		goto destroy;
 	if (outboard_kernel.net && kit_call(k, has_net, NULL))
 		ret = kit_net_create(k, driver, &b->net, err);
 	else if (outboard_kernel.block)
@@ -138,17 +163,8 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 
 remove:
 	kit_remove(k);
-stop:
-	shut_down(k);
-	return ret;
-
-unused:
-	kit_memory_give_back(k);
-events:
-	kit_events_close(k);
-free:
-	pthread_mutex_destroy(&k->lock);
-	free(k);
+destroy:
+	kit_destroy(k);
 	return ret;
 }
 
@@ -163,7 +179,7 @@ static void remove_(struct ob_binding *b)
 		kit_blocks_destroy(k);
 	b->nr_blocks = 0;
 	kit_remove(k);
-	shut_down(k);
+	kit_destroy(k);
 	b->priv = NULL;
 }
 

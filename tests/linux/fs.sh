@@ -36,7 +36,7 @@ cp -r "$here/linux" "$dir/tree"
 cat >"$dir/use" <<'END'
 #!/bin/bash
 exec 2>>"$WORK/said"
-m=$OUTBOARD_DEV
+m=$OUTBOARD_DIR
 set -x
 yes_if() { local what=$1; shift; "$@" >>"$WORK/said" && echo yes >"$WORK/$what"; }
 tree() { cp -a "$WORK/../tree" "$m/tree" && diff -r "$WORK/../tree" "$m/tree"; }
@@ -113,29 +113,43 @@ same_list()
 	diff "$WORK/list" "$dir/list"
 }
 
-truncate -s 96M "$disk"
-mkfs.ext4 -q -F -b 4096 "$disk"
-[ "$(id -u)" -eq 0 ] || debugfs -w -R "set_inode_field / uid $(id -u)" "$disk" >"$dir/debugfs" 2>&1
+fresh_disk()
+{
+	rm -f "$WORK"/*
+	truncate -s 96M "$disk"
+	mkfs.ext4 -q -F -b 4096 "$disk"
+	[ "$(id -u)" -eq 0 ] || debugfs -w -R "set_inode_field / uid $(id -u)" "$disk" >"$dir/debugfs" 2>&1
+}
+
+use() # NAME OPTIONS...: files, and what others see of them
+{
+	local name=$1
+	shift
+	fresh_disk
+	ob run "$@" --quiet -- "$dir/use"
+	expect "$name: a directory, and its end" 0
+	check "$name: a tree of files is as it was" worked tree
+	check "$name: names, links, renames, extended attributes" worked names
+	check "$name: modes, times, owners" worked attributes
+	check "$name: holes take no room" worked holes
+	check "$name: a large file" worked large
+	check "$name: many files in a directory" worked many
+	check "$name: random operations" worked random
+	check "$name: a full disk is an error, and not the end" worked full
+	check "$name: nothing is left" no_leftovers
+	check "$name: the disk is clean" e2fsck -fn "$disk"
+	if can_loop; then
+		check "$name: the host sees the same names" on_host same_list
+		check "$name: the host sees the same tree" on_host diff -r "$dir/tree" "$mnt/tree"
+		check "$name: the host sees the same data" on_host cmp "$WORK/compared" "$mnt/random"
+	else
+		skip "$name: the host sees the same" 'no loop devices for us'
+	fi
+}
+
 "$here/scripts/census" "$mnt" >"$dir/before"
-ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt" --quiet -- "$dir/use"
-expect 'a directory, and its end' 0
-check 'a tree of files is as it was' worked tree
-check 'names, links, renames, extended attributes' worked names
-check 'modes, times, owners' worked attributes
-check 'holes take no room' worked holes
-check 'a large file' worked large
-check 'many files in a directory' worked many
-check 'random operations' worked random
-check 'a full disk is an error, and not the end' worked full
-check 'nothing is left' no_leftovers
-check 'the disk is clean' e2fsck -fn "$disk"
-if can_loop; then
-	check 'the host sees the same names' on_host same_list
-	check 'the host sees the same tree' on_host diff -r "$dir/tree" "$mnt/tree"
-	check 'the host sees the same data' on_host cmp "$WORK/compared" "$mnt/random"
-else
-	skip 'the host sees the same names' 'no loop devices for us'
-fi
+use "Outboard's own driver" "$spec" --driver nvme --attach "mount,mountpoint=$mnt,kernel=$linux"
+use "the kernel's driver" "$spec" --driver "$linux" --attach "mount,mountpoint=$mnt"
 
 # ---- an end without warning ---------------------------------------------------------------------------
 
@@ -164,7 +178,7 @@ check 'with all written' eval 'e2fsck -fn "$disk" && [ "$(debugfs -R "cat word" 
 
 before=$(sha256sum <"$disk")
 ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt,readonly=on" --quiet -- \
-	bash -c '! touch "$OUTBOARD_DEV/x" 2>/dev/null && cmp "$WORK/data" "$OUTBOARD_DEV/synced"'
+	bash -c '! touch "$OUTBOARD_DIR/x" 2>/dev/null && cmp "$WORK/data" "$OUTBOARD_DIR/synced"'
 expect 'read-only' 0
 check 'nothing was written' test "$before" = "$(sha256sum <"$disk")"
 if command -v sfdisk >/dev/null; then
@@ -179,6 +193,20 @@ if command -v sfdisk >/dev/null; then
 	ob run --driver "$linux" "qemu:nvme,file=$dir/parts.img" --attach "mount,mountpoint=$mnt,partition=3" --quiet -- true
 	expect 'one that is not there, too' 1 'has no partition 3'
 fi
+
+# ---- a device that vanishes --------------------------------------------------------------------------------
+
+cat >"$dir/write" <<'END'
+#!/bin/bash
+dd if=/dev/zero of="$OUTBOARD_DIR/zeroes" bs=4k count=8000 conv=fsync 2>/dev/null
+echo $? >"$WORK/write"
+END
+chmod +x "$dir/write"
+fresh_disk
+ob run --driver "$linux" "fault[gone=3000]:$spec" --attach "mount,mountpoint=$mnt" --quiet -- "$dir/write"
+expect 'a device that vanishes is an error' 3 'gone'
+# The program ends whoever uses the directory, perhaps before that can tell.
+check 'for who writes, too' eval '[ ! -e "$WORK/write" ] || ! grep -qx 0 "$WORK/write"'
 
 # ---- bad input --------------------------------------------------------------------------------------------
 

@@ -205,6 +205,7 @@ const struct ob_kernel outboard_kernel = {
 #endif
 #ifdef CONFIG_OUTBOARD_FS
 	.fs = &outboard_fs,
+	.host_disk = &outboard_host_disk,
 #endif
 };
 

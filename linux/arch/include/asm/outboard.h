@@ -64,9 +64,11 @@ void *outboard_net_of(unsigned int index);
 
 /* class/block.c */
 extern const struct ob_kernel_block outboard_block;
-dev_t outboard_disk_dev(void *disk, unsigned int partition);
+struct gendisk;
+unsigned int outboard_disk_device(struct gendisk *gd, unsigned int partition);
 
-/* class/fs.c */
+/* class/fs.c, class/host_disk.c */
 extern const struct ob_kernel_fs outboard_fs;
+extern const struct ob_kernel_host_disk outboard_host_disk;
 
 #endif
