@@ -8,6 +8,7 @@
 #include "attach/attach.h"
 
 static const struct ob_attach_ops *const attachments[] = {
+	/* disks */
 	&ob_attach_ublk,
 	&ob_attach_vduse_blk,
 	&ob_attach_nbd_kernel,
@@ -15,9 +16,11 @@ static const struct ob_attach_ops *const attachments[] = {
 	&ob_attach_nbd,
 	&ob_attach_fuse,
 	&ob_attach_mount,
+	/* networks */
 	&ob_attach_vhost_net,
 	&ob_attach_tap,
 	&ob_attach_vduse_net,
+	/* the rest */
 	&ob_attach_cuse,
 	NULL,
 };

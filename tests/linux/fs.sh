@@ -198,12 +198,12 @@ fi
 
 cat >"$dir/write" <<'END'
 #!/bin/bash
-dd if=/dev/zero of="$OUTBOARD_DIR/zeroes" bs=4k count=8000 conv=fsync 2>/dev/null
+dd if=/dev/zero of="$OUTBOARD_DIR/zeroes" bs=4k count=4000 oflag=dsync 2>/dev/null
 echo $? >"$WORK/write"
 END
 chmod +x "$dir/write"
 fresh_disk
-ob run --driver "$linux" "fault[gone=3000]:$spec" --attach "mount,mountpoint=$mnt" --quiet -- "$dir/write"
+ob run --driver "$linux" "fault[gone=1500]:$spec" --attach "mount,mountpoint=$mnt" --quiet -- "$dir/write"
 expect 'a device that vanishes is an error' 3 'gone'
 # The program ends whoever uses the directory, perhaps before that can tell.
 check 'for who writes, too' eval '[ ! -e "$WORK/write" ] || ! grep -qx 0 "$WORK/write"'
