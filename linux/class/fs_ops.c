@@ -515,6 +515,9 @@ static long file_read(struct ob_fs_request *r, struct file *file)
 	loff_t pos = r->offset;
 	unsigned int done = 0;
 
+	/* Of the kernel's own callers it is expected that they know. */
+	if (!(file->f_mode & FMODE_READ) || !S_ISREG(file_inode(file)->i_mode))
+		return -EBADF;
 	while (done < r->len) {
 		ssize_t n = kernel_read(file, r->buf + done, r->len - done, &pos);
 
@@ -532,6 +535,8 @@ static long file_write(struct ob_fs_request *r, struct file *file)
 	loff_t pos = r->offset;
 	unsigned int done = 0;
 
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
 	while (done < r->len) {
 		ssize_t n = kernel_write(file, r->buf + done, r->len - done, &pos);
 
