@@ -1,18 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The kernel's e1000e, unmodified, in a process, drives a card through VFIO, opposite the same driver in the kernel: it answers what ethtool asks as the driver
+# The kernel's e1000e, unmodified, in a process, drives a card through VFIO, opposite the same driver in the same kernel: it answers what ethtool asks as the driver
 # in the kernel did with the same card, TCP goes both ways, the IOMMU refuses nothing, and a killed process leaves a card that the next one drives.
 #
+# rig-kernels: 6.12 6.1
 # rig-where: host
 # rig-timeout: 900
 set -u
 cache=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}
 if [ "${1:-}" != --inside ]; then
 	. tests/linux/object.sh
-	object_of e1000e net 6.12
-	rig/vm --timeout 850 --modprobe vfio-pci --modprobe vfio_iommu_type1 --modprobe tun --modprobe e1000e \
-		--env "BUILD=$BUILD" --env "OUTBOARD=$OUTBOARD" --env "OUTBOARD_LINUX_CACHE=$cache" --env "LINUX_OBJECT=$object" --results "$RIG_RESULTS" \
+	object_of e1000e net "$RIG_KERNEL"
+	rig/vm --kernel "$RIG_KERNEL" --timeout 850 --modprobe vfio-pci --modprobe vfio_iommu_type1 --modprobe tun --modprobe e1000e \
+		--env "BUILD=$BUILD" --env "OUTBOARD=$OUTBOARD" --env "OUTBOARD_LINUX_CACHE=$cache" --env "LINUX_OBJECT=$object@$RIG_KERNEL" --results "$RIG_RESULTS" \
 		--device e1000e,netdev=hub=7,mac=52:54:00:07:00:01,id=ours --device e1000e,netdev=hub=7,mac=52:54:00:07:00:02,id=theirs \
 		-- bash tests/rig/linux_vfio.sh --inside
 	exit
