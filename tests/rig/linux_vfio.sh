@@ -4,7 +4,7 @@
 # The kernel's e1000e, unmodified, in a process, drives a card through VFIO, opposite the same driver in the same kernel: it answers what ethtool asks as the driver
 # in the kernel did with the same card, TCP goes both ways, the IOMMU refuses nothing, and a killed process leaves a card that the next one drives.
 #
-# rig-kernels: 6.12 6.1
+# rig-kernels: 6.12 6.1 7.2
 # rig-where: host
 # rig-timeout: 900
 set -u
