@@ -28,7 +28,7 @@ enum {
 };
 
 static const struct cli_option options[] = {
-	{'k', "kernel", "VERSION", "build: the kernel whose driver it is: 6.1, 6.12 (default) or 7.2"},
+	{'k', "kernel", "VERSION", "build: of which kernel: 6.1, 6.12 (the default) or 7.2"},
 	{OPT_SOURCE, "source", "DIR", "build: take that kernel tree, not the distribution's"},
 	{OPT_MODULE, "module", "DIR", "build: take the driver in that folder, not the kernel's"},
 	{'j', "jobs", "N", "build: that many compilers at once (default: one per processor)"},
