@@ -225,4 +225,5 @@ printf 'damaged' | dd of="$disk" bs=1 seek=1080 conv=notrunc status=none
 ob run --driver "$linux" "$spec" --attach "mount,mountpoint=$mnt" --quiet -- true
 expect 'a damaged superblock is an error' 2 'nvme0n1'
 check 'nothing is left at the end' no_leftovers
+[ $failed -ne 0 ] || OUTBOARD_EVIDENCE_OBJECT=$object "$here/linux/record" ext4 "$kernel" qemu:nvme mount files links holes xattr random-verify full vanish replay fsck
 finish
