@@ -62,6 +62,8 @@ struct card_model {
 #define AHCI_PORT ",bus=dev%1$u.%2$u,werror=report,rerror=report"
 #define SCSI_ID	  ",bus=dev%1$u.0,scsi-id=%2$u,werror=report,rerror=report"
 #define USB_PORT  ",bus=dev%1$u.0"
+/* QEMU's reader has one slot, whose bus is always called so. */
+#define SD_SLOT ",bus=sd-bus"
 /* A SAS disk is one that has an address; QEMU's has none by itself. This is of those that anybody may give (SPC-4, NAA 3, locally assigned). */
 #define SAS_ID SCSI_ID ",wwn=0x300000000000000%2$u"
 /*
@@ -100,6 +102,7 @@ static const struct model models[] = {
 	{"usb-ehci", "usb-ehci", MODEL_BUS, "USB 2 by EHCI"},
 	{"pci-ohci", "pci-ohci", MODEL_BUS, "USB 1.1 by OHCI"},
 	{"piix3-usb-uhci", "piix3-usb-uhci", MODEL_BUS, "USB 1.1 by UHCI"},
+	{"sdhci-pci", "sdhci-pci", MODEL_BUS, "SD card reader"},
 	{"ports", NULL, MODEL_PORTS, "no PCI device, only the PC's timer and speaker ports"},
 };
 
@@ -117,6 +120,7 @@ static const struct disk_model disk_models[] = {
 	{"usb-ehci", "", "usb-storage", USB_PORT, false},
 	{"pci-ohci", "", "usb-storage", USB_PORT, false},
 	{"piix3-usb-uhci", "", "usb-storage", USB_PORT, false},
+	{"sdhci-pci", "", "sd-card", SD_SLOT, false},
 };
 
 /*
@@ -184,6 +188,7 @@ const char *qemu_models_help(void)
 	       "  usb-ehci       USB 2, up to four disks, for linux:ehci_pci\n"
 	       "  pci-ohci       USB 1, up to four disks, for linux:ohci_pci\n"
 	       "  piix3-usb-uhci USB 1, up to four disks, for linux:uhci_hcd\n"
+	       "  sdhci-pci      an SD card, of a power of two of bytes, for linux:sdhci-pci\n"
 	       "  ports          no PCI device, only the PC's timer and speaker ports\n"
 	       "  NAME           any other PCI device of QEMU's, by its -device name\n"
 	       "options of disks:\n"

@@ -101,12 +101,12 @@ int kit_watch(int epoll, int fd, uint32_t what)
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-static void host_poll(void *host, unsigned long long *vectors)
+static int host_poll(void *host, unsigned long long *vectors)
 {
 	struct epoll_event ev[16];
 	struct kit *k = host;
 	uint64_t ticks;
-	int n;
+	int n, gone = 0;
 
 	n = epoll_wait(k->events, ev, 16, 0);
 	for (int i = 0; i < n; i++) {
@@ -121,6 +121,7 @@ static void host_poll(void *host, unsigned long long *vectors)
 			/* For ever readable: once is enough. */
 			epoll_ctl(k->events, EPOLL_CTL_DEL, ob_device_removal_fd(k->dev), NULL);
 			ob_device_log(k->dev, OB_LOG_WARN, "linux: the device is gone");
+			gone = 1;
 		} else if (what == KIT_EVENT_DISK) {
 			kit_host_disk_irq(k->host_disk);
 		} else if (what < k->nr_irqs && k->irq[what]) {
@@ -132,6 +133,7 @@ static void host_poll(void *host, unsigned long long *vectors)
 			}
 		}
 	}
+	return gone;
 }
 
 int kit_events_open(struct kit *k, struct ob_error *err)

@@ -79,9 +79,9 @@ struct ob_kit_ops {
 
 	/**
 	 * @poll: what has happened since the last call, without sleeping: sets the bits of vectors that have
-	 * interrupted in @vectors (one word, OB_KIT_VECTORS bits)
+	 * interrupted in @vectors (one word, OB_KIT_VECTORS bits). Return: 1 when the device is found to be gone, else 0
 	 */
-	void (*poll)(void *host, unsigned long long *vectors);
+	int (*poll)(void *host, unsigned long long *vectors);
 
 	/** @map: @len bytes of physical memory @phys at @va, too. @unmap: an access to @va is a fault again */
 	int (*map)(void *host, unsigned long va, unsigned long long phys, unsigned long len);

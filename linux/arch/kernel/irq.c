@@ -114,7 +114,8 @@ static void look(void)
 
 	outboard_reads = 0;
 	WRITE_ONCE(looks, looks + 1);
-	outboard_ops->poll(outboard_host, &bits);
+	if (unlikely(outboard_ops->poll(outboard_host, &bits)))
+		outboard_pci_gone();
 	vectors |= bits;
 	if (vectors & ~outboard_vectors_masked)
 		outboard_pending |= OUTBOARD_PENDING_VECTOR;

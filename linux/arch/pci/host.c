@@ -31,6 +31,7 @@ struct bar {
 static struct {
 	struct pci_host_bridge *bridge;
 	struct pci_dev *dev;
+	bool gone;
 	struct bar bar[OB_KIT_BARS];
 	/* Bytes of configuration space that the device does not see, and which of their bits can be written. */
 	u8 shadow[PCI_CFG_SPACE_SIZE];
@@ -72,6 +73,25 @@ bool outboard_hangs_on(const struct device *dev, const struct device *parent)
 	while (dev && dev != parent)
 		dev = dev->parent;
 	return dev;
+}
+
+static void found(struct pci_dev *dev)
+{
+	host.dev = pci_dev_get(dev);
+	if (host.gone)
+		outboard_pci_gone();
+}
+DECLARE_PCI_FIXUP_HEADER(PCI_ANY_ID, PCI_ANY_ID, found);
+
+/*
+ * As of a card that was pulled out (pciehp_unconfigure_device()): a driver that goes round while a register has ones looks here whether there is
+ * an end to it.
+ */
+void outboard_pci_gone(void)
+{
+	host.gone = true;
+	if (host.dev)
+		WRITE_ONCE(host.dev->error_state, pci_channel_io_perm_failure);
 }
 
 /* ---- configuration space ------------------------------------------------------------------ */
@@ -367,6 +387,14 @@ static int add_bridge(void)
 	return 0;
 }
 
+static void forget_device(void)
+{
+	struct pci_dev *dev = host.dev;
+
+	host.dev = NULL;
+	pci_dev_put(dev);
+}
+
 /* @driver_name: 32 bytes. */
 long outboard_probe(void *driver_name)
 {
@@ -388,9 +416,10 @@ long outboard_probe(void *driver_name)
 		ret = request_resource(&ioport_resource, &io_window);
 	if (!ret)
 		ret = add_bridge();
-	if (ret)
+	if (ret) {
+		forget_device();
 		return ret;
-	host.dev = pci_get_domain_bus_and_slot(0, 0, DEVFN);
+	}
 	if (!host.dev)
 		return -ENODEV;
 	/* Some drivers ask to be probed aside. */
@@ -406,12 +435,11 @@ long outboard_remove(void *unused)
 {
 	if (!host.bridge)
 		return 0;
-	pci_dev_put(host.dev);
-	host.dev = NULL;
 	pci_lock_rescan_remove();
 	pci_stop_root_bus(host.bridge->bus);
 	pci_remove_root_bus(host.bridge->bus);
 	pci_unlock_rescan_remove();
+	forget_device();
 	host.bridge = NULL;
 	return 0;
 }

@@ -52,6 +52,7 @@ extern unsigned int outboard_intx_irq;
 long outboard_probe(void *driver_name);
 long outboard_remove(void *unused);
 struct pci_dev *outboard_pci_dev(void);
+void outboard_pci_gone(void);
 bool outboard_hangs_on(const struct device *dev, const struct device *parent);
 int outboard_window_find(unsigned long off, bool io, unsigned int *bar, unsigned long *bar_off);
 void __iomem *outboard_map_bar(phys_addr_t phys, size_t size);
