@@ -66,7 +66,9 @@ struct qemu_device {
 	bool no_function;    /* legacy ports only */
 	bool waits;	     /* for each write of a register: see models.c */
 	bool reaches_itself; /* see models.c */
-	uint8_t revision;    /* what configuration space says, or 0: what QEMU's says */
+	/* What configuration space says, or 0: what QEMU's says. */
+	uint8_t revision;
+	uint32_t ids; /* device << 16 | vendor, as there */
 	uint64_t arena_off, arena_size;
 	struct vtd_domain *domain;
 	unsigned int msi, msix; /* capabilities, 0 for none */

@@ -219,6 +219,8 @@ const char *qemu_models_help(void)
 	       "  vm=NAME            devices opened together with the same NAME share one QEMU\n"
 	       "  qemu=PATH          the QEMU to run (default qemu-system-x86_64)\n"
 	       "  answer=MS          longest wait for an answer of QEMU's (default 10000)\n"
+	       "  ids=VVVV:DDDD      vendor and device that configuration space says, to try a driver\n"
+	       "                     of a device like it\n"
 	       "  prop.KEY=VALUE     further property of the -device\n";
 }
 
@@ -872,6 +874,24 @@ static int net_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 	return 0;
 }
 
+static int other_ids(struct ob_spec_part *part, struct qemu_device *qd, struct ob_error *err)
+{
+	const char *text = ob_spec_get(part, "ids");
+	unsigned int vendor, device;
+	int end = 0;
+
+	if (!text)
+		return 0;
+	/* PCI Local Bus 3.0, 6.2.1: no device has FFFFh, which a bus without one answers. */
+	if (sscanf(text, "%4x:%4x%n", &vendor, &device, &end) != 2 || text[end] ||
+	    vendor == 0xffff || !vendor)
+		return ob_error_set(err, -EINVAL,
+				    "%s: option ids='%s' is not VVVV:DDDD, like 1095:0680",
+				    part->name, text);
+	qd->ids = device << 16 | vendor;
+	return 0;
+}
+
 /* ---- all models ------------------------------------------------------------------------------ */
 
 int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_args *args,
@@ -883,6 +903,9 @@ int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 	struct disk_options o;
 	int ret;
 
+	ret = other_ids(part, qd, err);
+	if (ret)
+		return ret;
 	if (qd->behind_bridge)
 		snprintf(where, sizeof(where), ",bus=port%u,addr=0", qd->index);
 	else

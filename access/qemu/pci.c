@@ -121,6 +121,8 @@ int qemu_pci_setup(struct qemu_device *qd, struct ob_error *err)
 	if ((id & 0xffff) == 0xffff)
 		return ob_error_set(err, -ENODEV, "%s: no PCI function at %02x:%02x.%u", info->name,
 				    qd->bdf >> 8, qd->bdf >> 3 & 31, qd->bdf & 7);
+	if (qd->ids)
+		id = qd->ids;
 	info->vendor = id & 0xffff;
 	info->device = id >> 16;
 	class = qemu_config_read(m, qd->bdf, 0x08, 4);

@@ -409,6 +409,18 @@ static void qemu_close(struct ob_device *dev)
 
 /* ---- operations ----------------------------------------------------------------------------------- */
 
+/* Of what was read at @off those bytes that lie in the @n bytes at @at, with other contents. */
+static void say_instead(uint32_t *val, unsigned int off, unsigned int size, unsigned int at,
+			unsigned int n, uint32_t what)
+{
+	for (unsigned int i = 0; i < size; i++) {
+		if (off + i < at || off + i >= at + n)
+			continue;
+		*val &= ~(0xffu << 8 * i);
+		*val |= (what >> 8 * (off + i - at) & 0xff) << 8 * i;
+	}
+}
+
 static int qemu_config(struct ob_device *dev, bool write, unsigned int off, unsigned int size,
 		       uint32_t *val)
 {
@@ -428,12 +440,11 @@ static int qemu_config(struct ob_device *dev, bool write, unsigned int off, unsi
 	if (ret)
 		return ret;
 	*val = (uint32_t)got;
-	/* PCI Local Bus 3.0, 6.2.1: the revision is the byte at 8. */
-	if (qd->revision && off <= 8 && 8 - off < size) {
-		unsigned int shift = 8 * (8 - off);
-
-		*val = (*val & ~(0xffu << shift)) | (uint32_t)qd->revision << shift;
-	}
+	/* PCI Local Bus 3.0, 6.2.1: vendor and device at 0, revision at 8. */
+	if (qd->ids)
+		say_instead(val, off, size, 0, 4, qd->ids);
+	if (qd->revision)
+		say_instead(val, off, size, 8, 1, qd->revision);
 	return 0;
 }
 

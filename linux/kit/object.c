@@ -131,6 +131,25 @@ void kit_destroy(struct kit *k)
 	free(k);
 }
 
+/*
+ * A virtio device of before 1.0 (VIRTIO 1.2, 4.1.2.1 and 4.1.4: a transitional number, and none of the capabilities) knows no addresses but the
+ * machine's; its driver gives it those of the kernel's memory, which here are others, and would wait for ever.
+ */
+static int refuse_old_virtio(struct ob_device *dev, struct ob_error *err)
+{
+	const struct ob_device_info *info = ob_device_info(dev);
+
+	if (info->vendor != 0x1af4 || info->device < 0x1000 || info->device > 0x103f ||
+	    ob_pci_capability(dev, 0x09))
+		return 0;
+	ob_error_set(err, -EOPNOTSUPP,
+		     "%s (%04x:%04x): a virtio device of before 1.0 cannot be driven by linux:",
+		     info->name, info->vendor, info->device);
+	ob_error_why(err, "its driver takes the kernel's physical addresses for the device's");
+	ob_error_fix(err, "make it a modern one: QEMU's without disable-modern=on");
+	return -EOPNOTSUPP;
+}
+
 static int probe(struct ob_binding *b, struct ob_error *err)
 {
 	const char *name = ob_device_info(b->dev)->name;
@@ -139,6 +158,9 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	struct kit *k;
 	int ret;
 
+	ret = refuse_old_virtio(b->dev, err);
+	if (ret)
+		return ret;
 	/* Many devices drive 32 bits of address: below that it serves all. Where it cannot be, it may still do. */
 	ob_dma_set_mask(dma, 32, NULL);
 	ret = kit_create(b->dev, dma, &k, err);

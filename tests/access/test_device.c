@@ -251,6 +251,25 @@ static void intx_is_a_level_masked_until_served(void **state)
 	ob_device_close(dev);
 }
 
+/* A USB 2 host has pin D; EHCI 1.0, 2.3: its registers lie behind as many bytes as the first one says. */
+static void intx_comes_from_whatever_pin_the_device_has(void **state)
+{
+	struct ob_device *dev = open_device("qemu:usb-ehci,null=1M");
+	struct ob_irq *irq = open_vector(dev, OB_IRQ_INTX, 0);
+	struct ob_bar *bar = ob_device_bar(dev, 0);
+	uint32_t at = ob_read32(bar, 0) & 0xff;
+
+	assert_int_equal(ob_config_read(dev, 0x3d, 1), 4);
+	assert_int_equal(ob_irq_wait(irq, 0), 0);
+	ob_write32(bar, at + 0x08, 4); /* interrupt when a port changes: the disk was plugged in */
+	ob_write32(bar, at + 0x04, 0x20); /* QEMU looks at its causes when one is cleared */
+	assert_int_equal(ob_irq_wait(irq, 5000), 1);
+	ob_write32(bar, at + 0x04, 4);
+	assert_int_equal(ob_irq_unmask(irq), 0);
+	assert_int_equal(ob_irq_wait(irq, 50), 0);
+	ob_device_close(dev);
+}
+
 static void a_masked_message_is_kept_until_unmask(void **state)
 {
 	static const struct {
@@ -515,6 +534,7 @@ int main(void)
 		cmocka_unit_test(corked_writes_are_one_message_and_reads_come_after_them),
 		cmocka_unit_test(a_vector_has_one_opener),
 		cmocka_unit_test(intx_is_a_level_masked_until_served),
+		cmocka_unit_test(intx_comes_from_whatever_pin_the_device_has),
 		cmocka_unit_test(a_masked_message_is_kept_until_unmask),
 		cmocka_unit_test(read_and_poll_work_on_the_descriptor),
 		cmocka_unit_test(a_signal_can_be_had_for_each_interrupt),

@@ -137,5 +137,10 @@ ob selftest --driver "$linux" "fault[gone=12]:$spec"
 check 'a device that vanishes during the probe is an error' test "$status" -ne 0
 expect 'and that names the device' "$status" "${model%%,*}"
 
+if [ "$model" = virtio-blk-pci ]; then
+	ob selftest --driver "$linux" "$spec,prop.disable-modern=on,prop.disable-legacy=off,prop.iommu_platform=off"
+	expect 'one of before 1.0 is refused' 5 'before 1.0'
+fi
+
 [ $failed -ne 0 ] || OUTBOARD_EVIDENCE_OBJECT=$object "$here/linux/record" "$driver" "$kernel" "qemu:$model" probe selftest read write flush ext4 fio-verify vanish remove again
 finish
