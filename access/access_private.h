@@ -5,6 +5,7 @@
 
 #include <outboard/access.h>
 
+extern const struct ob_access_ops ob_access_fuzz;
 extern const struct ob_access_ops ob_access_qemu;
 extern const struct ob_access_ops ob_access_uio;
 extern const struct ob_access_ops ob_access_vfio;

@@ -19,6 +19,7 @@ static const struct ob_access_ops *const backends[] = {
 	&ob_access_qemu,
 	&ob_access_uio,
 	&ob_access_vfio,
+	&ob_access_fuzz,
 	NULL,
 };
 

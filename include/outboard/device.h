@@ -50,6 +50,7 @@ struct ob_bdf {
  * @iommu: true when DMA to memory that was not mapped is blocked and reported
  * @read_only: its media were given for reading only. Not every model tells that itself (QEMU's nvme
  *	does not), so ob_driver_bind() marks its disks as such
+ * @untimed: a made-up device that answers at once: time need not pass, only be told
  */
 struct ob_device_info {
 	char name[64];
@@ -62,6 +63,7 @@ struct ob_device_info {
 	uint8_t revision;
 	bool iommu;
 	bool read_only;
+	bool untimed;
 };
 
 /**

@@ -35,6 +35,10 @@ struct ob_pci_id {
 	const char *name;
 };
 
+enum {
+	OB_COVERAGE = 65536,
+};
+
 /**
  * struct ob_driver_config - how a driver shall run
  * @mode: poll needs no vectors at all
@@ -42,6 +46,9 @@ struct ob_pci_id {
  * @depth: ring or queue entries wanted; 0 for the driver's choice
  * @irq_kind: what to use; OB_IRQ_NONE for the best that the device has
  * @timeout_ms: of a request; 0 for the driver's choice
+ * @ready: called with @ready_arg when all is set up that does not need the device, and before it is touched: for who wants
+ *	to begin from there many times (fuzz/linux.c)
+ * @coverage: OB_COVERAGE counters of ways through the driver, counted up by one that was compiled to do so; or NULL
  */
 struct ob_driver_config {
 	enum ob_mode mode;
@@ -49,6 +56,9 @@ struct ob_driver_config {
 	unsigned int depth;
 	enum ob_irq_kind irq_kind;
 	unsigned int timeout_ms;
+	void (*ready)(void *arg);
+	void *ready_arg;
+	uint8_t *coverage;
 };
 
 /* One line of a self-test. */

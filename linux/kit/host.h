@@ -31,6 +31,7 @@ struct kit_pacer {
  * @removed: the driver was told that the device goes
  * @stuck: a call into the kernel did not end, and its stack is not to be touched any more
  * @quiet: the kernel boots: what it says is for debugging only
+ * @untimed: the device is made up, and nothing is waited for: @now is the kernel's time, which passes when it is looked at
  */
 struct kit_disks;
 struct kit_host_disk;
@@ -66,6 +67,8 @@ struct kit {
 
 	struct kit_pacer pacer;
 	bool quiet;
+	bool untimed;
+	unsigned long long now;
 	char last_error[256]; /* of the driver's, for a failed probe */
 };
 

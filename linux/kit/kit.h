@@ -320,6 +320,10 @@ struct ob_kernel_fs;
 struct ob_kernel {
 	unsigned int version;
 	const char *release; /* "6.12.95" */
+	/** @coverage: where it counts the driver's ways, 65,536 bytes, or to be set to that; NULL: it was not compiled to */
+	unsigned char **coverage;
+	/** @shadow: where its instrumented code expects @shadow_size bytes of zeroes, before it first runs; 0: nowhere */
+	unsigned long shadow, shadow_size;
 
 	/** @param: the name of the @index'th parameter ("e1000e.IntMode"), NULL behind the last. At any time */
 	const char *(*param)(unsigned int index);

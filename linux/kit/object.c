@@ -95,7 +95,10 @@ int kit_create(struct ob_device *dev, struct ob_dma *dma, struct kit **to, struc
 	ret = kit_memory_take(k, err);
 	if (ret)
 		goto events;
-	ret = kit_pacer_start(&k->pacer);
+	k->untimed = ob_device_info(dev)->untimed;
+	k->now = k->untimed ? 1000000000ull : 0;
+	/* Its thread would look at a time that does not pass. */
+	ret = k->untimed ? 0 : kit_pacer_start(&k->pacer);
 	if (ret) {
 		ob_error_set(err, ret, "%s: no thread to keep the kernel's time", name);
 		goto unused;
@@ -124,7 +127,8 @@ void kit_destroy(struct kit *k)
 {
 	kit_ops.irq_disable(k);
 	running = NULL;
-	kit_pacer_stop(&k->pacer);
+	if (!k->untimed)
+		kit_pacer_stop(&k->pacer);
 	kit_memory_give_back(k);
 	kit_events_close(k);
 	pthread_mutex_destroy(&k->lock);
@@ -166,6 +170,10 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	ret = kit_create(b->dev, dma, &k, err);
 	if (ret)
 		return ret;
+	if (outboard_kernel.coverage)
+		*outboard_kernel.coverage = b->config.coverage;
+	if (b->config.ready)
+		b->config.ready(b->config.ready_arg);
 	ret = add_device(k, driver, err);
 	if (ret)
 		goto destroy;

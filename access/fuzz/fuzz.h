@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A made-up device that behaves as its driver expects, until its input says otherwise: fuzz.c, and a model for each kind of device. */
+#ifndef ACCESS_FUZZ_FUZZ_H
+#define ACCESS_FUZZ_FUZZ_H
+
+#include <outboard/access.h>
+
+enum {
+	FUZZ_RECORD = 8,
+	FUZZ_STUCK = 16,
+	FUZZ_CONFIG = 256,
+	FUZZ_INPUT_MAX = 64 << 10,
+};
+
+/* What a record of the input does when its turn comes; more than these are taken modulo. */
+enum fuzz_what {
+	FUZZ_XOR,   /* the next register read has these bits turned */
+	FUZZ_SET,   /* or is this value */
+	FUZZ_STICK, /* the register that is read next is this value from now on */
+	FUZZ_IRQ,   /* vector arg interrupts, 1 to 16 times */
+	FUZZ_POKE, /* model: the next descriptor or completion that it writes has bits turned in word arg */
+	FUZZ_CONFIG_XOR, /* the next read of configuration space has these bits turned */
+	FUZZ_ARRIVE,	 /* model: something arrives (a frame) that nobody asked for */
+	FUZZ_DATA,	 /* model: the next data that it writes have bits turned in word arg */
+	FUZZ_GONE,	 /* from now on all ones */
+	FUZZ_WHATS,
+};
+
+struct fuzz_device;
+
+/**
+ * struct fuzz_model - a kind of device, as its driver wants it
+ * @reset: registers as after power-on; in @regs of each BAR
+ * @read, @write: a register that is more than memory; NULL for none
+ * @arrive: see FUZZ_ARRIVE
+ */
+struct fuzz_model {
+	const char *name;
+	const char *summary;
+	uint16_t vendor, device;
+	uint32_t class_code;
+	struct {
+		enum ob_bar_kind kind;
+		uint32_t size;
+	} bar[OB_BAR_COUNT];
+	unsigned int msi, msix; /* vectors */
+	unsigned int msix_bar, msix_offset;
+	void (*reset)(struct fuzz_device *fd);
+	uint64_t (*read)(struct fuzz_device *fd, unsigned int bar, uint64_t off, unsigned int size);
+	void (*write)(struct fuzz_device *fd, unsigned int bar, uint64_t off, unsigned int size,
+		      uint64_t val);
+	void (*arrive)(struct fuzz_device *fd, unsigned int arg, uint32_t value);
+};
+
+/* Bits to turn in what is written next. */
+struct fuzz_turn {
+	bool armed;
+	unsigned int arg;
+	uint32_t value;
+};
+
+struct fuzz_nvme_queue {
+	uint64_t sq, cq;
+	uint32_t sq_size, cq_size, sq_head, cq_tail, vector;
+	bool phase;
+};
+
+/* Pages one behind the other. */
+struct fuzz_run {
+	uint32_t at, n;
+};
+
+/**
+ * struct fuzz_device - one device
+ * @in, @in_len, @in_at: the input, and the next record
+ * @wait: accesses until that one's turn
+ * @arena: what the device can reach, at @iova
+ * @full: its pages that are not all zeroes, at the time of ob_fuzz_pages()
+ */
+struct fuzz_device {
+	struct ob_device *dev;
+	const struct fuzz_model *model;
+	uint8_t *in;
+	size_t in_len, in_at;
+	uint32_t wait;
+	bool gone;
+
+	struct fuzz_turn read, config_read, poke, data;
+	bool read_set;
+	struct {
+		unsigned int bar;
+		uint64_t off;
+		uint32_t value;
+	} stuck[FUZZ_STUCK];
+	unsigned int nr_stuck;
+	bool stick;
+	uint32_t stick_value;
+
+	uint8_t config[FUZZ_CONFIG];
+	uint8_t *regs[OB_BAR_COUNT];
+	void *arena;
+	uint64_t size, iova;
+	int arena_fd;
+	struct fuzz_run *full;
+	unsigned int nr_full;
+	bool irqs;
+
+	/* Models' own: interrupts that are on, an EEPROM with its wires; an NVMe controller's queues. */
+	uint32_t irq_mask;
+	uint16_t eeprom[64];
+	struct {
+		uint32_t wires;
+		unsigned int in, out;
+		uint32_t val;
+		bool reading;
+	} microwire;
+	struct fuzz_nvme_queue queue[4];
+};
+
+extern const struct fuzz_model fuzz_e1000, fuzz_e1000e, fuzz_nvme;
+
+/* Registers as memory. */
+static inline uint32_t *fuzz_reg(struct fuzz_device *fd, unsigned int bar, uint64_t off)
+{
+	return (uint32_t *)(void *)(fd->regs[bar] + off);
+}
+
+/** fuzz_memory() - what the device sees at an address: @len bytes, or NULL where it reaches nothing */
+void *fuzz_memory(struct fuzz_device *fd, uint64_t iova, uint64_t len);
+/** fuzz_interrupt() - vector @vec, if it is on */
+void fuzz_interrupt(struct fuzz_device *fd, unsigned int vec);
+/** fuzz_turn() - turn bits in what is about to be written, once, if the input said so */
+void fuzz_turn(struct fuzz_turn *turn, void *words, size_t len);
+
+/** ob_fuzz_input() - a device that was just opened gets this input (records; copied) instead of its file's */
+int ob_fuzz_input(struct ob_device *dev, const void *data, size_t len);
+/** ob_fuzz_pages() - before fork(): what a child has to copy. Return: 0 or -ENOMEM */
+int ob_fuzz_pages(struct ob_device *dev);
+/**
+ * ob_fuzz_private() - after fork(): this process's memory of the device becomes its own, wherever it is mapped
+ *
+ * Not to be called on a stack that lies in it. Return: 0 or a negative errno value.
+ */
+int ob_fuzz_private(struct ob_device *dev);
+
+#endif
