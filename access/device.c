@@ -16,11 +16,7 @@
 #include "access/sysfs.h"
 
 static const struct ob_access_ops *const backends[] = {
-	&ob_access_qemu,
-	&ob_access_uio,
-	&ob_access_vfio,
-	&ob_access_fuzz,
-	NULL,
+	&ob_access_qemu, &ob_access_uio, &ob_access_vfio, &ob_access_fuzz, NULL,
 };
 
 static const struct ob_wrapper_ops *const wrappers[] = {

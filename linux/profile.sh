@@ -42,6 +42,27 @@ profile_symbols() # NAME: with those on which it stands, deepest first
 	grep -E '^CONFIG_' "$profiles/$1.config" || true
 }
 
+is_check() # NAME
+{
+	[ "$1" = debug ] || [ -e "$profiles/checks/$1.config" ]
+}
+
+check_names()
+{
+	(cd "$profiles/checks" && printf '%s\n' *.config) | sed 's/\.config$//'
+}
+
+# "+kasan+lockdep" behind a driver's name: the kernel's checks of itself; "+debug" is all of them.
+checks_fragment() # CHECKS
+{
+	local check checks=${1//+/ }
+	[ "$checks" != ' debug' ] || checks=$(check_names)
+	echo CONFIG_OUTBOARD_CHECKS=y
+	for check in $checks; do
+		grep '^CONFIG_' "$profiles/checks/$check.config"
+	done
+}
+
 # "SYMBOL NAME FOLDER" of each object that a symbol of the configuration builds
 driver_objects() # TREE
 {

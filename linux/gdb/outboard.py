@@ -2,7 +2,7 @@
 #
 # For gdb(1), in a process that runs a Linux driver, or in its core file: what the kernel in it knows, by the commands ob-dmesg, ob-ps, ob-fiber,
 # ob-devices and ob-timers, and pointers to the kernel's common structures printed with what they point to. linux/build puts a copy
-# beside each object, where gdb finds it. Reads memory only, but for ob-fiber. docs/linux-debugging.md.
+# beside each object, where gdb finds it. Changes nothing but, for a moment, registers. docs/linux-debugging.md.
 #
 # Layouts are those of debug information; what is named here by hand is the same in 6.1, 6.12 and 7.2 unless said.
 import re
@@ -122,30 +122,64 @@ def registers_of(task):
     return word(sp + 48), sp + 56, word(sp + 40)
 
 
+class Registers:
+    """For a while the selected thread's registers are those of a fiber that sleeps."""
+
+    def __init__(self, registers):
+        pc, sp, fp = registers
+        self.fiber = (("rbp", fp), ("rsp", sp), ("rip", pc))
+
+    def __enter__(self):
+        gdb.newest_frame().select()
+        self.thread = [(name, int(gdb.parse_and_eval("$" + name))) for name, _ in self.fiber]
+        self.set(self.fiber)
+
+    def __exit__(self, *unused):
+        gdb.newest_frame().select()
+        self.set(self.thread)
+
+    @staticmethod
+    def set(registers):
+        for name, value in registers:
+            gdb.execute("set $%s = 0x%x" % (name, value))
+
+
+def frames(depth):
+    """Addresses of code of the selected thread, innermost first, without what was inlined."""
+    frame, back = gdb.newest_frame(), 0
+    while frame is not None and depth and int(frame.pc()):
+        # Of a caller the call, not what is behind it.
+        if frame.type() != gdb.INLINE_FRAME:
+            yield int(frame.pc()) - back
+            back, depth = 1, depth - 1
+        frame = frame.older()
+
+
 def walk(task, depth=32):
-    """Addresses of code, innermost first."""
+    """Where a fiber is: addresses of code, innermost first."""
     thread = thread_on(task)
     if thread is not None:
-        selected, found, back = gdb.selected_thread(), [], 0
+        selected = gdb.selected_thread()
         thread.switch()
-        frame = gdb.newest_frame()
-        while frame is not None and len(found) < depth and int(frame.pc()):
-            # Of a caller the call, not what is behind it.
-            if frame.type() != gdb.INLINE_FRAME:
-                found.append(int(frame.pc()) - back)
-                back = 1
-            frame = frame.older()
+        found = list(frames(depth))
         selected.switch()
-        yield from found
-        return
+        return found
     registers = registers_of(task)
     if not registers:
-        return
+        return []
+    try:
+        with Registers(registers):
+            return list(frames(depth))
+    except gdb.error:
+        # A core file has no registers to set; there frame pointers lead on, as far as code keeps them.
+        return list(chain(task, registers, depth))
+
+
+def chain(task, registers, depth):
     pc, _, fp = registers
     low, high = stack_of(task)
     while depth and pc:
         yield pc - 1
-        # What never returns keeps no frame pointer: its caller's is not there to be followed.
         if not low <= fp <= high - 16:
             return
         pc, caller = word(fp + 8), word(fp)
@@ -201,20 +235,11 @@ Sets the thread's registers for that, and puts them back: a process only, no cor
         command = words[1] if len(words) > 1 else "bt"
         if thread_on(task) is not None:
             raise gdb.GdbError("fiber %s is what a thread runs: see 'thread apply all bt'" % words[0])
-        gdb.newest_frame().select()
         registers = registers_of(task)
         if not registers:
             raise gdb.GdbError("fiber %s has no stack" % words[0])
-        before = [(name, int(gdb.parse_and_eval("$" + name))) for name in ("rbp", "rsp", "rip")]
-        pc, sp, fp = registers
-        try:
-            for name, value in (("rbp", fp), ("rsp", sp), ("rip", pc)):
-                gdb.execute("set $%s = 0x%x" % (name, value))
+        with Registers(registers):
             gdb.execute(command)
-        finally:
-            gdb.newest_frame().select()
-            for name, value in before:
-                gdb.execute("set $%s = 0x%x" % (name, value))
 
 
 # ---- the log ---------------------------------------------------------------------------

@@ -135,6 +135,39 @@ static int nothing_at(unsigned long va, unsigned long len)
 	return p == MAP_FAILED ? -errno : 0;
 }
 
+/*
+ * Of all addresses of the process; what is never written takes no memory. A program with AddressSanitizer has its own there, which
+ * knows nothing of the kernel's memory.
+ */
+static int take_shadow(const struct kit *k, struct ob_error *err)
+{
+	void *at = (void *)outboard_kernel.shadow;
+	size_t len = outboard_kernel.shadow_size;
+	int ret;
+
+	if (!len ||
+	    mmap(at, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == at) {
+		if (len)
+			madvise(at, len, MADV_DONTDUMP);
+		return 0;
+	}
+	ret = -errno;
+	ob_error_set(err, ret, "%s: no room for KASAN's shadow memory, %zu TiB of addresses: %s",
+		     ob_device_info(k->dev)->name, len >> 40, strerror(-ret));
+	if (ret == -EEXIST)
+		ob_error_fix(err, "a program without AddressSanitizer, which uses the same");
+	else
+		ob_error_fix(err, "ulimit -v unlimited; sysctl vm.overcommit_memory=1");
+	return ret;
+}
+
+static void give_back_shadow(void)
+{
+	if (outboard_kernel.shadow_size)
+		munmap((void *)outboard_kernel.shadow, outboard_kernel.shadow_size);
+}
+
 int kit_memory_take(struct kit *k, struct ob_error *err)
 {
 	struct ob_kit_memory *m = &k->mem;
@@ -144,6 +177,9 @@ int kit_memory_take(struct kit *k, struct ob_error *err)
 	ret = take_block(k, err);
 	if (ret)
 		return ret;
+	ret = take_shadow(k, err);
+	if (ret)
+		goto free_block;
 	len = m->data_end - m->data;
 	off = m->data - m->base;
 	k->pristine = malloc(len);
@@ -170,6 +206,8 @@ free_copy:
 	free(k->pristine);
 	k->pristine = NULL;
 give_back:
+	give_back_shadow();
+free_block:
 	ob_dma_free(k->dma, k->block);
 	k->block = NULL;
 	return ret;
@@ -185,6 +223,7 @@ void kit_memory_give_back(struct kit *k)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
 		memcpy((void *)m->data, k->pristine, len);
 	nothing_at(m->data_end, m->vmalloc_end - m->data_end);
+	give_back_shadow();
 	free(k->pristine);
 	k->pristine = NULL;
 	ob_dma_free(k->dma, k->block);

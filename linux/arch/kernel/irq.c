@@ -8,6 +8,7 @@
 #include <linux/hardirq.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
+#include <linux/irqflags.h>
 
 unsigned long outboard_irqs_on;
 EXPORT_SYMBOL(outboard_irqs_on);
@@ -78,6 +79,13 @@ void outboard_run_pending(void)
 	while (outboard_pending) {
 		unsigned long pending = outboard_pending;
 		struct pt_regs *old;
+#ifdef CONFIG_TRACE_IRQFLAGS
+		/* lockdep counts for itself, and some code enables interrupts behind its back. */
+		bool traced = lockdep_hardirqs_enabled();
+
+		if (traced)
+			trace_hardirqs_off();
+#endif
 
 		outboard_pending = 0;
 		outboard_irqs_on = ARCH_IRQ_DISABLED;
@@ -96,6 +104,10 @@ void outboard_run_pending(void)
 			tasklet_hi_schedule(&burst_tasklet);
 		irq_exit();
 		set_irq_regs(old);
+#ifdef CONFIG_TRACE_IRQFLAGS
+		if (traced)
+			trace_hardirqs_on();
+#endif
 		outboard_irqs_on = ARCH_IRQ_ENABLED;
 	}
 }

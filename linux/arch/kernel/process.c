@@ -128,6 +128,8 @@ void outboard_run(unsigned long long *deadline)
 /* Interrupts are off. Nothing can be missed in between: what is pending is looked for by the host. */
 void arch_cpu_idle(void)
 {
+	if (IS_ENABLED(CONFIG_OUTBOARD_CHECKS))
+		outboard_look_at_checks();
 	if (!outboard_pending)
 		outboard_switch(&idle_sp, host_sp);
 	raw_local_irq_enable();

@@ -8,6 +8,7 @@
 #include <linux/async.h>
 #include <linux/console.h>
 #include <linux/cpu.h>
+#include <linux/debug_locks.h>
 #include <linux/init.h>
 #include <linux/kthread.h>
 #include <linux/memblock.h>
@@ -55,11 +56,14 @@ static void console_write_record(struct console *con, const char *s, unsigned in
 
 		if (!nl)
 			nl = end;
-		/* What follows a line that begins with a space is a dictionary for programs. */
-		if (*p == ' ')
-			break;
+		/* A newline in the text itself is told by its number. */
+		for (const char *part; (part = strnstr(p, "\\x0a", nl - p)); p = part + 4)
+			outboard_ops->log(outboard_host, prio & 7, p, part - p);
 		outboard_ops->log(outboard_host, prio & 7, p, nl - p);
 		p = nl + 1;
+		/* What follows in lines that begin with a space is a dictionary for programs. */
+		if (p < end && *p == ' ')
+			break;
 	}
 }
 
@@ -77,6 +81,10 @@ void __init setup_arch(char **cmdline)
 	const struct ob_kit_memory *m = &outboard_memory;
 
 	register_console(&host_console);
+#ifdef CONFIG_KASAN
+	/* The shadow is there since before the first instruction; from here on it is asked. */
+	init_task.kasan_depth = 0;
+#endif
 
 	/* All of it has struct pages, so that frames of the host's can be sent where they lie. */
 	memblock_add(0, m->size);
@@ -179,13 +187,23 @@ static void start(const struct ob_kit_ops *ops, void *host, const struct ob_kit_
 	outboard_window = mem->window;
 	outboard_vmalloc_start = mem->vmalloc;
 	outboard_vmalloc_end = mem->vmalloc_end;
-	strscpy(command_line, cmdline, sizeof(command_line));
+	/* A report of the kernel's own checks is its end; whoever wants more of them says so behind this. */
+	if (IS_ENABLED(CONFIG_OUTBOARD_CHECKS))
+		strscpy(command_line, "panic_on_warn=1 kasan.fault=panic ", sizeof(command_line));
+	strlcat(command_line, cmdline, sizeof(command_line));
 	outboard_boot_fiber();
 }
 
 const struct ob_kernel outboard_kernel = {
 	.version = OB_KIT_VERSION,
 	.release = UTS_RELEASE,
+#ifdef CONFIG_OUTBOARD_CHECKS
+	.coverage = &outboard_coverage,
+#endif
+#ifdef CONFIG_KASAN
+	.shadow = KASAN_SHADOW_START,
+	.shadow_size = KASAN_SHADOW_SIZE,
+#endif
 	.param = outboard_param,
 	.start = start,
 	.run = outboard_run,
@@ -217,6 +235,14 @@ void outboard_fatal(const char *what)
 	unsigned int n = stack_trace_save(pc, ARRAY_SIZE(pc), 1);
 
 	outboard_ops->fatal(outboard_host, what, pc, n);
+}
+
+/* lockdep, and what finds that somebody sleeps where he must not, go on after a report and tell nobody. */
+void outboard_look_at_checks(void)
+{
+	if (panic_on_warn &&
+	    ((IS_ENABLED(CONFIG_LOCKDEP) && !debug_locks) || test_taint(TAINT_WARN)))
+		outboard_fatal("one of its checks failed; the report stands above");
 }
 
 static int panicked(struct notifier_block *nb, unsigned long event, void *text)

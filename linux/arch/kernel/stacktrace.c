@@ -1,38 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Who called: along the frame pointers of a fiber's stack, whose first one is 0. */
+/*
+ * Who called. Code of the kernel's keeps no frame pointers, so a stack is searched for addresses that stand behind a call: all who called are
+ * among these, and now and then one who called before, whose frame was left behind.
+ */
 #include <asm/outboard.h>
+#include <asm/sections.h>
 #include <linux/sched.h>
 #include <linux/sched/debug.h>
 #include <linux/sched/task_stack.h>
 #include <linux/stacktrace.h>
 
-struct frame {
-	struct frame *caller;
-	unsigned long pc;
-};
-
-static bool on_stack(const struct task_struct *task, const struct frame *f)
+/* Intel SDM 2, CALL: e8 and four bytes; ff /2 with a register, or with memory and its displacement. */
+static bool behind_call(unsigned long pc)
 {
-	unsigned long stack = (unsigned long)task_stack_page(task), at = (unsigned long)f;
+	const u8 *p = (const u8 *)pc;
 
-	return at >= stack && at <= stack + THREAD_SIZE - sizeof(*f) && !(at & 7);
+	if (pc < (unsigned long)_stext + 7 || pc > (unsigned long)_einittext)
+		return false;
+	if (p[-5] == 0xe8)
+		return true;
+	return (p[-2] == 0xff && (p[-1] & 0x38) == 0x10) ||
+	       (p[-3] == 0xff && (p[-2] & 0x38) == 0x10) ||
+	       (p[-6] == 0xff && (p[-5] & 0x38) == 0x10) ||
+	       (p[-7] == 0xff && (p[-6] & 0x38) == 0x10);
 }
 
 void arch_stack_walk(stack_trace_consume_fn consume, void *cookie, struct task_struct *task,
 		     struct pt_regs *regs)
 {
-	const struct frame *f;
+	unsigned long stack, end, at;
 
+	/* A fiber that sleeps begins with what outboard_switch() has pushed, which is data. */
 	if (!task || task == current)
-		f = __builtin_frame_address(0);
+		at = (unsigned long)__builtin_frame_address(0) + sizeof(long);
 	else
-		/* outboard_switch() has pushed the frame pointer first, five registers follow. */
-		f = *(struct frame **)(task->thread.sp + 5 * sizeof(long));
+		at = task->thread.sp + 6 * sizeof(long);
 	task = task ?: current;
-	while (on_stack(task, f) && f->pc && consume(cookie, f->pc)) {
-		if (f->caller <= f)
-			break;
-		f = f->caller;
+	stack = (unsigned long)task_stack_page(task);
+	end = stack + THREAD_SIZE;
+	/* The host's own stack, or one that was never entered. */
+	if (at < stack || at >= end)
+		return;
+	for (; at < end; at += sizeof(long)) {
+		unsigned long pc = *(const unsigned long *)at;
+
+		if (behind_call(pc) && !consume(cookie, pc))
+			return;
 	}
 }
 

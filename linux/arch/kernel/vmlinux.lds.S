@@ -41,6 +41,7 @@ SECTIONS
 	.plt : { *(.plt) *(.plt.got) *(.plt.sec) }
 	. = ALIGN(PAGE_SIZE);
 	.text : {
+		_text = .;
 		_stext = .;
 		TEXT_TEXT
 		SCHED_TEXT
@@ -104,6 +105,8 @@ SECTIONS
 	jiffies = jiffies_64;
 	_sdata = .;
 	RW_DATA(L1_CACHE_BYTES, PAGE_SIZE, THREAD_SIZE)
+	/* Of code that is position independent: pointers that the loader fills in. lockdep asks whether a lock is static data. */
+	.data.rel : { *(.data.rel .data.rel.*) }
 	_edata = .;
 	BSS_SECTION(PAGE_SIZE, PAGE_SIZE, PAGE_SIZE)
 	. = ALIGN(PAGE_SIZE);

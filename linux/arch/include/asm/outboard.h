@@ -41,9 +41,13 @@ bool outboard_repay(void);
 /* param.c */
 const char *outboard_param(unsigned int index);
 
+/* coverage.c */
+extern unsigned char *outboard_coverage;
+
 /* setup.c */
 void outboard_gate_wake(void);
 void __noreturn outboard_fatal(const char *what);
+void outboard_look_at_checks(void);
 
 /* pci/ */
 struct pci_dev;
