@@ -57,7 +57,7 @@ static int cuse_device(struct ob_error *err)
 	if (ret == -ENOENT || ret == -ENODEV || ret == -ENXIO) {
 		ob_error_set(err, -EOPNOTSUPP, "CUSE is not in this kernel, or not loaded");
 		ob_error_why(err, "there is no " DEVICE ", which makes nodes of character devices");
-		ob_error_fix(err, "sudo modprobe cuse");
+		ob_error_fix(err, "sudo modprobe cuse; or, without a node: outboard char SPEC");
 		return -EOPNOTSUPP;
 	}
 	ob_error_set(err, ret, "cuse: this user may not open " DEVICE);
@@ -90,6 +90,8 @@ static unsigned int serve(void *arg, unsigned int budget)
 		cuse_node_close(&c->node);
 		return 0;
 	}
+	if (c->node.chr->ops->serve)
+		c->node.chr->ops->serve(c->node.chr);
 	return cuse_node_serve(&c->node, budget);
 }
 
@@ -203,6 +205,11 @@ static int cuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	c->stir = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->watch < 0 || c->stir < 0 || epoll_ctl(c->watch, EPOLL_CTL_ADD, c->stir, &ev)) {
 		ret = ob_error_set(err, -errno, "cuse: no descriptors to wait on: %s",
+				   strerror(errno));
+		goto close;
+	}
+	if (b->chr->ops->serve && epoll_ctl(c->watch, EPOLL_CTL_ADD, b->chr->fd, &ev)) {
+		ret = ob_error_set(err, -errno, "cuse: %s cannot be waited for: %s", name,
 				   strerror(errno));
 		goto close;
 	}

@@ -243,6 +243,7 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 	struct cuse_node *n = node_of(req);
 	struct cuse_file *f;
 	unsigned int i = 0;
+	int ret = 0;
 
 	if (gone(n)) {
 		reply_error(req, ENODEV);
@@ -253,8 +254,13 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 		return;
 	}
 	f = calloc(1, sizeof(*f));
-	if (!f) {
-		reply_error(req, ENOMEM);
+	if (!f)
+		ret = -ENOMEM;
+	else if (n->chr->ops->open)
+		ret = n->chr->ops->open(n->chr);
+	if (ret) {
+		free(f);
+		reply_error(req, -ret);
 		return;
 	}
 	while (n->file[i])
@@ -270,6 +276,14 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 	fuse_reply_open(req, fi);
 }
 
+static void end_file(struct cuse_node *n, struct cuse_file *f)
+{
+	forget_poll(f);
+	free(f);
+	if (n->chr->ops->close)
+		n->chr->ops->close(n->chr);
+}
+
 static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct cuse_node *n = node_of(req);
@@ -278,8 +292,7 @@ static void op_release(fuse_req_t req, struct fuse_file_info *fi)
 	if (!f)
 		return;
 	n->file[fi->fh] = NULL;
-	forget_poll(f);
-	free(f);
+	end_file(n, f);
 	atomic_store(&n->opened, --n->nr_files);
 	reply_error(req, 0);
 }
@@ -336,6 +349,34 @@ static void op_fsync(fuse_req_t req, int datasync, struct fuse_file_info *fi)
 	reply_error(req, 0);
 }
 
+/*
+ * A command whose number says what is copied, as the kernel has done it: there is no other memory of the client's to be
+ * had. The largest is 16 KiB less one byte (_IOC_SIZEBITS).
+ */
+static void run_command(fuse_req_t req, unsigned int command, const void *in_buf, size_t in_bufsz,
+			size_t out_bufsz)
+{
+	size_t size = _IOC_SIZE(command), out = _IOC_DIR(command) & _IOC_READ ? size : 0;
+	_Alignas(16) char buf[1 << _IOC_SIZEBITS] = {0};
+	struct cuse_node *n = node_of(req);
+	long ret;
+
+	if (!n->chr->ops->command || in_bufsz > size || out_bufsz < out ||
+	    (_IOC_DIR(command) & _IOC_WRITE && in_bufsz != size)) {
+		reply_error(req, ENOTTY);
+		return;
+	}
+	if (in_bufsz)
+		memcpy(buf, in_buf, in_bufsz);
+	ret = n->chr->ops->command(n->chr, command, buf);
+	if (ret < 0) {
+		reply_error(req, (int)-ret);
+		return;
+	}
+	n->stats.syscalls++;
+	fuse_reply_ioctl(req, (int)ret, buf, out);
+}
+
 /* A number in, a number out (OB_CHAR_IOCTL()); the kernel has copied it, as the command says it may. */
 static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
 		     unsigned int flags, const void *in_buf, size_t in_bufsz, size_t out_bufsz)
@@ -349,8 +390,11 @@ static void op_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 		reply_error(req, ENODEV);
 		return;
 	}
-	if (command != OB_CHAR_IOCTL(nr) || !n->chr->ops->ioctl || in_bufsz < sizeof(val) ||
-	    out_bufsz < sizeof(val)) {
+	if (command != OB_CHAR_IOCTL(nr)) {
+		run_command(req, command, in_buf, in_bufsz, out_bufsz);
+		return;
+	}
+	if (!n->chr->ops->ioctl || in_bufsz < sizeof(val) || out_bufsz < sizeof(val)) {
 		reply_error(req, ENOTTY);
 		return;
 	}
@@ -447,8 +491,7 @@ void cuse_node_close(struct cuse_node *n)
 	for (unsigned int i = 0; i < CUSE_FILES_MAX; i++) {
 		if (!n->file[i])
 			continue;
-		forget_poll(n->file[i]);
-		free(n->file[i]);
+		end_file(n, n->file[i]);
 		n->file[i] = NULL;
 	}
 	n->nr_files = 0;

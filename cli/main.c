@@ -19,6 +19,7 @@ static const struct cli_command commands[] = {
 	{"selftest", "let a driver test its device", cmd_selftest},
 	{"ethtool", "ask a network device what ethtool asks", cmd_ethtool},
 	{"net", "use a network card from this process alone: ping, send, HTTP", cmd_net},
+	{"char", "use a character device from this process alone", cmd_char},
 	{"stop", "end a running instance", cmd_stop},
 	{"linux", "build drivers of the Linux kernel for use in a process, and list them",
 	 cmd_linux},

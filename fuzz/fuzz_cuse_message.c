@@ -35,7 +35,34 @@ static int control(struct ob_char *chr, unsigned int cmd, uint64_t *val)
 	return cmd & 64 ? -ENOTTY : 0;
 }
 
-static const struct ob_char_ops ops = {.answer = answer, .ioctl = control};
+/* All of what the command's number says is there, is the device's to read and write. */
+static long command(struct ob_char *chr, unsigned int cmd, void *arg)
+{
+	uint8_t *p = arg;
+
+	for (unsigned int i = 0; i < _IOC_SIZE(cmd); i++)
+		p[i] ^= (uint8_t)i;
+	return cmd & 64 ? -ENOTTY : 0;
+}
+
+static int users;
+
+static int open_(struct ob_char *chr)
+{
+	/* One that has many users refuses one more. */
+	if (users == 5)
+		return -EBUSY;
+	users++;
+	return 0;
+}
+
+static void close_(struct ob_char *chr)
+{
+	CHECK(users-- > 0);
+}
+
+static const struct ob_char_ops ops = {
+	.open = open_, .close = close_, .answer = answer, .ioctl = control, .command = command};
 
 static struct {
 	struct fuse_in_header h;
@@ -90,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += len;
 	}
 	cuse_node_close(&node);
+	CHECK(!users);
 	close(pair[0]);
 	return 0;
 }

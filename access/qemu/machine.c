@@ -58,6 +58,43 @@ void qemu_arg(struct qemu_args *args, const char *fmt, ...)
 	args->argv[args->argc] = NULL;
 }
 
+void qemu_wav_args(struct qemu_args *args, const char *id, const char *path)
+{
+	char escaped[1100] = "";
+
+	/* A comma in a value is written twice (qemu(1), Introduction). */
+	for (size_t i = 0, o = 0; path[i] && o + 3 < sizeof(escaped); i++) {
+		escaped[o++] = path[i];
+		if (path[i] == ',')
+			escaped[o++] = ',';
+	}
+	qemu_arg(args, "-audiodev");
+	qemu_arg(args, "wav,id=%s,path=%s", id, escaped);
+}
+
+void qemu_sound_args(struct qemu_args *args, unsigned int index, const char *wav, char *props,
+		     size_t size)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "sound%u", index);
+	if (wav) {
+		qemu_wav_args(args, id, wav);
+	} else {
+		/* Takes its time for what is played, and records silence. */
+		qemu_arg(args, "-audiodev");
+		qemu_arg(args, "none,id=%s", id);
+	}
+	snprintf(props, size, ",audiodev=%s", id);
+}
+
+void qemu_watchdog_args(struct qemu_args *args)
+{
+	/* A reset would take the IOMMU's tables away from under us; an end is seen as the device's removal. */
+	qemu_arg(args, "-action");
+	qemu_arg(args, "watchdog=poweroff");
+}
+
 int qemu_arg_fd(struct qemu_args *args, int fd)
 {
 	if (args->nr_fds == QEMU_FILES || fd < 0) {

@@ -151,6 +151,13 @@ struct qemu_open_options {
 int qemu_spec_options(struct ob_spec *spec, struct qemu_open_options *o, struct ob_error *err);
 int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_args *args,
 		    const char *binary, struct ob_error *err);
+/** qemu_wav_args() - an audio device of QEMU's that writes what is played to @path */
+void qemu_wav_args(struct qemu_args *args, const char *id, const char *path);
+/** qemu_sound_args() - what a sound card plays to: @wav, or nothing; @props: of the card, for that */
+void qemu_sound_args(struct qemu_args *args, unsigned int index, const char *wav, char *props,
+		     size_t size);
+/** qemu_watchdog_args() - what a watchdog does that was not kept alive */
+void qemu_watchdog_args(struct qemu_args *args);
 const char *qemu_models_help(void);
 
 /* PCI set-up of one function (pci.c) */

@@ -24,6 +24,9 @@ enum model_kind {
 	MODEL_NVME,
 	MODEL_IDE,
 	MODEL_BUS,
+	MODEL_SOUND,
+	MODEL_WATCHDOG,
+	MODEL_RANDOM,
 	MODEL_PORTS,
 	MODEL_OTHER,
 };
@@ -103,6 +106,10 @@ static const struct model models[] = {
 	{"pci-ohci", "pci-ohci", MODEL_BUS, "USB 1.1 by OHCI"},
 	{"piix3-usb-uhci", "piix3-usb-uhci", MODEL_BUS, "USB 1.1 by UHCI"},
 	{"sdhci-pci", "sdhci-pci", MODEL_BUS, "SD card reader"},
+	{"es1370", "ES1370", MODEL_SOUND, "Ensoniq AudioPCI ES1370 sound card"},
+	{"ac97", "AC97", MODEL_SOUND, "Intel 82801AA AC97 sound card"},
+	{"i6300esb", "i6300esb", MODEL_WATCHDOG, "Intel 6300ESB watchdog"},
+	{"virtio-rng-pci", "virtio-rng-pci", MODEL_RANDOM, "virtio random generator"},
 	{"ports", NULL, MODEL_PORTS, "no PCI device, only the PC's timer and speaker ports"},
 };
 
@@ -189,6 +196,10 @@ const char *qemu_models_help(void)
 	       "  pci-ohci       USB 1, up to four disks, for linux:ohci_pci\n"
 	       "  piix3-usb-uhci USB 1, up to four disks, for linux:uhci_hcd\n"
 	       "  sdhci-pci      an SD card, of a power of two of bytes, for linux:sdhci-pci\n"
+	       "  es1370         Ensoniq AudioPCI sound card, for linux:snd-ens1370\n"
+	       "  ac97           Intel AC97 sound card, for linux:snd-intel8x0\n"
+	       "  i6300esb       Intel 6300ESB watchdog, for linux:i6300esb; ends QEMU when it bites\n"
+	       "  virtio-rng-pci virtio random generator, for linux:virtio-rng\n"
 	       "  ports          no PCI device, only the PC's timer and speaker ports\n"
 	       "  NAME           any other PCI device of QEMU's, by its -device name\n"
 	       "options of disks:\n"
@@ -209,8 +220,8 @@ const char *qemu_models_help(void)
 	       "  fwd=IP:PORT-PORT   user network: connections to IP:PORT go to 127.0.0.1:PORT\n"
 	       "  listen=PORT-PORT   user network: 127.0.0.1:PORT goes to port PORT of 10.0.2.15\n"
 	       "  mac=XX:XX:XX:XX:XX:XX\n"
-	       "options of ports:\n"
-	       "  wav=PATH           what the speaker plays, as a WAV file\n"
+	       "options of sound cards and ports:\n"
+	       "  wav=PATH           what is played, as a WAV file\n"
 	       "options of all:\n"
 	       "  iommu=on|off       DMA isolation by an emulated VT-d (default on)\n"
 	       "  dma=pooled|strict|lazy  when pages are mapped (default pooled)\n"
@@ -928,7 +939,17 @@ int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 		return bus_args(spec, qd, args, model->qemu, where, err);
 	case MODEL_NET:
 		return net_args(spec, qd, args, model->qemu, where, binary, err);
+	case MODEL_SOUND:
+	case MODEL_WATCHDOG:
+	case MODEL_RANDOM:
 	case MODEL_PLAIN:
+		if (model->kind == MODEL_SOUND)
+			qemu_sound_args(args, qd->index, ob_spec_get(part, "wav"), props,
+					sizeof(props));
+		else if (model->kind == MODEL_RANDOM)
+			snprintf(props, sizeof(props), VIRTIO_PROPS);
+		else if (model->kind == MODEL_WATCHDOG)
+			qemu_watchdog_args(args);
 		add_props(part, props, sizeof(props));
 		qemu_arg(args, "-device");
 		qemu_arg(args, "%s,id=dev%u%s%s", model->qemu, qd->index, where, props);

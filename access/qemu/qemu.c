@@ -29,18 +29,12 @@ static void base_args(struct qemu_machine *m, struct ob_spec *const *specs, unsi
 {
 	const char *wav = NULL;
 	bool ports = false;
-	char path[1100] = "";
 
 	for (unsigned int i = 0; i < n; i++) {
 		if (strcmp(specs[i]->device.name, "ports"))
 			continue;
 		ports = true;
 		wav = ob_spec_get(&specs[i]->device, "wav");
-	}
-	for (size_t i = 0, o = 0; wav && wav[i] && o + 3 < sizeof(path); i++) {
-		path[o++] = wav[i];
-		if (wav[i] == ',')
-			path[o++] = ',';
 	}
 	qemu_arg(args, "%s", binary);
 	qemu_arg(args, "-nodefaults");
@@ -52,10 +46,8 @@ static void base_args(struct qemu_machine *m, struct ob_spec *const *specs, unsi
 	qemu_arg(args, "tcg,tb-size=1");
 	qemu_arg(args, "-sandbox");
 	qemu_arg(args, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
-	if (wav) {
-		qemu_arg(args, "-audiodev");
-		qemu_arg(args, "wav,id=speaker,path=%s", path);
-	}
+	if (wav)
+		qemu_wav_args(args, "speaker", wav);
 	qemu_arg(args, "-machine");
 	qemu_arg(args,
 		 "q35,memory-backend=ram,pit=%s,hpet=off,sata=off,smbus=off,i8042=off,vmport=off%s",

@@ -79,9 +79,22 @@ struct ob_char;
  * All are called from one thread at a time. Each may be NULL.
  */
 struct ob_char_ops {
+	/**
+	 * @open: somebody begins to use the device, and will call the others. Who counts users refuses by -EBUSY.
+	 * @close: one of those has ended; may wait, e.g. until what was written has been played
+	 */
+	int (*open)(struct ob_char *chr);
+	void (*close)(struct ob_char *chr);
 	long (*read)(struct ob_char *chr, void *buf, unsigned long len, uint64_t off);
 	long (*write)(struct ob_char *chr, const void *buf, unsigned long len, uint64_t off);
 	int (*ioctl)(struct ob_char *chr, unsigned int cmd, uint64_t *val);
+	/**
+	 * @command: an ioctl(2) as its number (asm-generic/ioctl.h) describes it, that programs know for such devices.
+	 * @arg: _IOC_SIZE(cmd) bytes, copied in or out as the number says. -ENOTTY for what the device has not
+	 */
+	long (*command)(struct ob_char *chr, unsigned int cmd, void *arg);
+	/** @serve: @fd of struct ob_char was readable, or may be: do what is to be done, and do not wait */
+	void (*serve)(struct ob_char *chr);
 	/**
 	 * @answer: a line that somebody wrote to the device's node, without its newline; a device that has
 	 * this is used by text, one that has not by the bytes of read and write.
@@ -91,11 +104,17 @@ struct ob_char_ops {
 	 */
 	long (*answer)(struct ob_char *chr, const char *line, char *reply, unsigned long size);
 };
+/**
+ * struct ob_char - a character device
+ * @name: of its node in /dev, to which a number is added
+ * @fd: readable when @serve of its ops is to be called; with that only
+ */
 struct ob_char {
 	const struct ob_char_ops *ops;
 	struct ob_device *dev;
 	const char *driver;
 	char name[32];
+	int fd;
 };
 
 enum {

@@ -48,12 +48,33 @@ static int read_twice(struct ob_block *blk, uint64_t at, char *a, char *b, uint3
 	return ret ? ret : memcmp(a, b, len) ? -EILSEQ : 0;
 }
 
-static void test_disk(struct report *t, struct ob_block *blk)
+/* Three places, twice the same? */
+static void test_read(struct report *t, const char *what, struct ob_block *blk, char *a, char *b)
 {
 	const struct ob_block_limits *l = &blk->limits;
 	uint32_t len = l->size < PIECE ? (uint32_t)l->size : PIECE;
 	uint64_t last = l->size - len;
 	uint64_t places[PLACES] = {0, (last / 2) & ~(uint64_t)(l->block_size - 1), last};
+	int ret = 0;
+
+	for (unsigned int i = 0; i < PLACES && !ret; i++)
+		ret = read_twice(blk, places[i], a, b, len);
+	add(t, what, blk, ret, "three places, twice the same%s", ret ? ": no" : "");
+}
+
+/* In use, with the disk's cache as the driver found it. */
+static int test_sleep(struct report *t, struct kit *k, const struct ob_block *blk)
+{
+	struct ob_selftest_line l = {0};
+
+	kit_sleep_selftest(k, &l);
+	add(t, "suspend and resume", blk, l.result, "%s", l.detail);
+	return l.result;
+}
+
+static void test_disk(struct report *t, struct kit *k, struct ob_block *blk)
+{
+	const struct ob_block_limits *l = &blk->limits;
 	char *a = malloc(PIECE), *b = malloc(PIECE);
 	struct ob_error err = {0};
 	int ret = a && b ? 0 : -ENOMEM;
@@ -72,14 +93,15 @@ static void test_disk(struct report *t, struct ob_block *blk)
 		add(t, "start", blk, ret, "%s", err.what);
 		goto out;
 	}
-	for (unsigned int i = 0; i < PLACES && !ret; i++)
-		ret = read_twice(blk, places[i], a, b, len);
-	add(t, "read", blk, ret, "three places, twice the same%s", ret ? ": no" : "");
+	test_read(t, "read", blk, a, b);
 	if (!l->read_only) {
 		ret = ob_block_rw(blk, 0, OB_BLOCK_FLUSH, 0, 0, NULL, 0);
 		add(t, "flush", blk, ret, "%s",
 		    l->volatile_cache ? "of a cache" : "there is no cache");
 	}
+	/* The device sleeps with all of its disks: once is enough. */
+	if (k && kit_sleep_wanted() && !test_sleep(t, k, blk))
+		test_read(t, "read again", blk, a, b);
 	ob_block_stop(blk);
 out:
 	free(a);
@@ -91,6 +113,6 @@ int kit_blocks_selftest(struct ob_binding *b, struct ob_selftest_line *lines, un
 	struct report t = {.lines = lines, .max = n};
 
 	for (unsigned int i = 0; i < b->nr_blocks; i++)
-		test_disk(&t, b->block[i]);
+		test_disk(&t, i ? NULL : b->priv, b->block[i]);
 	return (int)t.n;
 }

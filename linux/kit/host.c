@@ -45,6 +45,13 @@ void kit_last_words(const struct kit *k, struct ob_error *err)
 {
 	if (k->last_error[0])
 		ob_error_why(err, "the kernel's last words: %s", k->last_error);
+	/* Many can do without: then it is not what was wrong. */
+	if (k->firmware_missing && strcasestr(k->last_error, "firmware"))
+		ob_error_fix(
+			err,
+			"install the package that has the firmware file in %s, or name another "
+			"folder by OUTBOARD_FIRMWARE",
+			kit_firmware_folder());
 }
 
 static __attribute__((noreturn)) void host_fatal(void *host, const char *what,
@@ -468,6 +475,7 @@ const struct ob_kit_ops kit_ops = {
 	.irq_enable = host_irq_enable,
 	.irq_disable = host_irq_disable,
 	.irq_unmask = host_irq_unmask,
+	.firmware = kit_firmware,
 	.sent = host_sent,
 	.disk_submit = kit_host_disk_submit,
 };

@@ -29,12 +29,15 @@ struct kit_pacer {
  * @disks: what the driver found of these
  * @host_disk: another driver's disk, which the kernel uses; then it has no device of its own
  * @removed: the driver was told that the device goes
+ * @chr: a character device, as the driver made it
+ * @firmware_missing: the file that the kernel wanted last is not there
  * @stuck: a call into the kernel did not end, and its stack is not to be touched any more
  * @quiet: the kernel boots: what it says is for debugging only
  * @untimed: the device is made up, and nothing is waited for: @now is the kernel's time, which passes when it is looked at
  */
 struct kit_disks;
 struct kit_host_disk;
+struct kit_char;
 
 enum {
 	/* The data of an event that is a disk's of the host, beyond the vectors' numbers and those of host.c. */
@@ -63,7 +66,8 @@ struct kit {
 
 	struct kit_disks *disks;
 	struct kit_host_disk *host_disk;
-	bool removed, stuck;
+	struct kit_char *chr;
+	bool removed, stuck, firmware_missing;
 
 	struct kit_pacer pacer;
 	bool quiet;
@@ -148,11 +152,26 @@ void kit_host_disk_irq(struct kit_host_disk *d);
 /* fs.c */
 extern const struct ob_fs_driver kit_fs_driver;
 
+/* char.c: 0 when the driver made no character device that we know; else 1, or a negative errno value */
+int kit_char_create(struct kit *k, const char *driver, struct ob_binding *b, struct ob_error *err);
+void kit_char_destroy(struct kit *k);
+int kit_char_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+
+/* firmware.c */
+const char *kit_firmware_folder(void);
+long kit_firmware(void *host, const char *path, unsigned long off, void *buf, unsigned long len);
+
+/* selftest.c */
+/* Shall the device be put to sleep? */
+bool kit_sleep_wanted(void);
+/* The driver's suspend and resume: 1 and a word of it in @l where it has none. */
+void kit_sleep_selftest(struct kit *k, struct ob_selftest_line *l);
+
 /* net.c */
 int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struct ob_error *err);
 void kit_net_destroy(struct ob_net *net);
 /* The driver's own tests: all of them, which takes the link down, or those that do not. */
 int kit_net_driver_tests(struct ob_net *net, struct ob_net_test *t, unsigned int max, bool offline);
-int kit_net_selftest(struct ob_net *net, struct ob_selftest_line *lines, unsigned int n);
+int kit_net_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
 
 #endif

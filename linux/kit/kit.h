@@ -109,6 +109,13 @@ struct ob_kit_ops {
 	/** @irq_unmask: an INTx line, masked as it was delivered, is served; if still asserted, it comes again */
 	void (*irq_unmask)(void *host, unsigned int vector);
 
+	/**
+	 * @firmware: of the file @path of the host's firmware folder @len bytes from @off on into @buf; with @len 0 its size.
+	 * Return: bytes, -EISDIR for a folder, -ENOENT, or another negative errno value
+	 */
+	long (*firmware)(void *host, const char *path, unsigned long off, void *buf,
+			 unsigned long len);
+
 	/** @sent: a frame that xmit() took has left, or was dropped */
 	void (*sent)(void *host, void *cookie);
 
@@ -312,6 +319,35 @@ struct ob_kernel_host_disk {
 
 struct ob_kernel_fs;
 
+/* ---- character devices ----------------------------------------------------------------- */
+
+enum ob_kit_node_kind {
+	OB_KIT_NODE_OTHER,
+	OB_KIT_NODE_WATCHDOG,
+	OB_KIT_NODE_RANDOM,
+	OB_KIT_NODE_PCM_PLAY,
+	OB_KIT_NODE_PCM_RECORD,
+};
+
+/* A node of the kernel's: @name below /dev. */
+struct ob_kit_node {
+	char name[32];
+	enum ob_kit_node_kind kind;
+};
+
+/** struct ob_kernel_char - nodes of character devices, as files. All are called inside of call() */
+struct ob_kernel_char {
+	/** @find: the nodes that the device's driver has made, at most @n written. Return: how many */
+	int (*find)(struct ob_kit_node *nodes, unsigned int n);
+	/** @open: for reading, writing or both. Return: 0 or a negative errno value */
+	int (*open)(const char *name, int reading, int writing, void **file);
+	void (*close)(void *file);
+	/** @read, @write, @ioctl: as the system calls of these names, with memory of the host's */
+	long (*read)(void *file, void *buf, unsigned long len);
+	long (*write)(void *file, const void *buf, unsigned long len);
+	long (*ioctl)(void *file, unsigned int cmd, void *arg);
+};
+
 /* ---- the kernel ------------------------------------------------------------------------ */
 
 /**
@@ -356,6 +392,10 @@ struct ob_kernel {
 	long (*probe)(void *driver_name);
 	/** @remove: take it away again */
 	long (*remove)(void *unused);
+	/** @suspend: the driver puts its device to sleep, as before the machine does. @resume: and wakes it. 0 or an errno value */
+	long (*suspend)(void *unused);
+	long (*resume)(void *unused);
+	const struct ob_kernel_char *chr;
 	const struct ob_kernel_net *net; /* or NULL: the object has no network */
 	/** @net_of: the @index'th network device of the device, or NULL */
 	void *(*net_of)(unsigned int index);

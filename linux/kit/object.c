@@ -179,6 +179,8 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 		goto destroy;
 	if (outboard_kernel.net && kit_call(k, has_net, NULL))
 		ret = kit_net_create(k, driver, &b->net, err);
+	else if ((ret = kit_char_create(k, driver, b, err)))
+		ret = ret < 0 ? ret : 0;
 	else if (outboard_kernel.block)
 		ret = kit_blocks_create(k, driver, b, err);
 	else
@@ -205,6 +207,9 @@ static void remove_(struct ob_binding *b)
 	if (b->net)
 		kit_net_destroy(b->net);
 	b->net = NULL;
+	if (k->chr)
+		kit_char_destroy(k);
+	b->chr = NULL;
 	if (k->disks)
 		kit_blocks_destroy(k);
 	b->nr_blocks = 0;
@@ -215,7 +220,9 @@ static void remove_(struct ob_binding *b)
 
 static int selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n)
 {
-	return b->net ? kit_net_selftest(b->net, lines, n) : kit_blocks_selftest(b, lines, n);
+	if (b->net)
+		return kit_net_selftest(b, lines, n);
+	return b->chr ? kit_char_selftest(b, lines, n) : kit_blocks_selftest(b, lines, n);
 }
 
 /* Which devices the kernel's drivers know they tell when they are asked to probe one. */
@@ -241,6 +248,17 @@ static const struct ob_pci_id ids[] = {
 	 .class_code = 0x080000,
 	 .class_mask = 0xff0000,
 	 .name = "system peripherals"},
+	{.vendor = OB_PCI_ANY,
+	 .device = OB_PCI_ANY,
+	 .class_code = 0x040000,
+	 .class_mask = 0xff0000,
+	 .name = "multimedia controllers"},
+	/* virtio's random generator */
+	{.vendor = OB_PCI_ANY,
+	 .device = OB_PCI_ANY,
+	 .class_code = 0x00ff00,
+	 .class_mask = 0xffff00,
+	 .name = "others"},
 	{0},
 };
 

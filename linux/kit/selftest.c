@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kit/host.h"
@@ -92,16 +93,16 @@ static bool is_answered(struct ob_net *net, void *arg)
 	return *answered;
 }
 
-static void test_frames(struct ob_net *net, struct ob_selftest_line *l)
+static void test_frames(struct ob_net *net, struct ob_pool *pool, struct ob_selftest_line *l)
 {
 	bool user = strstr(ob_device_info(net->dev)->spec, "netdev=user"), answered = false;
-	struct ob_pool *pool;
-	struct ob_pkt *pkt;
+	struct ob_pkt *pkt = ob_pkt_alloc(pool);
 
-	l->result = ob_pool_create(ob_device_dma(net->dev), 4, 2048, 64, 64, &pool);
-	if (l->result)
+	if (!pkt) {
+		l->result = -ENOBUFS;
+		snprintf(l->detail, sizeof(l->detail), "the driver gives no frame back");
 		return;
-	pkt = ob_pkt_alloc(pool);
+	}
 	ob_pkt_reset(pkt);
 	make_arp(net, pkt);
 	if (ob_net_tx_burst(net, 0, &pkt, 1) != 1) {
@@ -115,9 +116,32 @@ static void test_frames(struct ob_net *net, struct ob_selftest_line *l)
 	} else {
 		snprintf(l->detail, sizeof(l->detail), "10.0.2.2 answers");
 	}
-	/* The driver gives its frames back when it stops. */
-	ob_net_stop(net);
-	ob_pool_destroy(pool);
+}
+
+static long suspend_and_resume(void *unused)
+{
+	long ret = outboard_kernel.suspend(NULL);
+
+	return ret ? ret : outboard_kernel.resume(NULL);
+}
+
+/* Only who asks for it: a driver that does not wake its device again leaves it as it is. */
+bool kit_sleep_wanted(void)
+{
+	const char *wanted = secure_getenv("OUTBOARD_LINUX_SUSPEND");
+
+	return wanted && !strcmp(wanted, "1");
+}
+
+void kit_sleep_selftest(struct kit *k, struct ob_selftest_line *l)
+{
+	pthread_mutex_lock(&k->lock);
+	l->result = (int)kit_call(k, suspend_and_resume, NULL);
+	pthread_mutex_unlock(&k->lock);
+	if (l->result != -EOPNOTSUPP)
+		return;
+	l->result = 1;
+	snprintf(l->detail, sizeof(l->detail), "the driver has neither");
 }
 
 static void test_driver(struct ob_net *net, struct ob_selftest_line *lines, unsigned int max,
@@ -142,12 +166,24 @@ static void test_driver(struct ob_net *net, struct ob_selftest_line *lines, unsi
 	}
 }
 
-int kit_net_selftest(struct ob_net *net, struct ob_selftest_line *lines, unsigned int max)
+static void test_link(struct ob_net *net, struct ob_selftest_line *l)
 {
-	struct ob_error err = {0};
 	struct ob_net_link link = {0};
+
+	if (wait_for(net, link_is_up, &link, LINK_MS))
+		snprintf(l->detail, sizeof(l->detail), "%u Mb/s, %s duplex", link.mbps,
+			 link.full_duplex ? "full" : "half");
+	else
+		l->result = -ENETDOWN;
+}
+
+int kit_net_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int max)
+{
+	struct ob_net *net = b->net;
+	struct ob_error err = {0};
 	struct ob_selftest_line *l;
-	int n = 0;
+	struct ob_pool *pool;
+	int ret, n = 0;
 
 	l = line(lines, max, &n, "up");
 	l->result = ob_net_start(net, &err);
@@ -155,16 +191,23 @@ int kit_net_selftest(struct ob_net *net, struct ob_selftest_line *lines, unsigne
 	if (l->result)
 		return n;
 
-	l = line(lines, max, &n, "link");
-	if (wait_for(net, link_is_up, &link, LINK_MS))
-		snprintf(l->detail, sizeof(l->detail), "%u Mb/s, %s duplex", link.mbps,
-			 link.full_duplex ? "full" : "half");
-	else
-		l->result = -ENETDOWN;
-
+	test_link(net, line(lines, max, &n, "link"));
 	test_driver(net, lines, max, &n);
+	ret = ob_pool_create(ob_device_dma(net->dev), 4, 2048, 64, 64, &pool);
 	l = line(lines, max, &n, "frames");
-	test_frames(net, l);
+	if (ret) {
+		l->result = ret;
+		ob_net_stop(net);
+		return n;
+	}
+	test_frames(net, pool, l);
+	if (kit_sleep_wanted()) {
+		kit_sleep_selftest(b->priv, line(lines, max, &n, "suspend and resume"));
+		test_link(net, line(lines, max, &n, "link again"));
+		test_frames(net, pool, line(lines, max, &n, "frames again"));
+	}
+	/* The driver gives its frames back when it stops. */
 	ob_net_stop(net);
+	ob_pool_destroy(pool);
 	return n;
 }

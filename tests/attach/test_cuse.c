@@ -382,6 +382,63 @@ static void device_without_lines_is_read_and_written_in_order(void **state)
 	close_world(&w);
 }
 
+/* A device for one user, that has commands of others' making: what a number says is all that is copied. */
+static unsigned int users, closed;
+
+static int open_one(struct ob_char *chr)
+{
+	if (users)
+		return -EBUSY;
+	users++;
+	return 0;
+}
+
+static void close_one(struct ob_char *chr)
+{
+	users--;
+	closed++;
+}
+
+static long command(struct ob_char *chr, unsigned int cmd, void *arg)
+{
+	uint8_t *p = arg;
+
+	if (_IOC_TYPE(cmd) != 'W')
+		return -ENOTTY;
+	for (unsigned int i = 0; i < _IOC_SIZE(cmd); i++)
+		p[i]++;
+	return 3;
+}
+
+static void users_are_counted_and_commands_have_what_their_number_says(void **state)
+{
+	static const struct ob_char_ops ops = {
+		.open = open_one, .close = close_one, .command = command};
+	struct fuse_open_in o = {.flags = O_RDWR};
+	struct world w;
+	uint64_t a, val = 41;
+
+	open_world(&w, &ops);
+	a = open_file(&w);
+	assert_int_equal(ask(&w, FUSE_OPEN, &o, sizeof(o)), -EBUSY);
+	assert_int_equal(do_ioctl(&w, a, _IOWR('W', 1, uint64_t), 8, 8, &val), 0);
+	assert_int_equal(val, 41 + 0x0101010101010101ull);
+	/* Nothing is copied in: the device sees zeroes. */
+	val = 7;
+	assert_int_equal(do_ioctl(&w, a, _IOR('W', 1, uint64_t), 0, 8, &val), 0);
+	assert_int_equal(val, 0x0101010101010101ull);
+	assert_int_equal(do_ioctl(&w, a, _IOWR('W', 1, uint64_t), 4, 8, &val), -ENOTTY);
+	assert_int_equal(do_ioctl(&w, a, _IOR('W', 1, uint64_t), 0, 4, &val), -ENOTTY);
+	assert_int_equal(do_ioctl(&w, a, _IOR('W', 1, uint32_t), 8, 8, &val), -ENOTTY);
+	assert_int_equal(do_ioctl(&w, a, _IOWR('A', 1, uint64_t), 8, 8, &val), -ENOTTY);
+	close_file(&w, a);
+	assert_int_equal(closed, 1);
+	open_file(&w);
+	close_world(&w); /* and who does not close it */
+	assert_int_equal(closed, 2);
+	assert_int_equal(users, 0);
+}
+
 /* ---- what the kernel never says ---- */
 
 static void messages_that_make_no_sense_are_passed_over(void **state)
@@ -463,6 +520,7 @@ int main(void)
 		cmocka_unit_test(poll_waits_for_a_reply),
 		cmocka_unit_test(ioctl_is_a_number_in_and_a_number_out),
 		cmocka_unit_test(device_without_lines_is_read_and_written_in_order),
+		cmocka_unit_test(users_are_counted_and_commands_have_what_their_number_says),
 		cmocka_unit_test(messages_that_make_no_sense_are_passed_over),
 		cmocka_unit_test(end_of_the_kernels_side_ends_the_node),
 		cmocka_unit_test(only_so_many_can_be_open),

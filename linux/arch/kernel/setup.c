@@ -214,6 +214,9 @@ const struct ob_kernel outboard_kernel = {
 	.lend_ms = outboard_lend_ms,
 	.probe = outboard_probe,
 	.remove = outboard_remove,
+	.suspend = outboard_suspend,
+	.resume = outboard_resume,
+	.chr = &outboard_char,
 #ifdef CONFIG_NET
 	.net = &outboard_net,
 	.net_of = outboard_net_of,

@@ -49,6 +49,10 @@ void outboard_gate_wake(void);
 void __noreturn outboard_fatal(const char *what);
 void outboard_look_at_checks(void);
 
+/* power.c */
+long outboard_suspend(void *unused);
+long outboard_resume(void *unused);
+
 /* pci/ */
 struct pci_dev;
 struct device;
@@ -66,6 +70,9 @@ int outboard_legacy_find(unsigned long port, unsigned int *bar, unsigned long *o
 /* class/net.c */
 extern const struct ob_kernel_net outboard_net;
 void *outboard_net_of(unsigned int index);
+
+/* class/char.c */
+extern const struct ob_kernel_char outboard_char;
 
 /* class/block.c */
 extern const struct ob_kernel_block outboard_block;
