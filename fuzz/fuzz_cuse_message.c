@@ -17,9 +17,8 @@
 #include <unistd.h>
 
 #include "attach/cuse_node.h"
+#include "fuzz/fuzz.h"
 #include "tests/dma/fake.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static long answer(struct ob_char *chr, const char *line, char *reply, unsigned long size)
 {
