@@ -391,7 +391,8 @@ static void net_info(void *net, struct ob_kit_net_info *info)
 	info->mtu_max = dev->max_mtu;
 	if (dev->features & NETIF_F_CSUM_MASK && dev->features & NETIF_F_SG)
 		info->features |= OB_KIT_NET_CSUM;
-	if (dev->features & NETIF_F_TSO && dev->features & NETIF_F_TSO6)
+	/* What a card splits of IPv4 only, the core splits of IPv6 (validate_xmit_skb()), no dearer than who sends it would. */
+	if (dev->features & NETIF_F_TSO)
 		info->features |= OB_KIT_NET_TSO;
 	if (dev->features & NETIF_F_RXCSUM)
 		info->features |= OB_KIT_NET_RX_CSUM;

@@ -314,9 +314,12 @@ static bool disk_irq_arm(struct ob_block *blk, unsigned int queue, bool on)
 	if (d->wake >= 0 && !d->armed && read(d->wake, &count, sizeof(count)) < 0)
 		count = 0;
 	d->armed = on;
-	if (on)
+	if (on) {
 		ready = kit_arm(d->k) || outboard_kernel.block->waiting(d->disk) ||
 			ob_device_gone(blk->dev);
+		if (d->all->n > 1)
+			wake_others(d);
+	}
 	unlock(d);
 	return ready;
 }

@@ -59,11 +59,8 @@ static __attribute__((noreturn)) void host_fatal(void *host, const char *what,
 {
 	struct kit *k = host;
 
-	ob_device_log(k->dev, OB_LOG_ERROR, "linux: the kernel ends: %s", what);
-	for (unsigned int i = 0; i < n; i++)
-		ob_device_log(k->dev, OB_LOG_ERROR, "linux:   object + 0x%lx", pc[i] - k->mem.base);
-	ob_device_log(k->dev, OB_LOG_ERROR,
-		      "linux: addr2line -fe OBJECT turns these into functions");
+	ob_device_log(k->dev, OB_LOG_ERROR, "%s: the kernel ends: %s", outboard_driver.name, what);
+	kit_log_callers(k, pc, n);
 	abort();
 }
 
@@ -136,7 +133,10 @@ static int host_poll(void *host, unsigned long long *vectors)
 		} else if (what == EVENT_REMOVAL) {
 			/* For ever readable: once is enough. */
 			epoll_ctl(k->events, EPOLL_CTL_DEL, ob_device_removal_fd(k->dev), NULL);
-			ob_device_log(k->dev, OB_LOG_WARN, "linux: the device is gone");
+			kit_name_callers(k, k->gone_in, sizeof(k->gone_in));
+			ob_device_log(k->dev, OB_LOG_WARN, "%s: the device is gone%s%s",
+				      outboard_driver.name, k->gone_in[0] ? ", seen in " : "",
+				      k->gone_in);
 			gone = 1;
 		} else if (what == KIT_EVENT_DISK) {
 			kit_host_disk_irq(k->host_disk);
@@ -212,6 +212,8 @@ static bool skip_time(struct kit *k)
 
 bool kit_arm(struct kit *k)
 {
+	if (k->brief)
+		kit_run(k);
 	if (k->untimed)
 		return skip_time(k) || outboard_kernel.busy();
 	set_timer(k);
@@ -226,6 +228,7 @@ void kit_run(struct kit *k)
 {
 	if (k->stuck)
 		return;
+	k->brief = false;
 	outboard_kernel.run(&k->deadline);
 }
 
@@ -233,6 +236,7 @@ void kit_burst(struct kit *k, void (*fn)(void *arg), void *arg)
 {
 	if (k->stuck)
 		return;
+	k->brief = true;
 	outboard_kernel.burst(fn, arg, &k->deadline);
 }
 
@@ -384,6 +388,30 @@ static void host_write(void *host, unsigned int bar, unsigned long long off, uns
 		ob_bar_write_message(b, off, size, val);
 }
 
+static void host_stray(void *host, unsigned int bar, unsigned long long off, unsigned int size,
+		       int is_write)
+{
+	const char *what = is_write ? "write" : "read";
+	struct kit *k = host;
+	char callers[200];
+
+	/* Once for each: what comes of it the driver's own words say. */
+	if (k->strayed & 1u << bar)
+		return;
+	k->strayed |= 1u << bar;
+	kit_name_callers(k, callers, sizeof(callers));
+	if (bar < OB_KIT_BARS)
+		ob_device_log(
+			k->dev, OB_LOG_ERROR,
+			"%s: a %s of %u bytes at 0x%llx of BAR %u, which has only 0x%llx, in %s",
+			outboard_driver.name, what, size, off, bar,
+			(unsigned long long)ob_device_bar(k->dev, bar)->size, callers);
+	else
+		ob_device_log(k->dev, OB_LOG_ERROR,
+			      "%s: a %s of %u bytes at 0x%llx, where the device has no BAR, in %s",
+			      outboard_driver.name, what, size, off, callers);
+}
+
 static enum ob_irq_kind kind_of(enum ob_kit_irq kind)
 {
 	return kind == OB_KIT_INTX ? OB_IRQ_INTX : kind == OB_KIT_MSI ? OB_IRQ_MSI : OB_IRQ_MSIX;
@@ -470,6 +498,7 @@ const struct ob_kit_ops kit_ops = {
 	.bar = host_bar,
 	.read = host_read,
 	.write = host_write,
+	.stray = host_stray,
 	.claim_ports = host_claim_ports,
 	.vector_count = host_vector_count,
 	.irq_enable = host_irq_enable,

@@ -60,6 +60,7 @@ struct kit {
 	unsigned int nr_irqs;
 	uint64_t irqs;
 	unsigned long long deadline, timer_set;
+	bool brief; /* the kernel was left as by who comes back soon */
 
 	struct ob_bar ports[OB_KIT_PORT_RANGES];
 	unsigned int nr_ports;
@@ -68,6 +69,8 @@ struct kit {
 	struct kit_host_disk *host_disk;
 	struct kit_char *chr;
 	bool removed, stuck, firmware_missing;
+	unsigned int strayed; /* of which BARs it was told that they end */
+	char gone_in[200];    /* what the kernel did when the device went */
 
 	struct kit_pacer pacer;
 	bool quiet;
@@ -117,6 +120,17 @@ long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg);
 /* object.c: a kernel that has booted, for a device and with its memory. One in the process */
 int kit_create(struct ob_device *dev, struct ob_dma *dma, struct kit **k, struct ob_error *err);
 void kit_destroy(struct kit *k);
+
+/* callers.c: as lines of the log; those that have called out, in one line, which is empty when no driver did */
+void kit_log_callers(struct kit *k, const unsigned long *pc, unsigned int n);
+void kit_name_callers(const struct kit *k, char *text, size_t size);
+
+/* crash.c: while a kernel runs in this process */
+void kit_crash_start(struct kit *k);
+void kit_crash_stop(void);
+
+/* object.c */
+extern const struct ob_driver outboard_driver;
 
 /* params.c: -EINVAL for a parameter that no driver in the object has */
 int kit_params_check(const char *args, struct ob_error *err);

@@ -98,6 +98,10 @@ struct ob_kit_ops {
 	void (*write)(void *host, unsigned int bar, unsigned long long off, unsigned int size,
 		      unsigned long long val);
 
+	/** @stray: an access at @off of a BAR that ends before that, or of none (@bar OB_KIT_BARS); it gets ones, or is lost */
+	void (*stray)(void *host, unsigned int bar, unsigned long long off, unsigned int size,
+		      int is_write);
+
 	/** @claim_ports: ports of a PC's. Return: what stands for a BAR's number in @read and @write, or a negative errno value */
 	int (*claim_ports)(void *host, unsigned int base, unsigned int count);
 
@@ -374,10 +378,19 @@ struct ob_kernel {
 	void (*run)(unsigned long long *deadline);
 	/** @call: have @fn run in a fiber that may sleep; it has returned when @done is set. One at a time */
 	void (*call)(long (*fn)(void *arg), void *arg, long *result, int *done);
-	/** @burst: run @fn as a soft interrupt does, and then what follows from it, as run() */
+	/**
+	 * @burst: run @fn as a soft interrupt does, and then what follows from it. The deadline is soon, that of the kernel's tick: whoever
+	 * wants to sleep calls run() before, which tells the next thing that there is to do
+	 */
 	void (*burst)(void (*fn)(void *arg), void *arg, unsigned long long *deadline);
 	/** @busy: is there something to run although the clock has not reached the deadline? */
 	int (*busy)(void);
+
+	/**
+	 * @callers: return addresses, innermost first, at most @n: on the current stack from @from on, or, inside of an operation of struct
+	 * ob_kit_ops with @from NULL, of the driver's functions that led there
+	 */
+	unsigned int (*callers)(const void *from, unsigned long *pc, unsigned int n);
 
 	/**
 	 * @looks: how often the kernel has looked at time and interrupts; @lend_ms: let its ticks go on by so much while it

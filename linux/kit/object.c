@@ -49,6 +49,12 @@ static int add_device(struct kit *k, char *driver, struct ob_error *err)
 
 	k->last_error[0] = '\0';
 	ret = kit_call(k, outboard_kernel.probe, driver);
+	if (ret && ob_device_gone(k->dev)) {
+		ob_error_set(err, -ENODEV, "%s vanished while %s probed it%s%s", info->name,
+			     outboard_driver.name, k->gone_in[0] ? ", in " : "", k->gone_in);
+		kit_last_words(k, err);
+		return -ENODEV;
+	}
 	if (ret == -ENXIO) {
 		ob_error_set(err, -ENXIO,
 			     "%s (%04x:%04x): no driver of kernel %s in this object took it",
@@ -104,6 +110,7 @@ int kit_create(struct ob_device *dev, struct ob_dma *dma, struct kit **to, struc
 		goto unused;
 	}
 	running = k;
+	kit_crash_start(k);
 	ret = boot(k, err);
 	if (ret) {
 		kit_destroy(k);
@@ -127,6 +134,7 @@ void kit_destroy(struct kit *k)
 {
 	kit_ops.irq_disable(k);
 	running = NULL;
+	kit_crash_stop();
 	if (!k->untimed)
 		kit_pacer_stop(&k->pacer);
 	kit_memory_give_back(k);

@@ -66,7 +66,7 @@ void outboard_burst(void (*fn)(void *arg), void *arg, unsigned long long *deadli
 	burst_fn = fn;
 	burst_arg = arg;
 	outboard_pending |= OUTBOARD_PENDING_BURST;
-	outboard_run(deadline);
+	outboard_run_briefly(deadline);
 }
 
 /* ---- delivery -------------------------------------------------------------------------------- */
@@ -137,6 +137,7 @@ static void look(void)
 
 int outboard_busy(void)
 {
+	outboard_called_at = NULL;
 	look();
 	return !!outboard_pending;
 }
@@ -153,6 +154,7 @@ void outboard_poll(void)
 	now = outboard_clock();
 	if (now >= next) {
 		next = now + 10000;
+		outboard_called_at = __builtin_frame_address(0);
 		look();
 	}
 	if (outboard_pending && outboard_irqs_on)

@@ -11,6 +11,7 @@
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/start_kernel.h>
+#include <linux/tick.h>
 
 struct task_struct *outboard_current = &init_task;
 EXPORT_SYMBOL(outboard_current);
@@ -119,10 +120,39 @@ void outboard_boot_fiber(void)
 	idle_sp = first_frame((unsigned long)init_stack + THREAD_SIZE, boot, NULL);
 }
 
-void outboard_run(unsigned long long *deadline)
+/* The host comes back soon: what an idle processor prepares for its sleep can wait until it does sleep. */
+static bool soon;
+
+static void to_idle(unsigned long long *deadline)
 {
 	outboard_switch(&host_sp, idle_sp);
 	*deadline = outboard_deadline;
+}
+
+void outboard_run(unsigned long long *deadline)
+{
+	soon = false;
+	to_idle(deadline);
+}
+
+void outboard_run_briefly(unsigned long long *deadline)
+{
+	soon = true;
+	to_idle(deadline);
+}
+
+/*
+ * Interrupts are off, and the tick still runs, if it was not stopped before a longer sleep: so time and timers go on here, and nothing has to be
+ * computed anew for each burst of the host's.
+ */
+void arch_cpu_idle_enter(void)
+{
+	while (soon && !need_resched() && !tick_nohz_tick_stopped()) {
+		if (!outboard_pending)
+			outboard_switch(&idle_sp, host_sp);
+		local_irq_enable();
+		local_irq_disable();
+	}
 }
 
 /* Interrupts are off. Nothing can be missed in between: what is pending is looked for by the host. */
@@ -134,4 +164,17 @@ void arch_cpu_idle(void)
 		outboard_switch(&idle_sp, host_sp);
 	raw_local_irq_enable();
 	raw_local_irq_disable();
+}
+
+/* Who was woken twice within a tick is busy, and wants it back. */
+void arch_cpu_idle_exit(void)
+{
+	static unsigned long last;
+
+	if (soon && tick_nohz_tick_stopped() && jiffies - last <= 1) {
+		local_irq_disable();
+		tick_nohz_idle_restart_tick();
+		local_irq_enable();
+	}
+	last = jiffies;
 }

@@ -210,6 +210,7 @@ const struct ob_kernel outboard_kernel = {
 	.call = gate_request,
 	.burst = outboard_burst,
 	.busy = outboard_busy,
+	.callers = outboard_callers,
 	.looks = outboard_looks,
 	.lend_ms = outboard_lend_ms,
 	.probe = outboard_probe,
@@ -235,7 +236,7 @@ const struct ob_kernel outboard_kernel = {
 void outboard_fatal(const char *what)
 {
 	unsigned long pc[24];
-	unsigned int n = stack_trace_save(pc, ARRAY_SIZE(pc), 1);
+	unsigned int n = outboard_callers(__builtin_frame_address(0), pc, ARRAY_SIZE(pc));
 
 	outboard_ops->fatal(outboard_host, what, pc, n);
 }

@@ -25,19 +25,11 @@ static bool behind_call(unsigned long pc)
 	       (p[-7] == 0xff && (p[-6] & 0x38) == 0x10);
 }
 
-void arch_stack_walk(stack_trace_consume_fn consume, void *cookie, struct task_struct *task,
-		     struct pt_regs *regs)
+static void walk(stack_trace_consume_fn consume, void *cookie, struct task_struct *task,
+		 unsigned long at)
 {
-	unsigned long stack, end, at;
+	unsigned long stack = (unsigned long)task_stack_page(task), end = stack + THREAD_SIZE;
 
-	/* A fiber that sleeps begins with what outboard_switch() has pushed, which is data. */
-	if (!task || task == current)
-		at = (unsigned long)__builtin_frame_address(0) + sizeof(long);
-	else
-		at = task->thread.sp + 6 * sizeof(long);
-	task = task ?: current;
-	stack = (unsigned long)task_stack_page(task);
-	end = stack + THREAD_SIZE;
 	/* The host's own stack, or one that was never entered. */
 	if (at < stack || at >= end)
 		return;
@@ -47,6 +39,46 @@ void arch_stack_walk(stack_trace_consume_fn consume, void *cookie, struct task_s
 		if (behind_call(pc) && !consume(cookie, pc))
 			return;
 	}
+}
+
+void arch_stack_walk(stack_trace_consume_fn consume, void *cookie, struct task_struct *task,
+		     struct pt_regs *regs)
+{
+	/* A fiber that sleeps begins with what outboard_switch() has pushed, which is data. */
+	if (!task || task == current)
+		walk(consume, cookie, current,
+		     (unsigned long)__builtin_frame_address(0) + sizeof(long));
+	else
+		walk(consume, cookie, task, task->thread.sp + 6 * sizeof(long));
+}
+
+/* ---- for the host ------------------------------------------------------------------------ */
+
+struct callers {
+	unsigned long *pc;
+	unsigned int n, max;
+};
+
+static bool consume_caller(void *cookie, unsigned long pc)
+{
+	struct callers *c = cookie;
+
+	c->pc[c->n++] = pc;
+	return c->n < c->max;
+}
+
+const void *outboard_called_at;
+
+/* From @from on, which is on the current stack; else from where the host was called last, if a driver had to do with it. */
+unsigned int outboard_callers(const void *from, unsigned long *pc, unsigned int n)
+{
+	struct callers c = {pc, 0, n};
+
+	if (!from)
+		from = outboard_called_at;
+	if (n && from)
+		walk(consume_caller, &c, current, ALIGN((unsigned long)from, sizeof(long)));
+	return c.n;
 }
 
 void show_stack(struct task_struct *task, unsigned long *sp, const char *loglvl)

@@ -28,7 +28,7 @@ void __iomem *__pci_ioport_map(struct pci_dev *dev, unsigned long port, unsigned
 	return PCI_IOBASE + port;
 }
 
-/* What nobody decodes reads as ones and takes writes. */
+/* What nobody decodes reads as ones and takes writes. Ports are asked whether anybody is there; a register beyond a BAR is a mistake. */
 u64 outboard_window_read(unsigned long off, unsigned int size)
 {
 	unsigned long bar_off;
@@ -37,6 +37,8 @@ u64 outboard_window_read(unsigned long off, unsigned int size)
 
 	if (!outboard_window_find(off, off <= IO_SPACE_LIMIT, &bar, &bar_off))
 		val = outboard_ops->read(outboard_host, bar, bar_off, size);
+	else if (off > IO_SPACE_LIMIT)
+		outboard_window_stray(__builtin_frame_address(0), off, size, false);
 	/* A message takes longer than a look. */
 	outboard_poll();
 	return val;
@@ -50,6 +52,8 @@ void outboard_window_write(unsigned long off, unsigned int size, u64 val)
 
 	if (!outboard_window_find(off, off <= IO_SPACE_LIMIT, &bar, &bar_off))
 		outboard_ops->write(outboard_host, bar, bar_off, size, val);
+	else if (off > IO_SPACE_LIMIT)
+		outboard_window_stray(__builtin_frame_address(0), off, size, true);
 }
 EXPORT_SYMBOL(outboard_window_write);
 

@@ -343,6 +343,24 @@ int outboard_window_find(unsigned long off, bool io, unsigned int *index, unsign
 	return io ? outboard_legacy_find(off, index, bar_off) : -ENODEV;
 }
 
+/* The host says it, with the BAR that begins next below. */
+void outboard_window_stray(const void *frame, unsigned long off, unsigned int size, bool is_write)
+{
+	unsigned int i, at = OB_KIT_BARS;
+	u64 below = 0;
+
+	for (i = 0; i < OB_KIT_BARS; i++) {
+		const struct bar *bar = &host.bar[i];
+
+		if (bar->b.kind != 1 || bar->addr > off || bar->addr < below)
+			continue;
+		below = bar->addr;
+		at = i;
+	}
+	outboard_called_at = frame;
+	outboard_ops->stray(outboard_host, at, off - below, size, is_write);
+}
+
 /* An address of this process for a range of a BAR, or NULL where its registers are messages. */
 void __iomem *outboard_map_bar(phys_addr_t phys, size_t size)
 {

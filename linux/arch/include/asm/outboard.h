@@ -21,6 +21,7 @@ extern unsigned long outboard_pending;
 /* process.c */
 void outboard_boot_fiber(void);
 void outboard_run(unsigned long long *deadline);
+void outboard_run_briefly(unsigned long long *deadline);
 
 /* irq.c */
 extern u64 outboard_vectors_masked;
@@ -63,6 +64,10 @@ struct pci_dev *outboard_pci_dev(void);
 void outboard_pci_gone(void);
 bool outboard_hangs_on(const struct device *dev, const struct device *parent);
 int outboard_window_find(unsigned long off, bool io, unsigned int *bar, unsigned long *bar_off);
+void outboard_window_stray(const void *frame, unsigned long off, unsigned int size, bool is_write);
+/* Where the host was called from by a driver, for its messages (kernel/stacktrace.c) */
+extern const void *outboard_called_at;
+unsigned int outboard_callers(const void *from, unsigned long *pc, unsigned int n);
 void __iomem *outboard_map_bar(phys_addr_t phys, size_t size);
 void outboard_intx_init(void);
 int outboard_legacy_find(unsigned long port, unsigned int *bar, unsigned long *off);
