@@ -19,18 +19,22 @@ usage: bench/kernel.sh [OPTION]... [BUILD]
   --nets A,B,...     attachments of the card (tap,vhost-net)
   --only disk|net    one of the two
   --iommu KIND       as rig/vm has them (vtd)
+  --card MODEL       the card under test: e1000e, or e1000-82545em (e1000e)
+  --linux            beside our drivers the kernel's own in a process (docs/linux.md), which must be
+                     built: in process, and through the first of the attachments
 U
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
-json='' boots=3 kernel=6.12 disks=ublk,vduse-blk,nbd-kernel nets=tap,vhost-net only='' iommu=vtd build=$root/build
-export BENCH_QUICK=1
+json='' boots=3 kernel=6.12 disks=ublk,vduse-blk,nbd-kernel nets=tap,vhost-net only='' iommu=vtd card=e1000e build=$root/build
+export BENCH_QUICK=1 BENCH_LINUX=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--help | -h) usage; exit ;;
+	--linux) BENCH_LINUX=yes ;;
 	--quick) boots=1 BENCH_QUICK=10 ;;
-	--json | --boots | --kernel | --disks | --nets | --only | --iommu)
+	--json | --boots | --kernel | --disks | --nets | --only | --iommu | --card)
 		[ $# -gt 1 ] || { usage >&2; exit 2; }
 		printf -v "${1#--}" %s "$2"
 		shift
@@ -42,6 +46,10 @@ while [ $# -gt 0 ]; do
 done
 build=$(cd "$build" 2>/dev/null && pwd) || { echo "kernel.sh: there is no such build directory; make" >&2; exit 2; }
 [ -x "$build/bench/outboard-bench-client" ] || { echo "kernel.sh: there is no $build/bench/outboard-bench-client; make" >&2; exit 2; }
+case $card in
+e1000e | e1000-82545em) ;;
+*) usage >&2; exit 2 ;;
+esac
 case $boots:$only in
 [1-9]: | [1-9]:disk | [1-9]:net) ;;
 *) usage >&2; exit 2 ;;
@@ -64,7 +72,8 @@ boot() # KIND SAMPLE RIG-OPTIONS... -- ATTACHMENTS...
 	shift
 	mkdir "$results"
 	"$root/rig/vm" --kernel "$kernel" --iommu "$iommu" --counting --timeout 900 --results "$results" --env BENCH_QUICK \
-		--append tsc=reliable --modprobe vfio-pci --modprobe vfio_iommu_type1 "${options[@]}" -- \
+		--append tsc=reliable --modprobe vfio-pci --modprobe vfio_iommu_type1 "${options[@]}" \
+		--env BENCH_LINUX --env "BENCH_CARD=$card" --env "OUTBOARD_LINUX_CACHE=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}" -- \
 		"$here/kernel_guest.sh" "$kind" "$build" "$@" >"$results/lines" 2>"$results/err"
 	local status=$?
 	[ $status -eq 0 ] || { cat "$results/err" >&2; echo "kernel.sh: the run for $kind failed (exit code $status)" >&2; exit $status; }

@@ -59,7 +59,7 @@ disk_loads() # SIDE DEVICE [CLIENT-OPTION...]
 
 disk()
 {
-	local attachment options spec
+	local attachment options spec driver
 	modprobe nvme || exit 1
 	wait_for test -b /dev/nvme0n1
 	disk_loads kernel /dev/nvme0n1
@@ -77,16 +77,27 @@ disk()
 	load in-process "4 KiB read, depth 1" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --depth 1 --count $((4000 / quick))
 	load in-process "128 KiB read, depth 32" "$inprocess" --spec "vfio:$RIG_NVME" --test disk --size 131072 \
 		--count $((4000 / quick))
+	if [ -n "$BENCH_LINUX" ]; then
+		load linux "4 KiB read, depth 32" "$inprocess" --driver linux:nvme --spec "vfio:$RIG_NVME" --test disk --count $((20000 / quick))
+		load linux "4 KiB write, depth 32" "$inprocess" --driver linux:nvme --spec "vfio:$RIG_NVME" --test disk --op write --count $((20000 / quick))
+		load linux "4 KiB read, depth 1" "$inprocess" --driver linux:nvme --spec "vfio:$RIG_NVME" --test disk --depth 1 \
+			--count $((4000 / quick))
+		load linux "128 KiB read, depth 32" "$inprocess" --driver linux:nvme --spec "vfio:$RIG_NVME" --test disk --size 131072 \
+			--count $((4000 / quick))
+	fi
 	# What they need, where the kernel has it.
 	modprobe -aq vduse virtio_vdpa virtio_blk nbd
-	for attachment in "$@"; do
+	for attachment in "$@" ${BENCH_LINUX:+"linux $1"}; do
 		export -f disk_loads load
 		export client quick
-		options='' spec=$attachment
+		options='' spec=${attachment#linux }
+		driver=''
+		[ "$spec" = "$attachment" ] || driver='--driver linux:nvme'
 		if [ "$attachment" = ublk-shared ]; then
 			options='--memory /dev/hugepages/clients' spec=ublk,share=/dev/hugepages/clients
 		fi
-		"$outboard" run "vfio:$RIG_NVME" --attach "$spec" --quiet --json="$RIG_RESULTS/$attachment.json" -- \
+		# shellcheck disable=SC2086
+		"$outboard" run "vfio:$RIG_NVME" $driver --attach "$spec" --quiet --json="$RIG_RESULTS/$attachment.json" -- \
 			bash -c "disk_loads '$attachment' \$OUTBOARD_DEV $options" 2>"$RIG_RESULTS/err"
 		case $? in
 		0) ;;
@@ -127,12 +138,15 @@ settled()
 
 net()
 {
-	local own peer attachment spec
+	local own peer attachment spec driver module=e1000e ours=$RIG_E1000E theirs=$RIG_E1000_82545EM
+	if [ "$BENCH_CARD" = e1000-82545em ]; then
+		module=e1000 ours=$RIG_E1000_82545EM theirs=$RIG_E1000E
+	fi
 	modprobe e1000e && modprobe e1000 || exit 1
 	wait_for test -d "/sys/bus/pci/devices/$RIG_E1000E/net"
 	wait_for test -d "/sys/bus/pci/devices/$RIG_E1000_82545EM/net"
-	own=$(interface_of "$RIG_E1000E")
-	peer=$(interface_of "$RIG_E1000_82545EM")
+	own=$(interface_of "$ours")
+	peer=$(interface_of "$theirs")
 	ip netns add own
 	ip netns add peer
 	ip -n own link set lo up
@@ -149,18 +163,21 @@ net()
 	net_loads kernel "$own"
 	ip -n own link set "$own" down
 	ip -n own link set "$own" netns 1
-	to_vfio "$RIG_E1000E" || exit 1
-	modprobe -r e1000e
-	load in-process "frames of 64 bytes, sent" "$inprocess" --spec "vfio:$RIG_E1000E" --test frames --size 64 \
+	to_vfio "$ours" || exit 1
+	modprobe -r "$module"
+	load in-process "frames of 64 bytes, sent" "$inprocess" --spec "vfio:$ours" --test frames --size 64 \
 		--count $((20000 / quick))
-	for attachment in "$@"; do
+	[ -z "$BENCH_LINUX" ] || load linux "frames of 64 bytes, sent" "$inprocess" --driver "linux:$module" --spec "vfio:$ours" --test frames \
+		--size 64 --count $((20000 / quick))
+	for attachment in "$@" ${BENCH_LINUX:+"linux $1"}; do
 		export -f net_loads load settled wait_for
 		export client quick
 		# It takes vhost-net by itself where it can.
-		spec=$attachment
+		spec=${attachment#linux } driver=''
+		[ "$spec" = "$attachment" ] || driver="--driver linux:$module"
 		[ "$spec" != tap ] || spec=tap,vhost=off
-		# shellcheck disable=SC2016
-		"$outboard" run "vfio:$RIG_E1000E" --attach "$spec,netns=own,address=10.7.0.1/24" --quiet \
+		# shellcheck disable=SC2016,SC2086
+		"$outboard" run "vfio:$ours" $driver --attach "$spec,netns=own,address=10.7.0.1/24" --quiet \
 			--json="$RIG_RESULTS/$attachment.json" -- \
 			bash -c "ip -n own link set \$OUTBOARD_IF up; wait_for settled; net_loads '$attachment' \$OUTBOARD_IF" \
 			2>"$RIG_RESULTS/err"
