@@ -14,7 +14,7 @@ if [ "${1:-}" != --inside ]; then
 	object_of nvme block 6.12
 	nvme=$object
 	object_of e1000e net 6.12
-	rig/vm --timeout 850 --modprobe vfio-pci --modprobe vfio_iommu_type1 --modprobe tun --qmp "$RIG_RESULTS/qmp" \
+	rig/vm --timeout 850 --modprobe vfio-pci --modprobe vfio_iommu_type1 --modprobe tun \
 		--env "BUILD=$BUILD" --env "OUTBOARD=$OUTBOARD" --env "OUTBOARD_LINUX_CACHE=$cache" --env "NET=$object" --env "BLOCK=$nvme" --results "$RIG_RESULTS" \
 		--device e1000e,netdev=user,mac=52:54:00:07:00:01,id=card_kernel --device e1000e,netdev=user,mac=52:54:00:07:00:01,id=card_process \
 		--device nvme,null=64M,id=disk_kernel --device nvme,null=64M,id=disk_process -- bash tests/rig/linux_registers.sh --inside
