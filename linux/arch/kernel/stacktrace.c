@@ -21,6 +21,7 @@ static bool behind_call(unsigned long pc)
 		return true;
 	return (p[-2] == 0xff && (p[-1] & 0x38) == 0x10) ||
 	       (p[-3] == 0xff && (p[-2] & 0x38) == 0x10) ||
+	       (p[-4] == 0xff && (p[-3] & 0x38) == 0x10) ||
 	       (p[-6] == 0xff && (p[-5] & 0x38) == 0x10) ||
 	       (p[-7] == 0xff && (p[-6] & 0x38) == 0x10);
 }
