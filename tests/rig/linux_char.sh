@@ -70,7 +70,7 @@ many_read()
 
 check 'VFIO has both' give_to vfio-pci "$RIG_DOG" "$RIG_DICE"
 check 'a watchdog is a node' start dog "$RIG_DOG"
-check 'wdctl knows it' says 'i6300ESB timer' -- wdctl /dev/watchdog0
+check 'wdctl knows it' ends 0 'i6300ESB timer' -- wdctl /dev/watchdog0
 check 'programs use it' use_watchdog /dev/watchdog0
 check 'once more' use_watchdog /dev/watchdog0
 check 'a random generator is one, too' start dice "$RIG_DICE"
