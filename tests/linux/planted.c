@@ -18,7 +18,7 @@ static void planted_timeout(struct timer_list *unused)
 {
 }
 
-static void planted_bug(void)
+static noinline void planted_bug(void)
 {
 	static DEFINE_SPINLOCK(a);
 	static DEFINE_SPINLOCK(b);

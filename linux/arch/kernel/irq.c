@@ -82,13 +82,14 @@ void outboard_run_pending(void)
 #ifdef CONFIG_TRACE_IRQFLAGS
 		/* lockdep counts for itself, and some code enables interrupts behind its back. */
 		bool traced = lockdep_hardirqs_enabled();
-
-		if (traced)
-			trace_hardirqs_off();
 #endif
 
 		outboard_pending = 0;
 		outboard_irqs_on = ARCH_IRQ_DISABLED;
+#ifdef CONFIG_TRACE_IRQFLAGS
+		if (traced)
+			trace_hardirqs_off();
+#endif
 		/* Before anything that counts ticks. */
 		if (unlikely(outboard_repay()))
 			pending |= OUTBOARD_PENDING_TIMER;
