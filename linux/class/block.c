@@ -16,6 +16,8 @@
 #include <linux/sort.h>
 #include <linux/version.h>
 
+#include "block_ops.h"
+
 enum {
 	/* As many as the host can bind (OB_BINDING_BLOCKS). */
 	DISKS = 16,
@@ -28,18 +30,6 @@ enum {
 	SCAN_USB_MS = 20000,
 	/* No disk came for so long: there are no more. */
 	SCAN_SETTLED_MS = 200,
-};
-
-/* As enum ob_block_op and ob_block_flags of outboard/block.h: the boundary uses their numbers. */
-enum {
-	READ_ = 0,
-	WRITE_ = 1,
-	FLUSH_ = 2,
-	DISCARD_ = 3,
-	ZEROES_ = 4,
-
-	FUA_ = 1,
-	MAY_UNMAP_ = 2,
 };
 
 struct outboard_disk;

@@ -10,17 +10,7 @@
 #include <linux/slab.h>
 #include <linux/version.h>
 
-/* As enum ob_block_op and ob_block_flags of outboard/block.h: the boundary uses their numbers. */
-enum {
-	READ_ = 0,
-	WRITE_ = 1,
-	FLUSH_ = 2,
-	DISCARD_ = 3,
-	ZEROES_ = 4,
-
-	FUA_ = 1,
-	MAY_UNMAP_ = 2,
-};
+#include "block_ops.h"
 
 struct outboard_host_disk {
 	struct blk_mq_tag_set set;
