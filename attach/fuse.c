@@ -125,18 +125,11 @@ static int fuse_publish(struct ob_attach *at, struct ob_error *err)
 static int fuse_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 {
 	struct fuse_attach *fa = (struct fuse_attach *)at;
-	pid_t user = force || fa->f.broken ? 0 : holder_of_mount(fa->mountpoint, fa->keeper.pid);
-	char name[64];
 
 	if (!fa->keeper.pid)
 		return 0;
-	if (user) {
-		holder_name(user, name, sizeof(name));
-		ob_error_set(err, -EBUSY, "'%s' is in use", fa->mountpoint);
-		ob_error_why(err, "%s has it open", name);
-		ob_error_fix(err, "let it end, or kill %d", user);
+	if (!force && !fa->f.broken && holder_check_unused(fa->mountpoint, fa->keeper.pid, err))
 		return -EBUSY;
-	}
 	/* The kernel writes back what it still has, so the loop is serving meanwhile. */
 	fuse_keeper_stop(&fa->f.hold, &fa->keeper);
 	return 0;

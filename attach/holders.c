@@ -344,30 +344,50 @@ static bool is_below(int dir_fd, const char *link, const char *mountpoint)
 }
 
 /* By the paths that /proc shows: a stat() of whatever file may wait for its server. */
-pid_t holder_of_mount(const char *mountpoint, pid_t except)
+static bool uses(const char *pid, const char *mountpoint)
 {
+	char path[300];
+	struct dirent *e;
+	bool found;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%s/cwd", pid);
+	found = is_below(AT_FDCWD, path, mountpoint);
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	fds = opendir(path);
+	while (fds && !found && (e = readdir(fds)))
+		found = is_below(dirfd(fds), e->d_name, mountpoint);
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
+int holder_check_unused(const char *mountpoint, pid_t except, struct ob_error *err)
+{
+	char who[200] = "", pids[200] = "", name[64];
+	size_t who_len = 0, pids_len = 0;
 	DIR *proc = opendir("/proc");
-	struct dirent *e, *f;
-	pid_t found = 0;
+	struct dirent *e;
 
-	while (proc && !found && (e = readdir(proc))) {
-		char path[300];
-		DIR *fds;
-
-		if (!isdigit((unsigned char)e->d_name[0]) || atoi(e->d_name) == except)
+	while (proc && (e = readdir(proc))) {
+		if (!isdigit((unsigned char)e->d_name[0]) || atoi(e->d_name) == except ||
+		    !uses(e->d_name, mountpoint))
 			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cwd", e->d_name);
-		if (is_below(AT_FDCWD, path, mountpoint))
-			found = atoi(e->d_name);
-		snprintf(path, sizeof(path), "/proc/%s/fd", e->d_name);
-		fds = opendir(path);
-		while (fds && !found && (f = readdir(fds)))
-			if (is_below(dirfd(fds), f->d_name, mountpoint))
-				found = atoi(e->d_name);
-		if (fds)
-			closedir(fds);
+		holder_name(atoi(e->d_name), name, sizeof(name));
+		if (who_len + strlen(name) + sizeof(", and more") >= sizeof(who)) {
+			snprintf(who + who_len, sizeof(who) - who_len, ", and more");
+			break;
+		}
+		who_len += (size_t)sprintf(who + who_len, "%s%s", who_len ? ", " : "", name);
+		pids_len += (size_t)snprintf(pids + pids_len, sizeof(pids) - pids_len, " %s",
+					     e->d_name);
 	}
 	if (proc)
 		closedir(proc);
-	return found;
+	if (!who_len)
+		return 0;
+	ob_error_set(err, -EBUSY, "'%s' is in use", mountpoint);
+	ob_error_why(err, "it is open in %s", who);
+	ob_error_fix(err, "let it end, or kill%s", pids);
+	return -EBUSY;
 }

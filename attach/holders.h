@@ -26,8 +26,12 @@ int holder_of_socket(int fd, struct holder_socket *peer);
 /** holder_name() - "pid 1234 (mkfs.ext4)" */
 void holder_name(pid_t pid, char *buf, size_t size);
 
-/** holder_of_mount() - a process that has something open of what is mounted on @mountpoint, or 0. @except: not this one */
-pid_t holder_of_mount(const char *mountpoint, pid_t except);
+/**
+ * holder_check_unused() - does any process but @except have something open of what is mounted on @mountpoint?
+ *
+ * Return: 0; -EBUSY, and @err names them all: a child that inherited a descriptor uses it, too.
+ */
+int holder_check_unused(const char *mountpoint, pid_t except, struct ob_error *err);
 
 /**
  * holders_of_block() - everything that holds a block device or one of its partitions

@@ -284,16 +284,9 @@ static bool still_mounted(const struct mount_attach *m)
 static int mount_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 {
 	struct mount_attach *m = (struct mount_attach *)at;
-	pid_t user = force || !still_mounted(m) ? 0 : holder_of_mount(m->mountpoint, m->sweeper);
-	char name[64];
 
-	if (user) {
-		holder_name(user, name, sizeof(name));
-		ob_error_set(err, -EBUSY, "'%s' is in use", m->mountpoint);
-		ob_error_why(err, "%s has it open", name);
-		ob_error_fix(err, "let it end, or kill %d", user);
+	if (!force && still_mounted(m) && holder_check_unused(m->mountpoint, m->sweeper, err))
 		return -EBUSY;
-	}
 	atomic_store(&m->ending, true);
 	/* The host writes back what it still has, so the loop is serving meanwhile. */
 	if (still_mounted(m))
