@@ -406,7 +406,9 @@ static int no_qemu(struct ob_error *err, const char *name, const char *binary, i
 {
 	ob_error_set(err, code, "%s: QEMU ('%s') cannot be started", name, binary);
 	ob_error_why(err, "there is no such program that can be run");
-	ob_error_fix(err, "apt-get install qemu-system-x86 (or name it with qemu=PATH)");
+	ob_error_fix(
+		err,
+		"apt-get install qemu-system-x86 (or name it with qemu=PATH or OUTBOARD_QEMU)");
 	return code;
 }
 
@@ -434,8 +436,11 @@ static int first_answer(struct qemu_machine *m, const char *name, const char *bi
 	ob_error_set(err, -ENODEV, "%s: QEMU refused to start", name);
 	ob_error_why(err, "%s", said[0] ? said : m->qt.fail);
 	if (strstr(said, "is not a valid device model name"))
-		ob_error_fix(err, "`outboard specs qemu` lists the models that have a driver, "
-				  "`qemu-system-x86_64 -device help` all");
+		ob_error_fix(err,
+			     "`outboard specs qemu` lists the models that have a driver, `%s "
+			     "-device help` all that it has; qemu=PATH or OUTBOARD_QEMU names "
+			     "another QEMU",
+			     binary);
 	return -ENODEV;
 }
 

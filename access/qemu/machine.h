@@ -64,8 +64,8 @@ struct qemu_device {
 	unsigned int gsi[2];
 	unsigned int nr_intx;
 	bool no_function;    /* legacy ports only */
-	bool waits;	     /* for each write of a register: see models.c */
-	bool reaches_itself; /* see models.c */
+	bool waits;	     /* for each write of a register: see networks.c */
+	bool reaches_itself; /* see disks.c */
 	/* What configuration space says, or 0: what QEMU's says. */
 	uint8_t revision;
 	uint32_t ids; /* device << 16 | vendor, as there */

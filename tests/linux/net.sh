@@ -19,8 +19,8 @@ e1000-82540em*) has=e1000 ;;
 rtl8139c*) has=rtl8139 ;;
 *) has=${model%%,*} ;;
 esac
-qemu-system-x86_64 -device help 2>&1 | grep -q "^name \"$has\"" || {
-	echo "1..0 # SKIP this QEMU has no ${model%%,*}"
+"${OUTBOARD_QEMU:-qemu-system-x86_64}" -device help 2>&1 | grep -q "^name \"$has\"" || {
+	echo "1..0 # SKIP this QEMU ($("${OUTBOARD_QEMU:-qemu-system-x86_64}" --version | grep -o 'version [0-9.]*')) has no ${model%%,*}"
 	exit 0
 }
 if [ ! -c /dev/net/tun ] || ! unshare -n true 2>/dev/null; then
