@@ -189,7 +189,7 @@ enum {
 	E1000E_LSC = 1 << 2,
 };
 
-/* QEMU's model aborts when MSI-X goes off within its throttling interval (EITR, 128 us) after an interrupt. */
+/* QEMU 7.2's model aborts when MSI-X goes off within its throttling interval (EITR, 128 us) after an interrupt. */
 static void e1000e_close(struct ob_device *dev)
 {
 	ob_write32(ob_device_bar(dev, 0), E1000E_IMC, UINT32_MAX);
