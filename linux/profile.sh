@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
 #
-# Sourced by linux/build and linux/list: what a profile is made of. A profile is a file in linux/profiles, a fragment of the kernel's
+# Sourced by linux/build, linux/list and linux/table: what a profile is made of. A profile is a file in linux/profiles, a fragment of the kernel's
 # configuration whose line "# on: NAME..." names those on which it stands. Any other driver of the kernel is a profile, too: what
 # it needs is read from the kernel's makefiles.
 
@@ -30,6 +30,19 @@ profile_file() # NAME
 		[ -e "$file" ] && basename "$file" .config && return
 	done
 	return 1
+}
+
+class_of() # PROFILE
+{
+	case $1 in
+	core-ata | core-scsi | core-block | block) echo block ;;
+	core-*) echo "${1#core-}" ;;
+	net) echo net ;;
+	core) echo other ;;
+	ext4) echo 'file system' ;;
+	all) echo all ;;
+	*) class_of "$(profile_on "$1" | cut -d' ' -f1)" ;;
+	esac
 }
 
 profile_symbols() # NAME: with those on which it stands, deepest first

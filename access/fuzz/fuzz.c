@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The backend "fuzz": a device as adversary. A small model (e1000.c, nvme.c) answers so that a driver gets through its probe; the
+ * The backend "fuzz": a device as adversary. A small model (e1000.c, nvme.c, cards.c) answers so that a driver gets through its probe; the
  * input, a list of records of eight bytes, says after how many accesses which answer, descriptor, completion or interrupt is another one.
  *
  *   what (1 byte), arg (1), accesses to wait (2, little endian), value (4)
@@ -29,12 +29,14 @@ enum {
 /* Not 0, as behind an IOMMU; below 4 GiB for devices that drive 32 bits. */
 #define IOVA 0x10000000ull
 
-static const struct fuzz_model *const models[] = {&fuzz_e1000, &fuzz_e1000e, &fuzz_nvme};
+static const struct fuzz_model *const models[] = {
+	&fuzz_e1000, &fuzz_e1000e, &fuzz_igc, &fuzz_ixgbe, &fuzz_ns83820, &fuzz_nvme, &fuzz_r8169,
+};
 
 static const char *fuzz_help(void)
 {
 	return "A made-up device that does what its input says, for fuzzing drivers\n"
-	       "(docs/linux-fuzzing.md): e1000, e1000e, nvme\n"
+	       "(docs/linux-fuzzing.md): e1000, e1000e, igc, ixgbe, ns83820, nvme, r8169\n"
 	       "\n"
 	       "options:\n"
 	       "  input=FILE         what it does, of outboard-fuzz-linux; without: nothing unusual\n";
@@ -498,7 +500,9 @@ static int open_one(struct ob_spec *spec, struct ob_device *dev, struct ob_error
 			m = models[i];
 	if (!m) {
 		ob_error_set(err, -ENODEV, "fuzz: there is no model '%s'", spec->device.name);
-		ob_error_fix(err, "fuzz:e1000, fuzz:e1000e or fuzz:nvme");
+		ob_error_fix(
+			err,
+			"fuzz:e1000, fuzz:e1000e or fuzz:nvme; fuzz:igc, fuzz:ixgbe, fuzz:ns83820, fuzz:r8169");
 		return -ENODEV;
 	}
 	fd = calloc(1, sizeof(*fd));

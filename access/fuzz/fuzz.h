@@ -105,8 +105,8 @@ struct fuzz_device {
 	unsigned int nr_full;
 	bool irqs;
 
-	/* Models' own: interrupts that are on, an EEPROM with its wires; an NVMe controller's queues. */
-	uint32_t irq_mask;
+	/* Models' own: interrupts that are on, the next frame to be sent, an EEPROM with its wires; an NVMe controller's queues. */
+	uint32_t irq_mask, tx_at;
 	uint16_t eeprom[64];
 	struct {
 		uint32_t wires;
@@ -117,7 +117,8 @@ struct fuzz_device {
 	struct fuzz_nvme_queue queue[4];
 };
 
-extern const struct fuzz_model fuzz_e1000, fuzz_e1000e, fuzz_nvme;
+extern const struct fuzz_model fuzz_e1000, fuzz_e1000e, fuzz_igc, fuzz_ixgbe, fuzz_ns83820,
+	fuzz_nvme, fuzz_r8169;
 
 /* Registers as memory. */
 static inline uint32_t *fuzz_reg(struct fuzz_device *fd, unsigned int bar, uint64_t off)
