@@ -37,7 +37,7 @@ enum {
 	/* Segments of a received frame: a chain of coalesced frames, or of the device's buffers. */
 	IOV_MAX_SEGMENTS = 128,
 
-	/* Rounds of a spinning loop between two reads that find nothing: a read costs ten empty rounds. */
+	/* Rounds of a spinning loop after a read that found nothing: a read costs ten empty rounds. */
 	SKIP_ROUNDS = 4,
 };
 
@@ -137,6 +137,7 @@ static struct ob_pkt *read_frame(void *queue, bool *more)
 	ssize_t n;
 
 	*more = false;
+	q->tap_idle = false;
 	q->no_buffers = !have_buffers(q);
 	if (ob_unlikely(q->no_buffers))
 		return NULL;
@@ -152,6 +153,7 @@ static struct ob_pkt *read_frame(void *queue, bool *more)
 		if (errno == EBADFD)
 			q->tap_gone = true;
 		*more = errno == EINTR;
+		q->tap_idle = !*more;
 		return NULL;
 	}
 	*more = true;
@@ -197,7 +199,7 @@ unsigned int tap_queue_to_device(void *queue, unsigned int budget)
 		return work;
 	}
 	work += tap_send_frames(&q->send, read_frame, q, budget);
-	q->skip = work ? 0 : SKIP_ROUNDS;
+	q->skip = q->tap_idle ? SKIP_ROUNDS : 0;
 	return work;
 }
 
@@ -207,7 +209,8 @@ bool tap_queue_waits(void *queue, bool on)
 	bool blocked = tap_send_blocked(&q->send) || q->no_buffers;
 	struct epoll_event ev = {.events = blocked ? 0 : EPOLLIN};
 
-	q->skip = 0; /* the look after this one counts */
+	/* Not before the sleep, which does not begin when there is something: @watch is a level. After it each look counts. */
+	q->skip = on ? 1 : 0;
 	if (!on)
 		return false;
 	/* What waits in the tap is no reason to wake while it cannot be taken. */

@@ -24,6 +24,7 @@ struct vhost_pair;
  * @tap_gone: the interface was deleted
  * @no_buffers: the last read ended because none was left
  * @device_idle: the device had nothing when last asked
+ * @tap_idle: the tap, too
  * @skip: rounds in which the tap need not be asked either
  */
 struct tap_queue {
@@ -33,7 +34,7 @@ struct tap_queue {
 	int fd, watch;
 	bool masked;
 	bool gro;
-	bool tap_gone, no_buffers, device_idle;
+	bool tap_gone, no_buffers, device_idle, tap_idle;
 	unsigned int skip;
 	struct ob_pool *small, *large;
 	struct ob_pkt *next_small, *next_large;

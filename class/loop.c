@@ -315,9 +315,10 @@ static void tick_all(struct ob_loop *loop, uint64_t now)
 
 /*
  * Vectors' eventfds are blocking (irq.h). RWF_NOWAIT, so that one that somebody else has read
- * meanwhile cannot stop the loop.
+ * meanwhile cannot stop the loop. Returns false for what cannot be read at all: an epoll descriptor,
+ * which a kernel's driver has, since it takes its interrupts itself.
  */
-static void take_interrupts(struct ob_loop *loop, int fd)
+static bool take_interrupts(struct ob_loop *loop, int fd)
 {
 	uint64_t n;
 	struct iovec iov = {&n, sizeof(n)};
@@ -327,6 +328,15 @@ static void take_interrupts(struct ob_loop *loop, int fd)
 		ret = read(fd, &n, sizeof(n));
 	if (ret == sizeof(n))
 		count(&loop->stats.irqs, n);
+	return ret >= 0 || errno != EINVAL;
+}
+
+/* Not to be read any more. */
+static void is_level(struct ob_loop *loop, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uint32_t)fd | DATA_LEVEL};
+
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
 }
 
 static void drain_stop(struct ob_loop *loop)
@@ -357,8 +367,8 @@ static bool sleep_on(struct ob_loop *loop, int timeout_ms)
 			continue;
 		}
 		woken = true;
-		if (!(ev[i].data.u64 & DATA_LEVEL))
-			take_interrupts(loop, fd);
+		if (!(ev[i].data.u64 & DATA_LEVEL) && !take_interrupts(loop, fd))
+			is_level(loop, fd);
 	}
 	if (woken)
 		count(&loop->stats.wakeups, 1);

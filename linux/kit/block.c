@@ -296,7 +296,7 @@ static unsigned int disk_complete(struct ob_block *blk, unsigned int queue,
 	if (!got) {
 		if (ob_device_gone(blk->dev))
 			outboard_kernel.block->give_up(d->disk);
-		else if (outboard_kernel.busy())
+		else if (kit_look(d->k))
 			run(d, in_kernel_nothing);
 		got = take_ended(d, reqs, n);
 	}
@@ -314,6 +314,7 @@ static bool disk_irq_arm(struct ob_block *blk, unsigned int queue, bool on)
 	if (d->wake >= 0 && !d->armed && read(d->wake, &count, sizeof(count)) < 0)
 		count = 0;
 	d->armed = on;
+	kit_watch_out(d->k);
 	if (on) {
 		ready = kit_arm(d->k) || outboard_kernel.block->waiting(d->disk) ||
 			ob_device_gone(blk->dev);

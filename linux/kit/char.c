@@ -195,7 +195,7 @@ static void char_serve(struct ob_char *chr)
 	pthread_mutex_lock(&k->lock);
 	do
 		kit_run(k);
-	while (kit_arm(k) && !k->stuck);
+	while ((outboard_kernel.busy() || kit_arm(k)) && !k->stuck);
 	pthread_mutex_unlock(&k->lock);
 }
 

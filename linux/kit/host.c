@@ -22,6 +22,9 @@ enum {
 	 * driver that never gives up reaches this.
 	 */
 	GONE_MS = 30000,
+
+	/* As many empty rounds as a loop makes before it arms (class/loop.c). */
+	SKIP_LOOKS = 3,
 };
 
 #define NEVER (~0ull)
@@ -187,7 +190,8 @@ static void set_timer(struct kit *k)
 {
 	struct itimerspec its = {0};
 
-	if (k->timer_set == k->deadline)
+	/* One that comes too early is set anew then: that is seldom, while deadlines move with each burst. */
+	if (k->timer_set <= k->deadline)
 		return;
 	if (k->deadline != NEVER) {
 		/* Zero would switch it off. */
@@ -210,16 +214,37 @@ static bool skip_time(struct kit *k)
 	return true;
 }
 
+bool kit_look(struct kit *k)
+{
+	bool busy;
+
+	if (k->skip_looks) {
+		k->skip_looks--;
+		return false;
+	}
+	busy = outboard_kernel.busy();
+	if (busy)
+		k->watchful = false;
+	if (!k->watchful && !k->untimed)
+		k->skip_looks = SKIP_LOOKS;
+	return busy;
+}
+
+void kit_watch_out(struct kit *k)
+{
+	k->watchful = true;
+	k->skip_looks = 0;
+}
+
 bool kit_arm(struct kit *k)
 {
+	kit_watch_out(k);
 	if (k->brief)
 		kit_run(k);
 	if (k->untimed)
 		return skip_time(k) || outboard_kernel.busy();
 	set_timer(k);
-	if (k->host_disk && kit_host_disk_arm(k->host_disk))
-		return true;
-	return outboard_kernel.busy();
+	return k->host_disk && kit_host_disk_arm(k->host_disk);
 }
 
 /* ---- into the kernel ---------------------------------------------------------------------------- */

@@ -61,6 +61,8 @@ struct kit {
 	uint64_t irqs;
 	unsigned long long deadline, timer_set;
 	bool brief; /* the kernel was left as by who comes back soon */
+	unsigned int skip_looks;
+	bool watchful; /* who looks goes to sleep: no look is left out */
 
 	struct ob_bar ports[OB_KIT_PORT_RANGES];
 	unsigned int nr_ports;
@@ -106,7 +108,13 @@ void kit_events_close(struct kit *k);
 int kit_watch(int epoll, int fd, uint32_t what);
 /* To an error its reason, where the kernel's log has one. */
 void kit_last_words(const struct kit *k, struct ob_error *err);
-/* Sets the timer for the sleep that comes. True when there is something to do already. */
+/*
+ * Is there something to run? A look is a system call, and who polls asks again at once: so behind one the next few are left out, but for who has said
+ * that he goes to sleep (kit_watch_out(), kit_arm()): from then on each is made, until one finds something.
+ */
+bool kit_look(struct kit *k);
+void kit_watch_out(struct kit *k);
+/* Sets the timer for the sleep that comes, which does not begin when events are there. True when there is something to do already. */
 bool kit_arm(struct kit *k);
 
 /* With the lock held: */

@@ -152,7 +152,7 @@ static unsigned int net_rx_burst(struct ob_net *net, unsigned int queue, struct 
 	lock(n);
 	n->rx_polls++;
 	if (!kn->waiting(n->dev)) {
-		if (!outboard_kernel.busy())
+		if (!kit_look(n->k))
 			goto out;
 		kit_burst(n->k, in_kernel_release, n);
 	} else if (n->nr_back >= RX_PKTS) {
@@ -236,10 +236,9 @@ static bool net_irq_arm(struct ob_net *net, unsigned int queue, bool on)
 	struct kit_net *n = kit_net_of(net);
 	bool ready;
 
-	if (!on)
-		return false;
 	lock(n);
-	ready = kit_arm(n->k) || outboard_kernel.net->waiting(n->dev);
+	kit_watch_out(n->k);
+	ready = on && (kit_arm(n->k) || outboard_kernel.net->waiting(n->dev));
 	unlock(n);
 	return ready;
 }
