@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,6 +42,8 @@ static void usage(FILE *f)
 		"  --test udp        the same by datagrams, in bursts of --depth that have arrived before the next\n"
 		"  --test ping       the same, one to and one back at a time\n"
 		"  --test frames     --path INTERFACE: frames of --size bytes by a packet socket, --depth a call\n"
+		"  --test forward    --path INTERFACE, which sends back what it receives, and so does its peer: --depth\n"
+		"                    frames are sent once, and until --count are sent back nothing is done but to wait\n"
 		"  --count N         operations (20000); a tenth of them before, to warm up\n");
 }
 
@@ -291,6 +294,11 @@ struct frames {
 	int fd;
 	char *buf;
 	struct mmsghdr *msgs;
+
+	/* Of what is sent back by the interface itself. */
+	int counter;
+	bool started;
+	uint64_t done;
 };
 
 static int open_frames(struct frames *f)
@@ -330,11 +338,56 @@ static int run_frames(void *of, uint64_t n)
 	return 0;
 }
 
+static int open_forward(struct frames *f)
+{
+	char name[200];
+
+	snprintf(name, sizeof(name), "/sys/class/net/%s/statistics/tx_packets", path);
+	f->counter = open(name, O_RDONLY | O_CLOEXEC);
+	if (f->counter < 0 || open_frames(f))
+		return fail(name);
+	memset(f->buf, 0xff, 6); /* to all: each card takes it */
+	return 0;
+}
+
+static uint64_t frames_sent(const struct frames *f)
+{
+	char text[32] = "";
+
+	return pread(f->counter, text, sizeof(text) - 1, 0) > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+static int run_forward(void *of, uint64_t n)
+{
+	struct frames *f = of;
+	uint64_t first, sent, last = 0;
+	unsigned int idle = 0;
+
+	if (!f->started && run_frames(f, depth))
+		return 1;
+	f->started = true;
+	first = sent = frames_sent(f);
+	while (sent - first < n) {
+		usleep(2000);
+		sent = frames_sent(f);
+		/* e1000 counts what it has reclaimed, every so often. */
+		idle = sent == last ? idle + 1 : 0;
+		last = sent;
+		errno = ETIMEDOUT;
+		if (idle == 1000)
+			return fail("no frame is sent back");
+	}
+	f->done = sent - first;
+	return 0;
+}
+
 /* ---- all ----------------------------------------------------------------------------- */
 
 static int measure(int (*run)(void *of, uint64_t n), void *of)
 {
-	const struct marked_load load = {test, op, size, depth, count};
+	const struct frames *f = of;
+	const struct marked_load load = {test,	op,    size,
+					 depth, count, run == run_forward ? &f->done : NULL};
 
 	return marked_run(&load, run, of);
 }
@@ -369,6 +422,8 @@ int main(int argc, char **argv)
 		return open_disk(&d) || measure(run_disk, &d);
 	if (!strcmp(test, "frames") && path && size >= 14 && size <= 1514)
 		return open_frames(&f) || measure(run_frames, &f);
+	if (!strcmp(test, "forward") && path && size >= 14 && size <= 1514)
+		return open_forward(&f) || measure(run_forward, &f);
 	if (!strcmp(test, "tcp"))
 		return open_pair(&p, SOCK_STREAM) || measure(run_tcp, &p);
 	if (!strcmp(test, "udp") && size <= 65507)

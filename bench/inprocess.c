@@ -29,13 +29,14 @@ static uint64_t count = 20000;
 static void usage(FILE *f)
 {
 	fprintf(f,
-		"usage: outboard-bench-inprocess --spec SPEC --test disk|frames [options]; prints a line of JSON\n"
+		"usage: outboard-bench-inprocess --spec SPEC --test disk|frames|forward [options]; prints a line of JSON\n"
+		"  forward: --depth frames are sent once; what comes is sent back, until that were --count\n"
 		"  --driver NAME     one that is loaded: linux:nvme, or a path (the one that knows the device)\n"
 		"  --op read|write   of disks (read)\n"
 		"  --size N          bytes of a request (4096) or of a frame\n"
 		"  --depth N         requests in flight, frames in a burst (32)\n"
-		"  --wait sleep|poll for a disk's requests: on its interrupt, as the kernel does (sleep), or by\n"
-		"                    looking again and again\n"
+		"  --wait sleep|poll for a disk's requests, for frames that come: on the interrupt, as the kernel does\n"
+		"                    (sleep), or by looking again and again\n"
 		"  --count N         operations (20000); a tenth of them before, to warm up\n");
 }
 
@@ -77,19 +78,22 @@ static void choose_place(struct disk *d, struct ob_block_req *req)
 	req->offset = block * size;
 }
 
-/* Until the disk's interrupt. False when none comes. */
+/* Until an interrupt. False when none comes. */
+static bool sleep_on(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	uint64_t counted;
+
+	if (poll(&pfd, 1, PATIENCE_NS / 1000000) != 1)
+		return false;
+	/* A kernel's driver has an epoll descriptor, which takes care of what is in it. */
+	return read(fd, &counted, sizeof(counted)) >= 0 || errno == EINVAL;
+}
+
 static bool sleep_for(struct ob_block *blk)
 {
-	struct pollfd pfd = {.fd = blk->irq_fd[0], .events = POLLIN};
-	uint64_t counted;
-	bool woken = true;
+	bool woken = blk->ops->irq_arm(blk, 0, true) || sleep_on(blk->irq_fd[0]);
 
-	if (!blk->ops->irq_arm(blk, 0, true)) {
-		woken = poll(&pfd, 1, PATIENCE_NS / 1000000) == 1;
-		/* A kernel's driver has an epoll descriptor, which takes care of what is in it. */
-		if (woken && read(pfd.fd, &counted, sizeof(counted)) < 0 && errno != EINVAL)
-			woken = false;
-	}
 	blk->ops->irq_arm(blk, 0, false);
 	return woken;
 }
@@ -158,6 +162,8 @@ static int prepare_disk(struct disk *d, struct ob_binding *b)
 struct frames {
 	struct ob_net *net;
 	struct ob_pool *pool;
+	bool started;
+	uint64_t done; /* sent back */
 };
 
 static int run_frames(void *of, uint64_t n)
@@ -197,11 +203,78 @@ static int run_frames(void *of, uint64_t n)
 	return 0;
 }
 
+/* What has come goes back, after a look at each frame, as a forwarder has it. */
+static int send_back(struct frames *f, struct ob_pkt **pkts, unsigned int n)
+{
+	struct patience p = {0};
+
+	for (unsigned int i = 0; i < n; i++)
+		pkts[i]->data[6] ^= 2; /* of the sender's address, as ixy's forwarder does */
+	while (n) {
+		unsigned int took = ob_net_tx_burst(f->net, 0, pkts, n);
+
+		f->done += took;
+		pkts += took;
+		n -= took;
+		if (!took && out_of_patience(&p))
+			return fail("the card sends no more");
+	}
+	return 0;
+}
+
+static int send_first(struct frames *f)
+{
+	struct ob_pkt *pkts[DEPTH_MAX];
+
+	for (unsigned int i = 0; i < depth; i++) {
+		pkts[i] = ob_pkt_alloc(f->pool);
+		ob_pkt_reset(pkts[i]);
+		pkts[i]->len = size;
+		memset(pkts[i]->data, 0, size);
+		memset(pkts[i]->data, 0xff, 6); /* to all: each card takes it */
+		memcpy(pkts[i]->data + 12, "\x88\xb5", 2);
+	}
+	f->started = true;
+	return send_back(f, pkts, depth);
+}
+
+static int run_forward(void *of, uint64_t n)
+{
+	struct ob_pkt *pkts[DEPTH_MAX];
+	struct frames *f = of;
+	bool sleeps = wait_way[0] == 's';
+	struct patience p = {0};
+
+	if (!f->started && send_first(f))
+		return 1;
+	f->done = 0;
+	while (f->done < n) {
+		unsigned int got = ob_net_rx_burst(f->net, 0, pkts, depth);
+
+		if (got) {
+			p.looks = 0;
+			if (send_back(f, pkts, got))
+				return 1;
+		} else if (!sleeps) {
+			if (out_of_patience(&p))
+				return fail("no frame comes back");
+		} else if (!f->net->ops->irq_arm(f->net, 0, true)) {
+			/* What came before it was armed makes no interrupt in every driver: one more look. */
+			got = ob_net_rx_burst(f->net, 0, pkts, depth);
+			if (got ? send_back(f, pkts, got) : !sleep_on(f->net->irq_fd[0]))
+				return fail("no frame comes back");
+		}
+	}
+	return 0;
+}
+
 /* ---- all ------------------------------------------------------------------------------ */
 
 static int measure(int (*run)(void *of, uint64_t n), void *of)
 {
-	const struct marked_load load = {test, op, size, depth, count};
+	const struct frames *f = of;
+	const struct marked_load load = {test,	op,    size,
+					 depth, count, run == run_forward ? &f->done : NULL};
 
 	return marked_run(&load, run, of);
 }
@@ -245,7 +318,7 @@ static int test_frames(struct ob_binding *b)
 				f.net->ops->tick(f.net, ob_clock_ns());
 			f.net->ops->link(f.net, &link);
 		}
-		ret = measure(run_frames, &f);
+		ret = measure(test[1] == 'o' ? run_forward : run_frames, &f);
 		ob_net_stop(f.net);
 	}
 	ob_pool_destroy(f.pool);
@@ -275,13 +348,14 @@ int main(int argc, char **argv)
 
 	if (ret >= 0)
 		return ret;
-	frames = test && !strcmp(test, "frames");
+	frames = test && (!strcmp(test, "frames") || !strcmp(test, "forward"));
 	if (!spec || !test || (!frames && strcmp(test, "disk") != 0) || !depth ||
 	    depth > DEPTH_MAX || !count || !size || size > (frames ? 1514 : 4u << 20)) {
 		usage(stderr);
 		return 2;
 	}
-	config.mode = frames || wait_way[0] == 'p' ? OB_MODE_POLL : OB_MODE_ADAPTIVE;
+	config.mode =
+		!strcmp(test, "frames") || wait_way[0] == 'p' ? OB_MODE_POLL : OB_MODE_ADAPTIVE;
 	if (driver_name && ob_driver_load(driver_name, &driver, &err))
 		return complain(&err);
 	if (ob_device_open(spec, &dev, &err))

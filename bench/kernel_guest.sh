@@ -121,6 +121,27 @@ net_loads() # SIDE INTERFACE
 	load "$1" "UDP ping" "$client" --test ping --from-ns own --to-ns peer --to 10.7.0.2 --size 56 --count $((2000 / quick))
 }
 
+# Every frame that INTERFACE receives goes out of it again, by the shortest way that the kernel has for any driver: a redirection at the
+# hook where the network stack begins, with no queue behind it.
+sends_back() # NAMESPACE INTERFACE
+{
+	modprobe -aq sch_ingress cls_matchall act_mirred
+	tc -n "$1" qdisc replace dev "$2" root noqueue && tc -n "$1" qdisc add dev "$2" clsact &&
+		tc -n "$1" filter add dev "$2" ingress matchall action mirred egress redirect dev "$2" || exit 1
+}
+
+sends_back_no_more() # NAMESPACE INTERFACE
+{
+	tc -n "$1" qdisc del dev "$2" clsact && tc -n "$1" qdisc del dev "$2" root || exit 1
+}
+
+forward_of() # SIDE INPROCESS-OPTION...
+{
+	local side=$1
+	shift
+	load "$side" "64 bytes forwarded, twice" "$inprocess" "$@" --test forward --size 64 --count $((20000 / quick))
+}
+
 interface_of() # BDF
 {
 	ls "/sys/bus/pci/devices/$1/net" 2>/dev/null | head -n 1
@@ -161,6 +182,11 @@ net()
 	wait_for there peer "$peer"
 	wait_for settled
 	net_loads kernel "$own"
+	# Frames go round between the two, and nobody else has to make any.
+	sends_back peer "$peer"
+	sends_back own "$own"
+	load kernel "64 bytes forwarded, twice" ip netns exec own "$client" --test forward --path "$own" --size 64 --count $((20000 / quick))
+	sends_back_no_more own "$own"
 	ip -n own link set "$own" down
 	ip -n own link set "$own" netns 1
 	to_vfio "$ours" || exit 1
@@ -169,6 +195,11 @@ net()
 		--count $((20000 / quick))
 	[ -z "$BENCH_LINUX" ] || load linux "frames of 64 bytes, sent" "$inprocess" --driver "linux:$module" --spec "vfio:$ours" --test frames \
 		--size 64 --count $((20000 / quick))
+	forward_of in-process --spec "vfio:$ours"
+	[ -z "$BENCH_LINUX" ] || forward_of linux --driver "linux:$module" --spec "vfio:$ours"
+	# Nothing of the system's is in the way of one that polls, so what the kernel executes then is the peer's part.
+	forward_of "(peer)" --spec "vfio:$ours" --wait poll
+	sends_back_no_more peer "$peer"
 	for attachment in "$@" ${BENCH_LINUX:+"linux $1"}; do
 		export -f net_loads load settled wait_for
 		export client quick

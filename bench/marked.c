@@ -19,7 +19,7 @@ uint64_t marked_random(void)
 
 int marked_run(const struct marked_load *load, int (*run)(void *of, uint64_t n), void *of)
 {
-	uint64_t start;
+	uint64_t start, count;
 	double seconds;
 
 	RIG_BEGIN(1);
@@ -32,10 +32,10 @@ int marked_run(const struct marked_load *load, int (*run)(void *of, uint64_t n),
 		return 1;
 	RIG_END(2);
 	seconds = (double)(ob_clock_ns() - start) / 1e9;
+	count = load->done ? *load->done : load->count;
 	printf("{\"test\": \"%s\", \"op\": \"%s\", \"size\": %u, \"depth\": %u, \"count\": %llu, "
 	       "\"seconds\": %.6f, \"rate\": %.0f, \"mib_per_s\": %.1f}\n",
-	       load->test, load->op, load->size, load->depth, (unsigned long long)load->count,
-	       seconds, (double)load->count / seconds,
-	       (double)load->count * load->size / seconds / 1048576);
+	       load->test, load->op, load->size, load->depth, (unsigned long long)count, seconds,
+	       (double)count / seconds, (double)count * load->size / seconds / 1048576);
 	return 0;
 }

@@ -8,10 +8,12 @@
 
 #include <stdint.h>
 
+/* @done: how many it really were, where @run cannot stop at exactly so many; else NULL */
 struct marked_load {
 	const char *test, *op;
 	unsigned int size, depth;
 	uint64_t count;
+	const uint64_t *done;
 };
 
 /* marked_random() - the same numbers in every run */
