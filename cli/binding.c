@@ -353,6 +353,16 @@ static int finish(const char *root, struct binding_step *step, const char *drive
 	return ret;
 }
 
+static void remember_driver(struct binding_step *step)
+{
+	/*
+	 * All of it: gcc 12 takes an snprintf() here for one that may overlap, and gcc 14, with sanitizers, a copy of the
+	 * text's length for one of nothing.
+	 */
+	_Static_assert(sizeof(step->previous) == sizeof(step->fn.driver), "as long");
+	memcpy(step->previous, step->fn.driver, sizeof(step->previous));
+}
+
 int binding_bind(const char *root, const struct pci_machine *machine, struct binding_order *order,
 		 const char *driver, const struct binding_options *options, struct ob_error *err)
 {
@@ -383,8 +393,7 @@ int binding_bind(const char *root, const struct pci_machine *machine, struct bin
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		/* Both are as long; gcc 12 takes an snprintf() here for one that may overlap. */
-		memcpy(step->previous, step->fn.driver, strlen(step->fn.driver) + 1);
+		remember_driver(step);
 		if (!strcmp(step->fn.driver, driver))
 			continue;
 		ret = load_driver(root, driver, err);
@@ -485,8 +494,7 @@ int binding_unbind(const char *root, const struct pci_machine *machine, struct b
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		/* Both are as long; gcc 12 takes an snprintf() here for one that may overlap. */
-		memcpy(step->previous, step->fn.driver, strlen(step->fn.driver) + 1);
+		remember_driver(step);
 		/* A record of a function that somebody else has taken back is of no use any more. */
 		if (!binding_is_ours(step->fn.driver))
 			binding_forget(root, &step->fn);
