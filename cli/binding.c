@@ -28,6 +28,7 @@ const char *binding_choose(const struct sysfs_function *fn)
 int binding_add(struct binding_order *order, const struct pci_machine *machine, const char *address,
 		struct ob_error *err)
 {
+	struct binding_step *step;
 	const struct pci_function *f;
 	struct ob_bdf bdf;
 
@@ -47,7 +48,9 @@ int binding_add(struct binding_order *order, const struct pci_machine *machine, 
 			return 0;
 	if (order->n == BINDING_STEPS)
 		return ob_error_set(err, -ENOSPC, "more than %d devices at once", BINDING_STEPS);
-	order->step[order->n++] = (struct binding_step){.fn = f->pci};
+	step = &order->step[order->n++];
+	*step = (struct binding_step){.fn = f->pci};
+	snprintf(step->previous, sizeof(step->previous), "%s", f->pci.driver);
 	return 0;
 }
 
@@ -353,16 +356,6 @@ static int finish(const char *root, struct binding_step *step, const char *drive
 	return ret;
 }
 
-static void remember_driver(struct binding_step *step)
-{
-	/*
-	 * All of it: gcc 12 takes an snprintf() here for one that may overlap, and gcc 14, with sanitizers, a copy of the
-	 * text's length for one of nothing.
-	 */
-	_Static_assert(sizeof(step->previous) == sizeof(step->fn.driver), "as long");
-	memcpy(step->previous, step->fn.driver, sizeof(step->previous));
-}
-
 int binding_bind(const char *root, const struct pci_machine *machine, struct binding_order *order,
 		 const char *driver, const struct binding_options *options, struct ob_error *err)
 {
@@ -393,7 +386,6 @@ int binding_bind(const char *root, const struct pci_machine *machine, struct bin
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		remember_driver(step);
 		if (!strcmp(step->fn.driver, driver))
 			continue;
 		ret = load_driver(root, driver, err);
@@ -494,7 +486,6 @@ int binding_unbind(const char *root, const struct pci_machine *machine, struct b
 	for (unsigned int i = 0; i < order->n && !ret; i++) {
 		struct binding_step *step = &order->step[i];
 
-		remember_driver(step);
 		/* A record of a function that somebody else has taken back is of no use any more. */
 		if (!binding_is_ours(step->fn.driver))
 			binding_forget(root, &step->fn);
