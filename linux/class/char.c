@@ -15,6 +15,8 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 
+#include "vfs.h"
+
 enum {
 	NODES = 32,
 };
@@ -112,8 +114,7 @@ static int chr_open(const char *name, int reading, int writing, void **to)
 
 static void chr_close(void *file)
 {
-	/* At once: fput() waits for a return to user space that never comes. */
-	__fput_sync(file);
+	vfs_close(file);
 }
 
 /* Without a generator the node is there, too, and hangs on nothing: it is asked. */
@@ -129,7 +130,7 @@ static bool has_generator(void)
 	if (IS_ERR(file))
 		return false;
 	ret = vfs_read(file, (char __user *)&byte, 1, &file->f_pos);
-	__fput_sync(file);
+	vfs_close(file);
 	return ret == 1 || ret == -EAGAIN;
 }
 

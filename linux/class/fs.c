@@ -145,19 +145,13 @@ struct file *outboard_fs_file(struct outboard_mount *fs, u64 handle)
 	return file ? get_file(file) : NULL;
 }
 
-/* At once: fput() leaves it to somebody who runs later, and the disk would be in use until then. */
-static void close_file(struct file *file)
-{
-	__fput_sync(file);
-}
-
 int outboard_fs_release(struct outboard_mount *fs, u64 handle)
 {
 	struct file *file = handle <= U32_MAX ? xa_erase(&fs->files, handle) : NULL;
 
 	if (!file)
 		return -EBADF;
-	close_file(file);
+	vfs_close(file);
 	return 0;
 }
 
@@ -280,7 +274,7 @@ static int make_node(const char *path, dev_t dev)
 	dentry = vfs_path_create(AT_FDCWD, path, &parent, 0);
 	if (IS_ERR(dentry))
 		return PTR_ERR(dentry);
-	ret = vfs_make_node(mnt_idmap(parent.mnt), d_inode(parent.dentry), dentry, S_IFBLK | 0600,
+	ret = vfs_make_node(vfs_idmap(parent.mnt), d_inode(parent.dentry), dentry, S_IFBLK | 0600,
 			    dev);
 	vfs_path_create_end(&parent, dentry);
 	return ret;
@@ -295,7 +289,7 @@ static void remove_node(const char *path)
 		return;
 	dentry = dget_parent(found.dentry);
 	inode_lock_nested(d_inode(dentry), I_MUTEX_PARENT);
-	if (vfs_remove_file(mnt_idmap(found.mnt), d_inode(dentry), found.dentry))
+	if (vfs_remove_file(vfs_idmap(found.mnt), d_inode(dentry), found.dentry))
 		pr_warn("outboard: %s stays\n", path);
 	inode_unlock(d_inode(dentry));
 	dput(dentry);
@@ -399,7 +393,7 @@ static void fs_unmount(void *arg)
 	struct file *file;
 
 	wait_event_idle(fs->idle, !fs->inflight);
-	xa_for_each(&fs->files, i, file) close_file(file);
+	xa_for_each(&fs->files, i, file) vfs_close(file);
 	xa_for_each(&fs->nodes, i, node)
 	{
 		dput(node->dentry);

@@ -23,7 +23,7 @@ static struct path path_of(const struct outboard_mount *fs, struct dentry *dentr
 
 static struct mnt_idmap *idmap_of(const struct outboard_mount *fs)
 {
-	return mnt_idmap(fs->mnt);
+	return vfs_idmap(fs->mnt);
 }
 
 static int check_name(const char *name)
@@ -453,7 +453,7 @@ static long open_node(struct ob_fs_request *r, struct outboard_mount *fs, struct
 		return PTR_ERR(file);
 	ret = outboard_fs_keep(fs, file, &r->handle);
 	if (ret)
-		__fput_sync(file);
+		vfs_close(file);
 	return ret;
 }
 
@@ -506,7 +506,7 @@ static long on_file(struct ob_fs_request *r, struct outboard_mount *fs,
 		return -EBADF;
 	ret = fn(r, file);
 	/* The last one, if it was released meanwhile. */
-	__fput_sync(file);
+	vfs_close(file);
 	return ret;
 }
 

@@ -88,8 +88,29 @@ static void host_disk_ended(const struct ob_kit_ended *ended, unsigned int n)
 }
 
 /* Each piece is a request of the host's, so that a piece, not a request, may be as long as its driver takes. */
-static struct queue_limits limits_of(const struct ob_kit_disk_info *info)
+static struct gendisk *alloc_disk(const struct ob_kit_disk_info *info, struct outboard_host_disk *d)
 {
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	struct gendisk *gd = blk_mq_alloc_disk(&d->set, d);
+	struct request_queue *q;
+
+	if (IS_ERR(gd))
+		return gd;
+	q = gd->queue;
+	blk_queue_logical_block_size(q, info->block_size);
+	blk_queue_physical_block_size(q, info->physical_block_size);
+	blk_queue_max_segments(q, OB_KIT_DISK_PIECES);
+	blk_queue_max_segment_size(q, min(info->max_transfer, (unsigned int)SZ_1M));
+	blk_queue_max_hw_sectors(q, SZ_1M >> SECTOR_SHIFT);
+	blk_queue_max_discard_sectors(q, info->max_discard >> SECTOR_SHIFT);
+	blk_queue_max_write_zeroes_sectors(q, info->max_zeroes >> SECTOR_SHIFT);
+	q->limits.discard_granularity = info->max_discard ? info->block_size : 0;
+	blk_queue_dma_alignment(q, max(info->dma_align, info->block_size) - 1);
+	blk_queue_write_cache(q, info->volatile_cache, info->volatile_cache && info->fua);
+	if (!info->rotational)
+		blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
+	return gd;
+#else
 	struct queue_limits lim = {
 		.logical_block_size = info->block_size,
 		.physical_block_size = info->physical_block_size,
@@ -106,12 +127,12 @@ static struct queue_limits limits_of(const struct ob_kit_disk_info *info)
 		lim.features |= BLK_FEAT_WRITE_CACHE | (info->fua ? BLK_FEAT_FUA : 0);
 	if (info->rotational)
 		lim.features |= BLK_FEAT_ROTATIONAL;
-	return lim;
+	return blk_mq_alloc_disk(&d->set, &lim, d);
+#endif
 }
 
 static int host_disk_add(const struct ob_kit_disk_info *info, void *host, void **to)
 {
-	struct queue_limits lim = limits_of(info);
 	struct outboard_host_disk *d = kzalloc(sizeof(*d), GFP_KERNEL);
 	int ret;
 
@@ -128,7 +149,7 @@ static int host_disk_add(const struct ob_kit_disk_info *info, void *host, void *
 	ret = blk_mq_alloc_tag_set(&d->set);
 	if (ret)
 		goto free;
-	d->gd = blk_mq_alloc_disk(&d->set, &lim, d);
+	d->gd = alloc_disk(info, d);
 	if (IS_ERR(d->gd)) {
 		ret = PTR_ERR(d->gd);
 		goto free_set;

@@ -3,9 +3,36 @@
 #ifndef OUTBOARD_CLASS_VFS_H
 #define OUTBOARD_CLASS_VFS_H
 
+#include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/mount.h>
 #include <linux/namei.h>
+#include <linux/task_work.h>
 #include <linux/version.h>
+
+/* Whose files a mount's are to whom was a user namespace. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define mnt_idmap     user_namespace
+#define vfs_idmap     mnt_user_ns
+#define old_mnt_idmap old_mnt_userns
+#define new_mnt_idmap new_mnt_userns
+#else
+#define vfs_idmap mnt_idmap
+#endif
+
+/* At once: fput() leaves it to somebody who runs later, and the disk would be in use until then. */
+static inline void vfs_close(struct file *file)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	/* For threads of the kernel's alone, of which the first is none: it does what it would on its way to user space. */
+	if (!(current->flags & PF_KTHREAD)) {
+		fput(file);
+		task_work_run();
+		return;
+	}
+#endif
+	__fput_sync(file);
+}
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 

@@ -84,7 +84,8 @@ unsigned int outboard_callers(const void *from, unsigned long *pc, unsigned int 
 
 void show_stack(struct task_struct *task, unsigned long *sp, const char *loglvl)
 {
-	unsigned long pc[24];
+	/* Not on the stack, where the walk would come by what it has just written. */
+	static unsigned long pc[24];
 	unsigned int i, n;
 
 	n = stack_trace_save_tsk(task ?: current, pc, ARRAY_SIZE(pc), 0);
