@@ -44,6 +44,10 @@ cat >"$dir/use" <<'END'
 #!/bin/sh
 busybox ip link set "$OUTBOARD_IF" up
 busybox udhcpc -i "$OUTBOARD_IF" -s "$WORK/../dhcp" -f -q -n -t 30 -T 1 >"$WORK/dhcp.log" 2>&1
+# Some drivers stop the card when its multicast filter changes (pcnet32), as it does when the interface has come up and got its address: what arrives then is lost.
+for _ in $(seq 30); do
+	busybox ping -c 1 -W 1 10.0.2.2 >/dev/null 2>&1 && break
+done
 busybox ping -c 4 -W 10 10.0.2.2 >"$WORK/ping" 2>&1
 timeout 100 busybox wget -Y off -q -O "$WORK/got" http://10.0.2.100/file 2>"$WORK/wget.log"
 timeout 60 busybox nc -l -p "$SEND_PORT" <"$WORK/../www/file" >"$WORK/sent" 2>&1 &
