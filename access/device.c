@@ -256,8 +256,8 @@ free:
 	return ret;
 }
 
-int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device **devs,
-		    struct ob_error *err)
+static int open_devices(const char *const *specs, unsigned int n, bool quiet,
+			struct ob_device **devs, struct ob_error *err)
 {
 	struct ob_spec *parsed;
 	unsigned int i;
@@ -271,6 +271,7 @@ int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device *
 		return ob_error_set(err, -ENOMEM, "out of memory");
 	for (i = 0; i < n && !ret; i++) {
 		ret = ob_spec_parse(specs[i], &parsed[i], err);
+		parsed[i].quiet = quiet;
 		if (!ret)
 			ret = choose_backend(&parsed[i], err);
 		if (!ret && i && strcmp(parsed[i].backend, parsed[0].backend))
@@ -283,6 +284,18 @@ int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device *
 		ret = open_group(parsed, n, devs, err);
 	free(parsed);
 	return ret;
+}
+
+int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device **devs,
+		    struct ob_error *err)
+{
+	return open_devices(specs, n, false, devs, err);
+}
+
+int ob_devices_open_quiet(const char *const *specs, unsigned int n, struct ob_device **devs,
+			  struct ob_error *err)
+{
+	return open_devices(specs, n, true, devs, err);
 }
 
 int ob_device_open(const char *spec, struct ob_device **dev, struct ob_error *err)
@@ -400,6 +413,16 @@ void ob_device_bus_master(struct ob_device *dev, bool on)
 
 	command = on ? command | 4 : command & ~4u; /* PCI 3.0, 6.2.2: bit 2 */
 	ob_config_write(dev, 0x04, 2, command);
+}
+
+void ob_device_wake(struct ob_device *dev)
+{
+	/* At the device itself: it is none of the accesses that a wrapper counts. */
+	while (dev->lower)
+		dev = dev->lower;
+	if (dev->quiet)
+		ob_device_bus_master(dev, true);
+	dev->quiet = false;
 }
 
 /* ---- registers ---------------------------------------------------------------------- */

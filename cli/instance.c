@@ -213,7 +213,7 @@ int instance_open(struct instance *ins, struct ob_error *err)
 		ins->unit[i].ended_fd = ins->ended_fd;
 	}
 	cli_progress("opening %s%s", specs[0], ins->n > 1 ? " and others" : "");
-	ret = ob_devices_open(specs, ins->n, devs, err);
+	ret = ob_devices_open_quiet(specs, ins->n, devs, err);
 	if (ret) {
 		close(ins->ended_fd);
 		return ret;

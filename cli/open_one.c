@@ -46,7 +46,7 @@ int open_one(const char *spec, const char *driver, const struct ob_driver_config
 			return ret;
 	}
 	cli_progress("opening %s", spec);
-	ret = ob_device_open(spec, &dev, err);
+	ret = ob_devices_open_quiet(&spec, 1, &dev, err);
 	if (!ret) {
 		cli_progress("%s: binding a driver", ob_device_info(dev)->name);
 		ret = ob_driver_bind(dev, d, config, b, err);

@@ -107,6 +107,8 @@ int ob_driver_bind(struct ob_device *dev, const struct ob_driver *driver,
 	b->dev = dev;
 	if (config)
 		b->config = *config;
+	if (!driver->masters)
+		ob_device_wake(dev);
 	rc = driver->probe(b, &probe_err);
 	if (rc) {
 		/* A driver may fail without a word; its caller still learns who and where. */

@@ -315,8 +315,11 @@ static int open_group(struct ob_spec *const *specs, const struct vfio_options *o
 		ret = setup_dma(vds[i], n, &o[i], err);
 	for (i = 0; i < n && !ret; i++)
 		ret = vfio_watch_start(vds[i], err);
-	for (i = 0; i < n && !ret; i++)
-		ob_device_bus_master(vds[i]->dev, true);
+	for (i = 0; i < n && !ret; i++) {
+		vds[i]->dev->quiet = specs[i]->quiet;
+		if (!specs[i]->quiet)
+			ob_device_bus_master(vds[i]->dev, true);
+	}
 	return ret;
 }
 

@@ -54,6 +54,7 @@ struct ob_spec {
 	unsigned int nr_wrappers;
 	const char *backend;
 	struct ob_spec_part device;
+	bool quiet; /* ob_devices_open_quiet() */
 };
 
 int ob_spec_parse(const char *text, struct ob_spec *spec, struct ob_error *err);
@@ -109,6 +110,7 @@ struct ob_device {
 	void *log_arg;
 	void *sync; /* the core's lock */
 	int claim_fd;
+	bool quiet;			     /* a real device's bus mastering was left off */
 	struct ob_bar ports[OB_PORT_RANGES]; /* a wrapper's hold on its lower's claimed ports */
 	unsigned int nr_ports;
 };
@@ -132,7 +134,8 @@ struct ob_access_ops {
 	 * @open: claim @n devices together. @devs[i] is zeroed but for log and removal_fd.
 	 *
 	 * Guarantees after success, for each: info and bar[] are filled, decoding and bus mastering
-	 * are on, interrupts off; dma is created by ob_dma_create(). After failure nothing is held.
+	 * are on, interrupts off; dma is created by ob_dma_create(). After failure nothing is held. A
+	 * backend of real devices leaves bus mastering off, and sets dev->quiet, where the specification is quiet.
 	 * Unused options are checked by the caller.
 	 */
 	int (*open)(struct ob_spec *const *specs, unsigned int n, struct ob_device **devs,

@@ -94,6 +94,20 @@ int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device *
 		    struct ob_error *err);
 
 /**
+ * ob_devices_open_quiet() - claim devices that may still be at work for whoever had them before
+ * @specs, @n, @devs, @err: as of ob_devices_open()
+ *
+ * One that has no reset goes on with the addresses that it was given, which may be memory of this process now. So bus mastering
+ * stays off here, where the backend is one of real devices, until ob_device_wake(), which ob_driver_bind() calls for a driver that does not
+ * turn it on by itself (ob_driver.masters).
+ */
+int ob_devices_open_quiet(const char *const *specs, unsigned int n, struct ob_device **devs,
+			  struct ob_error *err);
+
+/** ob_device_wake() - bus mastering on, if it was left off by ob_devices_open_quiet() and not turned on since */
+void ob_device_wake(struct ob_device *dev);
+
+/**
  * ob_device_close() - quiesce and release a device
  *
  * Turns bus mastering and interrupts off, removes every DMA mapping, frees arena and

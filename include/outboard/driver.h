@@ -145,6 +145,7 @@ struct ob_fs_driver;
  * @summary: one line
  * @datasheet: the document that it is written from
  * @ids: what it drives, ended by an entry with vendor 0 and class_mask 0
+ * @masters: it turns bus mastering on by itself, when it has stopped what the device may still be at
  */
 struct ob_driver {
 	const char *name;
@@ -152,6 +153,7 @@ struct ob_driver {
 	const char *datasheet;
 	enum ob_class class_;
 	const struct ob_pci_id *ids;
+	bool masters;
 
 	/** @probe: take the device into use and fill @b. On failure everything is undone. */
 	int (*probe)(struct ob_binding *b, struct ob_error *err);

@@ -173,11 +173,6 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	ret = refuse_old_virtio(b->dev, err);
 	if (ret)
 		return ret;
-	/*
-	 * One that has no reset may still be at work for whoever had it before, with addresses that are somebody else's memory now: it
-	 * reaches none until its driver says so, which has stopped it by then, or the kernel has (USB controllers, drivers/usb/host/pci-quirks.c).
-	 */
-	ob_device_bus_master(b->dev, false);
 	/* Many devices drive 32 bits of address: below that it serves all. Where it cannot be, it may still do. */
 	ob_dma_set_mask(dma, 32, NULL);
 	ret = kit_create(b->dev, dma, &k, err);
@@ -284,6 +279,8 @@ __attribute__((visibility("default"))) const struct ob_driver outboard_driver = 
 	.datasheet = "the kernel's source, drivers/",
 	.class_ = OUTBOARD_LINUX_CLASS,
 	.ids = ids,
+	/* pci_set_master(), which drivers call when they have stopped the device, or the kernel has (USB, drivers/usb/host/pci-quirks.c). */
+	.masters = true,
 	.probe = probe,
 	.remove = remove_,
 	.selftest = selftest,

@@ -46,7 +46,7 @@ AC97            snd-intel8x0  char
 LIST
 }
 
-wanted=${VFIO_MODELS:-ne2k_pci vmxnet3 megasas usb-ehci}
+wanted=${VFIO_MODELS:-ne2k_pci vmxnet3 megasas piix3-usb-uhci}
 
 # As linux/evidence calls it, and the embedded backend.
 name_of() # MODEL

@@ -93,6 +93,21 @@ static void bus_mastering_is_on_while_a_device_is_open_only(void **state)
 	rig_masters_until_close(rig_open("RIG_EDU", ""), rig_device("RIG_EDU"));
 }
 
+static void one_that_was_opened_quietly_masters_the_bus_when_it_is_woken(void **state)
+{
+	const char *bdf = rig_device("RIG_EDU"), *specs[1];
+	struct ob_error err = {0};
+	struct ob_device *dev;
+	char spec[64];
+
+	snprintf(spec, sizeof(spec), "vfio:%s", bdf);
+	specs[0] = spec;
+	assert_int_equal(ob_devices_open_quiet(specs, 1, &dev, &err), 0);
+	assert_int_equal(rig_command(bdf) & 4, 0);
+	ob_device_wake(dev);
+	rig_masters_until_close(dev, bdf);
+}
+
 static struct ob_device *open_edu(void)
 {
 	struct ob_device *dev = rig_open("RIG_EDU", "");
@@ -450,6 +465,7 @@ int main(void)
 		cmocka_unit_test(a_claimed_device_cannot_be_taken_by_a_kernel_driver),
 		cmocka_unit_test(a_bare_address_is_taken_by_vfio),
 		cmocka_unit_test(bus_mastering_is_on_while_a_device_is_open_only),
+		cmocka_unit_test(one_that_was_opened_quietly_masters_the_bus_when_it_is_woken),
 		cmocka_unit_test(each_intx_interrupt_arrives_once),
 		cmocka_unit_test(each_msi_interrupt_arrives_once),
 		cmocka_unit_test(a_line_that_is_still_high_is_delivered_again_at_unmask),
