@@ -28,6 +28,12 @@ for tool in fio mkfs.ext4 e2fsck jq $([ $how = loop ] || echo nbdcopy); do
 	command -v "$tool" >/dev/null || { echo "1..0 # SKIP there is no $tool here" && exit; }
 done
 
+# QEMU's OHCI of Debian 13 gives up at the 34th packet of a transfer in a frame, so that no block is ever written (docs/linux.md).
+qemu=$("${OUTBOARD_QEMU:-qemu-system-x86_64}" --version | sed -n 's/^QEMU emulator version \([0-9]*\).*/\1/p')
+if [ "$model" = pci-ohci ] && [ "${qemu:-0}" -ge 10 ]; then
+	echo "1..0 # SKIP the OHCI controller of QEMU $qemu ends at the 34th packet of a transfer"
+	exit
+fi
 size=96
 # Of blocks of any size, and of small ones with flushes.
 export load=24M small=4M
