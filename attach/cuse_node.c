@@ -7,6 +7,7 @@
 
 #include <cuse_lowlevel.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,9 +18,21 @@
 #include "attach/cuse_node.h"
 
 enum {
+	MAX_READ = 65536,
 	MAX_WRITE = 65536,
 	/* A message: header, struct fuse_write_in, and the longest write. */
 	RX_SIZE = MAX_WRITE + 4096,
+};
+
+/**
+ * struct parked - a read that waits for the device
+ * @req: NULL when there is none
+ * @unique: the kernel's number of it, by which it is interrupted
+ */
+struct parked {
+	fuse_req_t req;
+	uint64_t unique;
+	size_t size;
 };
 
 /**
@@ -29,6 +42,7 @@ enum {
  * @reply: what it has not read is from @at to @len
  * @poll: who waits for a change, or NULL
  * @off: for a device without lines: where the next read or write goes
+ * @parked: of such a device that has nothing to read at the moment
  */
 struct cuse_file {
 	bool asked;
@@ -37,6 +51,7 @@ struct cuse_file {
 	unsigned int at, len;
 	struct fuse_pollhandle *poll;
 	uint64_t off;
+	struct parked parked;
 };
 
 static struct cuse_node *node_of(fuse_req_t req)
@@ -73,6 +88,10 @@ static bool gone(const struct cuse_node *n)
 /* Is there something to read? */
 static bool readable(const struct cuse_node *n, const struct cuse_file *f)
 {
+	const struct ob_char_ops *ops = n->chr->ops;
+
+	if (!ops->answer)
+		return !ops->waiting || ops->waiting(n->chr);
 	return f->at < f->len || (!f->asked && f->seen != n->generation);
 }
 
@@ -185,17 +204,27 @@ static void read_reply(fuse_req_t req, struct cuse_file *f, size_t size)
 
 /* ---- bytes of a device that has no lines ------------------------------------------------------ */
 
-static void read_bytes(fuse_req_t req, struct cuse_file *f, size_t size)
+/* Return: false when the device has nothing yet, and the request no answer. */
+static bool try_read(fuse_req_t req, struct cuse_file *f, size_t size)
 {
 	struct cuse_node *n = node_of(req);
-	char *buf = malloc(size ? size : 1);
+	char *buf;
 	long got;
+
+	/* Longer ones are short reads. */
+	if (size > MAX_READ)
+		size = MAX_READ;
+	buf = malloc(size ? size : 1);
 
 	if (!buf) {
 		reply_error(req, ENOMEM);
-		return;
+		return true;
 	}
 	got = n->chr->ops->read(n->chr, buf, size, f->off);
+	if (got == -EAGAIN && n->chr->ops->waiting) {
+		free(buf);
+		return false;
+	}
 	if (got < 0 || (size_t)got > size) {
 		reply_error(req, got < 0 ? (int)-got : EIO);
 	} else {
@@ -206,6 +235,51 @@ static void read_bytes(fuse_req_t req, struct cuse_file *f, size_t size)
 		fuse_reply_buf(req, buf, (size_t)got);
 	}
 	free(buf);
+	return true;
+}
+
+/* The request of a read that waits, which has its answer now. */
+static fuse_req_t unpark(struct cuse_node *n, struct cuse_file *f)
+{
+	fuse_req_t req = f->parked.req;
+
+	f->parked.req = NULL;
+	n->nr_parked--;
+	return req;
+}
+
+/* One read of each open file may wait. The kernel asks for another only where threads share the file. */
+static void read_bytes(fuse_req_t req, struct cuse_file *f, size_t size,
+		       const struct fuse_file_info *fi)
+{
+	struct cuse_node *n = node_of(req);
+	const struct fuse_in_header *h = n->rx;
+
+	if (!f->parked.req && try_read(req, f, size))
+		return;
+	if (f->parked.req || fi->flags & O_NONBLOCK) {
+		reply_error(req, EAGAIN);
+		return;
+	}
+	f->parked = (struct parked){.req = req, .unique = h->unique, .size = size};
+	n->nr_parked++;
+}
+
+/* Reads that wait, when the device has something to read, or is gone, or @unique was interrupted. */
+static void serve_parked(struct cuse_node *n, uint64_t unique)
+{
+	for (unsigned int i = 0; n->nr_parked && i < CUSE_FILES_MAX; i++) {
+		struct cuse_file *f = n->file[i];
+
+		if (!f || !f->parked.req)
+			continue;
+		if (gone(n))
+			reply_error(unpark(n, f), ENODEV);
+		else if (f->parked.unique == unique)
+			reply_error(unpark(n, f), EINTR);
+		else if (!unique && try_read(f->parked.req, f, f->parked.size))
+			unpark(n, f);
+	}
 }
 
 static void write_bytes(fuse_req_t req, struct cuse_file *f, const char *buf, size_t size)
@@ -278,6 +352,8 @@ static void op_open(fuse_req_t req, struct fuse_file_info *fi)
 
 static void end_file(struct cuse_node *n, struct cuse_file *f)
 {
+	if (f->parked.req)
+		reply_error(unpark(n, f), ENODEV);
 	forget_poll(f);
 	free(f);
 	if (n->chr->ops->close)
@@ -318,7 +394,7 @@ static void op_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_inf
 	if (ops->answer)
 		read_reply(req, f, size);
 	else if (ops->read)
-		read_bytes(req, f, size);
+		read_bytes(req, f, size, fi);
 	else
 		reply_error(req, EOPNOTSUPP);
 }
@@ -423,7 +499,7 @@ static void op_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_pollh
 		forget_poll(f);
 		f->poll = ph;
 	}
-	if (!n->chr->ops->answer || readable(n, f))
+	if (readable(n, f))
 		events |= POLLIN | POLLRDNORM;
 	if (gone(n))
 		events = POLLERR | POLLHUP;
@@ -508,7 +584,7 @@ enum sense {
 	MAKES_SENSE,
 	MAKES_NONE,
 	IS_UNKNOWN,
-	IS_LATE,
+	IS_INTERRUPT,
 };
 
 /*
@@ -538,9 +614,9 @@ static enum sense look_at(const void *message, size_t len)
 
 	if (len < sizeof(*h) || h->len != len)
 		return MAKES_NONE;
-	/* Each message is answered before the next is read, so what is interrupted has been answered. */
 	if (h->opcode == FUSE_INTERRUPT)
-		return IS_LATE;
+		return len < sizeof(*h) + sizeof(struct fuse_interrupt_in) ? MAKES_NONE
+									   : IS_INTERRUPT;
 	len -= sizeof(*h);
 	while (i < sizeof(known) / sizeof(known[0]) && h->opcode != known[i].opcode)
 		i++;
@@ -566,9 +642,24 @@ static void refuse(struct cuse_node *n)
 		n->stats.errors++;
 }
 
+/* All but reads that wait have been answered before this was read. */
+static void interrupted(struct cuse_node *n)
+{
+	const struct fuse_interrupt_in *in =
+		(const void *)((const struct fuse_in_header *)n->rx + 1);
+
+	if (in->unique)
+		serve_parked(n, in->unique);
+}
+
 unsigned int cuse_node_serve(struct cuse_node *n, unsigned int budget)
 {
 	unsigned int work = 0;
+
+	if (ob_unlikely(n->chr->ops->waiting && n->chr->ops->waiting(n->chr))) {
+		serve_parked(n, 0);
+		wake_pollers(n, false);
+	}
 
 	while (n->session && !atomic_load_explicit(&n->ended, memory_order_relaxed) &&
 	       work < budget) {
@@ -597,7 +688,8 @@ unsigned int cuse_node_serve(struct cuse_node *n, unsigned int budget)
 		case MAKES_NONE:
 			n->stats.errors++;
 			break;
-		case IS_LATE:
+		case IS_INTERRUPT:
+			interrupted(n);
 			break;
 		}
 	}
@@ -609,5 +701,6 @@ void cuse_node_tick(struct cuse_node *n)
 	if (!n->session || n->said_gone || !gone(n))
 		return;
 	n->said_gone = true;
+	serve_parked(n, 0);
 	wake_pollers(n, true);
 }

@@ -41,6 +41,7 @@ struct cuse_node {
 	unsigned int reply_len;
 	uint64_t generation;
 	bool said_gone; /* pollers were told that the device is gone */
+	unsigned int nr_parked;
 	atomic_bool ready, ended;
 	atomic_uint opened;
 	atomic_int last_pid; /* of who opened it last */

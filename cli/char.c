@@ -24,11 +24,13 @@ static const struct cli_option options[] = {
 
 static const struct cli_usage usage = {
 	.command = "char",
-	.synopsis = "SPEC [--driver NAME] read [BYTES] | write [FILE] | say LINE...",
+	.synopsis = "SPEC [--driver NAME] read [BYTES] | write [FILE] | talk | say LINE...",
 	.about =
 		"Opens a character device and reads from it to standard output, writes a file or standard\n"
-		"input to it, or says lines to it and prints its answers. Root is not needed. What reads and\n"
-		"writes mean is the device's: a watchdog is kept alive by each write, sound is WAV files.",
+		"input to it, talks: does both until its input ends, or says lines to it and prints its\n"
+		"answers. Root is not needed. What reads and\n"
+		"writes mean is the device's: a watchdog is kept alive by each write, sound is WAV files, a CAN\n"
+		"frame is a line like 123#DEADBEEF.",
 	.options = options,
 };
 
@@ -60,6 +62,30 @@ static const char *other_way(const struct ob_char_ops *ops)
 	return ops->answer ? "outboard char SPEC say LINE" : "outboard char SPEC read, or write";
 }
 
+/* Until there is something to read from @fd, if any, or from the device, serving it. False when the device is gone. */
+static bool wait_for(struct ob_binding *b, int fd, bool readable)
+{
+	struct ob_char *chr = b->chr;
+	struct pollfd pfd[] = {
+		{.fd = fd, .events = POLLIN},
+		{.fd = ob_device_removal_fd(b->dev), .events = POLLIN},
+		{.fd = chr->ops->serve ? chr->fd : -1, .events = POLLIN},
+	};
+
+	for (;;) {
+		if (chr->ops->serve)
+			chr->ops->serve(chr);
+		if (readable && chr->ops->waiting(chr))
+			return true;
+		if (poll(pfd, 3, -1) < 0 && errno != EINTR)
+			return false;
+		if (ob_device_gone(b->dev))
+			return false;
+		if (pfd[0].revents)
+			return true;
+	}
+}
+
 /* ---- read ------------------------------------------------------------------------------------ */
 
 static int read_from(struct ob_binding *b, unsigned long long left)
@@ -77,6 +103,11 @@ static int read_from(struct ob_binding *b, unsigned long long left)
 	while (left) {
 		long got = chr->ops->read(chr, buf, left < PIECE ? left : PIECE, off);
 
+		if (got == -EAGAIN && chr->ops->waiting) {
+			if (wait_for(b, -1, true))
+				continue;
+			got = -ENODEV;
+		}
 		if (got < 0) {
 			ret = failed(b, got, "read");
 			break;
@@ -91,28 +122,6 @@ static int read_from(struct ob_binding *b, unsigned long long left)
 }
 
 /* ---- write ------------------------------------------------------------------------------------- */
-
-/* Until there is input, serving the device. False when the device is gone. */
-static bool wait_for_input(struct ob_binding *b, int fd)
-{
-	struct ob_char *chr = b->chr;
-	struct pollfd pfd[] = {
-		{.fd = fd, .events = POLLIN},
-		{.fd = ob_device_removal_fd(b->dev), .events = POLLIN},
-		{.fd = chr->ops->serve ? chr->fd : -1, .events = POLLIN},
-	};
-
-	for (;;) {
-		if (chr->ops->serve)
-			chr->ops->serve(chr);
-		if (poll(pfd, 3, -1) < 0 && errno != EINTR)
-			return false;
-		if (ob_device_gone(b->dev))
-			return false;
-		if (pfd[0].revents)
-			return true;
-	}
-}
 
 static long write_all(struct ob_char *chr, const char *buf, size_t len, uint64_t *off)
 {
@@ -145,7 +154,7 @@ static int write_to(struct ob_binding *b, const char *file)
 		ssize_t got;
 		long done;
 
-		if (!wait_for_input(b, fd)) {
+		if (!wait_for(b, fd, false)) {
 			ret = failed(b, -errno, "write");
 			break;
 		}
@@ -162,6 +171,56 @@ static int write_to(struct ob_binding *b, const char *file)
 	if (file && fd >= 0)
 		close(fd);
 	return ret;
+}
+
+/* ---- talk ---------------------------------------------------------------------------------------- */
+
+/* What there is to read at the moment. */
+static long pass_on(struct ob_char *chr, char *buf, uint64_t *off)
+{
+	long got = chr->ops->read(chr, buf, PIECE, *off);
+
+	if (got > 0 && (fwrite(buf, 1, (size_t)got, stdout) != (size_t)got || fflush(stdout)))
+		return 0; /* main() says what is wrong with the output */
+	if (got > 0)
+		*off += (uint64_t)got;
+	return got;
+}
+
+static int talk(struct ob_binding *b)
+{
+	struct ob_char *chr = b->chr;
+	uint64_t in_off = 0, out_off = 0;
+	char *buf;
+	long ret;
+
+	if (!chr->ops->waiting)
+		return unable(b, "talked to", other_way(chr->ops));
+	buf = malloc(PIECE);
+	if (!buf)
+		return failed(b, -ENOMEM, "talk");
+	for (;;) {
+		if (!wait_for(b, STDIN_FILENO, true)) {
+			ret = -errno;
+			break;
+		}
+		if (chr->ops->waiting(chr)) {
+			ret = pass_on(chr, buf, &out_off);
+			if (ret > 0 || ret == -EAGAIN)
+				continue;
+			break;
+		}
+		ret = read(STDIN_FILENO, buf, PIECE);
+		if (ret <= 0) {
+			ret = ret ? -errno : 0;
+			break;
+		}
+		ret = write_all(chr, buf, (size_t)ret, &in_off);
+		if (ret)
+			break;
+	}
+	free(buf);
+	return ret ? failed(b, ret, "talk") : CLI_OK;
 }
 
 /* ---- say ----------------------------------------------------------------------------------------- */
@@ -204,6 +263,8 @@ static int use(struct ob_binding *b, char **words, unsigned int n)
 		ret = read_from(b, n > 1 ? strtoull(words[1], NULL, 10) : ~0ull);
 	else if (!strcmp(words[0], "write"))
 		ret = write_to(b, n > 1 ? words[1] : NULL);
+	else if (!strcmp(words[0], "talk"))
+		ret = talk(b);
 	else
 		ret = say(b, words + 1, n - 1);
 	if (chr->ops->close)
@@ -216,19 +277,22 @@ static int use(struct ob_binding *b, char **words, unsigned int n)
 /* What was typed behind the device makes sense? */
 static int check(char **words, unsigned int n)
 {
-	static const char *const names[] = {"read", "write", "say"};
+	static const char *const names[] = {"read", "write", "talk", "say"};
 	const char *near;
 
 	if (!n)
-		return cli_bad(&usage, "what shall be done? read, write or say");
+		return cli_bad(&usage, "what shall be done? read, write, talk or say");
 	if (!strcmp(words[0], "say"))
 		return n > 1 ? CLI_OK : cli_bad(&usage, "say what? A line is missing");
 	if (!strcmp(words[0], "read") && n == 2 &&
 	    (strspn(words[1], "0123456789") != strlen(words[1]) || strlen(words[1]) > 18))
 		return cli_bad(&usage, "'%s' is no number of bytes", words[1]);
+	if (!strcmp(words[0], "talk"))
+		return n == 1 ? CLI_OK : cli_bad(&usage, "what is '%s' for?", words[1]);
 	if (strcmp(words[0], "read") && strcmp(words[0], "write")) {
-		near = cli_nearest(words[0], names, 3, sizeof(names[0]));
-		return cli_bad(&usage, "there is no '%s'%s%s%s; there are read, write and say",
+		near = cli_nearest(words[0], names, 4, sizeof(names[0]));
+		return cli_bad(&usage,
+			       "there is no '%s'%s%s%s; there are read, write, talk and say",
 			       words[0], near ? "; did you mean '" : "", near ? near : "",
 			       near ? "'?" : "");
 	}

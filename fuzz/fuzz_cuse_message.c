@@ -3,6 +3,7 @@
  * attach/cuse_node, and libfuse behind it, given messages of any content in place of the kernel's: nothing is read outside of a
  * message, no file is used that is not open, and everything is given back at the end.
  *
+ * Of an odd number of bytes it is for a device of bytes, of an even for one of lines.
  * Input: messages, each {opcode, length of the body, body}; "unique" and the length of a message are right, bodies are as they are.
  */
 #include <errno.h>
@@ -63,6 +64,34 @@ static void close_(struct ob_char *chr)
 static const struct ob_char_ops ops = {
 	.open = open_, .close = close_, .answer = answer, .ioctl = control, .command = command};
 
+/* A device of bytes that has some at times: as many as were written to it. */
+static unsigned long there;
+
+static long read_(struct ob_char *chr, void *buf, unsigned long len, uint64_t off)
+{
+	unsigned long n = len < there ? len : there;
+
+	if (len && !n)
+		return -EAGAIN;
+	memset(buf, 'x', n);
+	there -= n;
+	return (long)n;
+}
+
+static long write_(struct ob_char *chr, const void *buf, unsigned long len, uint64_t off)
+{
+	there += len;
+	return (long)len;
+}
+
+static bool waiting(struct ob_char *chr)
+{
+	return there;
+}
+
+static const struct ob_char_ops ops_of_bytes = {
+	.open = open_, .close = close_, .read = read_, .write = write_, .waiting = waiting};
+
 static struct {
 	struct fuse_in_header h;
 	uint8_t body[1024];
@@ -93,11 +122,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					  FUSE_FSYNC, FUSE_BATCH_FORGET, 255,	     0};
 	static struct ob_device dev;
 	struct cuse_init_in init = {.major = 7, .minor = 31};
-	struct ob_char chr = {.ops = &ops, .dev = &dev, .name = "fuzz"};
+	struct ob_char chr = {.ops = size & 1 ? &ops_of_bytes : &ops, .dev = &dev, .name = "fuzz"};
 	static struct cuse_node node;
 	const uint8_t *end = data + size;
 	int pair[2];
 
+	there = 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
 		return 0;
 	if (cuse_node_open(&node, &chr, "fuzz0", pair[1], NULL)) {

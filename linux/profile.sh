@@ -98,6 +98,7 @@ derived_symbols() # TREE DRIVER OWN
 	read -r symbol name folder <<<"$(driver_objects "$1" | awk -v want="${2//-/_}" '{ n = $2; gsub(/-/, "_", n) } n == want { print; exit }')"
 	[ -n "${symbol:-}" ] || return 1
 	case $folder in
+	drivers/net/can/*) core=core-can ;;
 	drivers/net/*) core=core-net ;;
 	drivers/nvme/* | drivers/block* | drivers/mmc*) core=core-block ;;
 	drivers/ata*) core=core-ata ;;

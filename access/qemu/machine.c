@@ -95,6 +95,18 @@ void qemu_watchdog_args(struct qemu_args *args)
 	qemu_arg(args, "watchdog=poweroff");
 }
 
+void qemu_can_args(struct qemu_args *args, unsigned int index, const char *model, char *props,
+		   size_t size)
+{
+	/* A bus of its own, on which all interfaces of the card are: what one sends the others receive. */
+	qemu_arg(args, "-object");
+	qemu_arg(args, "can-bus,id=can%u", index);
+	if (!strcmp(model, "ctucan_pci"))
+		snprintf(props, size, ",canbus0=can%u,canbus1=can%u", index, index);
+	else
+		snprintf(props, size, ",canbus=can%u", index);
+}
+
 int qemu_arg_fd(struct qemu_args *args, int fd)
 {
 	if (args->nr_fds == QEMU_FILES || fd < 0) {

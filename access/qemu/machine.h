@@ -158,6 +158,9 @@ void qemu_sound_args(struct qemu_args *args, unsigned int index, const char *wav
 		     size_t size);
 /** qemu_watchdog_args() - what a watchdog does that was not kept alive */
 void qemu_watchdog_args(struct qemu_args *args);
+/** qemu_can_args() - the bus of a CAN card; @props: of the card, for that */
+void qemu_can_args(struct qemu_args *args, unsigned int index, const char *model, char *props,
+		   size_t size);
 const char *qemu_models_help(void);
 
 /* PCI set-up of one function (pci.c) */

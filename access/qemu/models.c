@@ -20,6 +20,7 @@ enum model_kind {
 	MODEL_SOUND,
 	MODEL_WATCHDOG,
 	MODEL_RANDOM,
+	MODEL_CAN,
 	MODEL_PORTS,
 	MODEL_OTHER,
 };
@@ -65,6 +66,8 @@ static const struct model models[] = {
 	{"ac97", "AC97", MODEL_SOUND},
 	{"i6300esb", "i6300esb", MODEL_WATCHDOG},
 	{"virtio-rng-pci", "virtio-rng-pci", MODEL_RANDOM},
+	{"kvaser_pci", "kvaser_pci", MODEL_CAN},
+	{"ctucan_pci", "ctucan_pci", MODEL_CAN},
 	{"ports", NULL, MODEL_PORTS},
 };
 
@@ -106,6 +109,8 @@ const char *qemu_models_help(void)
 	       "  ac97           Intel AC97 sound card, for linux:snd-intel8x0\n"
 	       "  i6300esb       Intel 6300ESB watchdog, for linux:i6300esb; ends QEMU when it bites\n"
 	       "  virtio-rng-pci virtio random generator, for linux:virtio-rng\n"
+	       "  kvaser_pci     Kvaser PCIcan CAN card, for linux:kvaser_pci\n"
+	       "  ctucan_pci     CTU CAN FD card, two interfaces on one bus, for linux:ctucanfd_pci\n"
 	       "  ports          no PCI device, only the PC's timer and speaker ports\n"
 	       "  NAME           any other PCI device of QEMU's, by its -device name\n"
 	       "options of disks:\n"
@@ -266,6 +271,7 @@ int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 	case MODEL_SOUND:
 	case MODEL_WATCHDOG:
 	case MODEL_RANDOM:
+	case MODEL_CAN:
 	case MODEL_PLAIN:
 		if (model->kind == MODEL_SOUND)
 			qemu_sound_args(args, qd->index, ob_spec_get(part, "wav"), props,
@@ -274,6 +280,8 @@ int qemu_model_args(struct ob_spec *spec, struct qemu_device *qd, struct qemu_ar
 			snprintf(props, sizeof(props), QEMU_VIRTIO_PROPS);
 		else if (model->kind == MODEL_WATCHDOG)
 			qemu_watchdog_args(args);
+		else if (model->kind == MODEL_CAN)
+			qemu_can_args(args, qd->index, model->qemu, props, sizeof(props));
 		qemu_add_props(part, props, sizeof(props));
 		qemu_arg(args, "-device");
 		qemu_arg(args, "%s,id=dev%u%s%s", model->qemu, qd->index, where, props);

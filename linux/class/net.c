@@ -7,6 +7,7 @@
 #include <asm/outboard.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/if_arp.h>
 #include <linux/if_vlan.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
@@ -689,7 +690,9 @@ void *outboard_net_of(unsigned int index)
 	rtnl_lock();
 	for_each_netdev(&init_net, dev)
 	{
-		if (!outboard_hangs_on(dev->dev.parent, &pdev->dev) || i++ != index)
+		/* CAN has no addresses and is another class (can.c). */
+		if (dev->type != ARPHRD_ETHER || !outboard_hangs_on(dev->dev.parent, &pdev->dev) ||
+		    i++ != index)
 			continue;
 		nics[index].dev = dev;
 		rtnl_unlock();

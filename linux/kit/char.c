@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kernel's character devices as one of our class (include/outboard/driver.h): a watchdog and a random generator as their nodes
- * are, sound as WAV files (sound.c).
+ * are, sound as WAV files (sound.c), CAN as lines (can.c).
  */
 #include <errno.h>
 #include <linux/watchdog.h>
@@ -75,14 +75,14 @@ static long call_ioctl(void *arg)
 	return outboard_kernel.chr->ioctl(r->file, r->cmd, r->buf);
 }
 
-static long call(struct kit *k, long (*fn)(void *arg), struct request *r)
+long kit_char_call(struct kit_char *c, long (*fn)(void *arg), void *arg)
 {
 	long ret;
 
-	pthread_mutex_lock(&k->lock);
-	ret = kit_call(k, fn, r);
-	kit_arm(k);
-	pthread_mutex_unlock(&k->lock);
+	pthread_mutex_lock(&c->k->lock);
+	ret = kit_call(c->k, fn, arg);
+	kit_arm(c->k);
+	pthread_mutex_unlock(&c->k->lock);
 	return ret;
 }
 
@@ -90,36 +90,74 @@ int kit_node_open(struct kit_char *c, const char *node, bool reading, bool writi
 {
 	struct request r = {.name = node, .reading = reading, .writing = writing, .to = file};
 
-	return (int)call(c->k, call_open, &r);
+	return (int)kit_char_call(c, call_open, &r);
 }
 
 void kit_node_close(struct kit_char *c, void *file)
 {
 	struct request r = {.file = file};
 
-	call(c->k, call_close, &r);
+	kit_char_call(c, call_close, &r);
 }
 
 long kit_node_read(struct kit_char *c, void *file, void *buf, unsigned long len)
 {
 	struct request r = {.file = file, .buf = buf, .len = len};
 
-	return call(c->k, call_read, &r);
+	return kit_char_call(c, call_read, &r);
 }
 
 long kit_node_write(struct kit_char *c, void *file, const void *buf, unsigned long len)
 {
 	struct request r = {.file = file, .from = buf, .len = len};
 
-	return call(c->k, call_write, &r);
+	return kit_char_call(c, call_write, &r);
 }
 
 long kit_node_ioctl(struct kit_char *c, void *file, unsigned int cmd, void *arg)
 {
 	struct request r = {.file = file, .cmd = cmd, .buf = arg};
 
-	return call(c->k, call_ioctl, &r);
+	return kit_char_call(c, call_ioctl, &r);
 }
+
+/* ---- devices that are used by their node ------------------------------------------------------- */
+
+static int node_open(struct kit_char *c)
+{
+	return kit_node_open(c, c->node, true, c->kind != OB_KIT_NODE_RANDOM, &c->file);
+}
+
+static void node_close(struct kit_char *c)
+{
+	kit_node_close(c, c->file);
+	c->file = NULL;
+}
+
+static long node_read(struct kit_char *c, void *buf, unsigned long len)
+{
+	return kit_node_read(c, c->file, buf, len);
+}
+
+static long node_write(struct kit_char *c, const void *buf, unsigned long len)
+{
+	return kit_node_write(c, c->file, buf, len);
+}
+
+/* The kernel's watchdogs and streams have one user each; ours are all the same one to it. */
+static const struct kit_char_use watchdog_use = {
+	.one = true,
+	.open = node_open,
+	.close = node_close,
+	.read = node_read,
+	.write = node_write,
+};
+static const struct kit_char_use random_use = {
+	.open = node_open,
+	.close = node_close,
+	.read = node_read,
+	.write = node_write,
+};
 
 /* ---- the class's side -------------------------------------------------------------------------- */
 
@@ -128,13 +166,10 @@ static int char_open(struct ob_char *chr)
 	struct kit_char *c = kit_char_of(chr);
 	int ret = 0;
 
-	/* The kernel's watchdogs and streams have one user each; ours are all the same one to it. */
-	if (c->opened && c->kind != OB_KIT_NODE_RANDOM)
+	if (c->opened && c->use->one)
 		return -EBUSY;
-	if (c->kind == OB_KIT_NODE_PCM_PLAY)
-		ret = kit_sound_open(c);
-	else if (!c->opened)
-		ret = kit_node_open(c, c->node, true, c->kind != OB_KIT_NODE_RANDOM, &c->file);
+	if (!c->opened)
+		ret = c->use->open(c);
 	if (!ret)
 		c->opened++;
 	return ret;
@@ -144,35 +179,29 @@ static void char_close(struct ob_char *chr)
 {
 	struct kit_char *c = kit_char_of(chr);
 
-	if (!c->opened || --c->opened)
-		return;
-	if (c->kind == OB_KIT_NODE_PCM_PLAY)
-		kit_sound_close(c);
-	else
-		kit_node_close(c, c->file);
-	c->file = NULL;
+	if (c->opened && !--c->opened)
+		c->use->close(c);
 }
 
 static long char_read(struct ob_char *chr, void *buf, unsigned long len, uint64_t off)
 {
 	struct kit_char *c = kit_char_of(chr);
 
-	if (ob_device_gone(chr->dev))
-		return -ENODEV;
-	if (c->kind == OB_KIT_NODE_PCM_PLAY)
-		return kit_sound_read(c, buf, len);
-	return kit_node_read(c, c->file, buf, len);
+	return ob_device_gone(chr->dev) ? -ENODEV : c->use->read(c, buf, len);
 }
 
 static long char_write(struct ob_char *chr, const void *buf, unsigned long len, uint64_t off)
 {
 	struct kit_char *c = kit_char_of(chr);
 
-	if (ob_device_gone(chr->dev))
-		return -ENODEV;
-	if (c->kind == OB_KIT_NODE_PCM_PLAY)
-		return kit_sound_write(c, buf, len);
-	return kit_node_write(c, c->file, buf, len);
+	return ob_device_gone(chr->dev) ? -ENODEV : c->use->write(c, buf, len);
+}
+
+static bool char_waiting(struct ob_char *chr)
+{
+	struct kit_char *c = kit_char_of(chr);
+
+	return !c->opened || !c->use->waiting || c->use->waiting(c);
 }
 
 /*
@@ -206,6 +235,7 @@ static const struct ob_char_ops ops = {
 	.write = char_write,
 	.command = char_command,
 	.serve = char_serve,
+	.waiting = char_waiting,
 };
 
 /* ---- life ------------------------------------------------------------------------------------------ */
@@ -225,29 +255,50 @@ static bool choose(struct kit_char *c, const struct ob_kit_node *nodes, unsigned
 	return *c->node || *c->record;
 }
 
-int kit_char_create(struct kit *k, const char *driver, struct ob_binding *b, struct ob_error *err)
+static const struct {
+	const char *name;
+	const struct kit_char_use *use;
+} kinds[] = {
+	[OB_KIT_NODE_WATCHDOG] = {"watchdog", &watchdog_use},
+	[OB_KIT_NODE_RANDOM] = {"hwrng", &random_use},
+	[OB_KIT_NODE_PCM_PLAY] = {"sound", &kit_sound_use},
+	[OB_KIT_NODE_CAN] = {"can", &kit_can_use},
+};
+
+/* Return: 1; 0 when there is nothing of the kind, or a negative errno value. */
+static int find(struct kit_char *c)
 {
 	struct ob_kit_node nodes[NODES] = {0};
 	struct request r = {.nodes = nodes, .n = NODES};
-	struct kit_char *c = calloc(1, sizeof(*c));
 	long n;
+
+	if (kit_can_find(c)) {
+		c->kind = OB_KIT_NODE_CAN;
+		return 1;
+	}
+	n = kit_char_call(c, call_find, &r);
+	return n > 0 ? choose(c, nodes, (unsigned int)n) : (int)n;
+}
+
+int kit_char_create(struct kit *k, const char *driver, struct ob_binding *b, struct ob_error *err)
+{
+	struct kit_char *c = calloc(1, sizeof(*c));
+	int ret;
 
 	if (!c)
 		return ob_error_set(err, -ENOMEM, "%s: no memory", ob_device_info(k->dev)->name);
-	n = call(k, call_find, &r);
-	if (n <= 0 || !choose(c, nodes, (unsigned int)n)) {
-		free(c);
-		return n < 0 ? ob_error_set(err, (int)n, "%s: no nodes of the kernel's",
-					    ob_device_info(k->dev)->name)
-			     : 0;
-	}
 	c->k = k;
+	ret = find(c);
+	if (ret <= 0) {
+		free(c);
+		return ret ? ob_error_set(err, ret, "%s: no nodes of the kernel's",
+					  ob_device_info(k->dev)->name)
+			   : 0;
+	}
+	c->use = kinds[c->kind].use;
 	snprintf(c->driver, sizeof(c->driver), "%.47s", driver);
 	c->chr = (struct ob_char){.ops = &ops, .dev = k->dev, .driver = c->driver, .fd = k->events};
-	snprintf(c->chr.name, sizeof(c->chr.name), "%s",
-		 c->kind == OB_KIT_NODE_WATCHDOG ? "watchdog"
-		 : c->kind == OB_KIT_NODE_RANDOM ? "hwrng"
-						 : "sound");
+	snprintf(c->chr.name, sizeof(c->chr.name), "%s", kinds[c->kind].name);
 	k->chr = c;
 	b->chr = &c->chr;
 	return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Self-test of a Linux driver's character device: a watchdog is kept quiet and stopped, random bytes differ, sound is played and recorded. */
+/* Self-test of a Linux driver's character device: a watchdog is kept quiet and stopped, random bytes differ, sound is played and recorded, CAN goes on the bus. */
 #include <errno.h>
 #include <linux/watchdog.h>
 #include <stdio.h>
@@ -109,6 +109,16 @@ static void test_sound(struct report *t, struct kit_char *c)
 	snprintf(l->detail, sizeof(l->detail), "0.1 s by %s", c->record);
 }
 
+/* Frames would be somebody else's commands, on a bus that a machine hangs on: nothing is sent. */
+static void test_can(struct report *t, struct kit_char *c)
+{
+	struct ob_selftest_line *l = line(t, "on the bus");
+
+	for (unsigned int i = 0; i < c->nr_ports; i++)
+		snprintf(l->detail + strlen(l->detail), sizeof(l->detail) - strlen(l->detail),
+			 "%s%s", i ? ", " : "", c->port[i]);
+}
+
 static int use(struct report *t, struct kit_char *c)
 {
 	int ret = c->chr.ops->open(&c->chr);
@@ -125,6 +135,8 @@ static int use(struct report *t, struct kit_char *c)
 		test_watchdog(t, &c->chr);
 	else if (c->kind == OB_KIT_NODE_RANDOM)
 		test_random(t, &c->chr);
+	else if (c->kind == OB_KIT_NODE_CAN)
+		test_can(t, c);
 	else
 		test_sound(t, c);
 	c->chr.ops->close(&c->chr);

@@ -331,6 +331,7 @@ enum ob_kit_node_kind {
 	OB_KIT_NODE_RANDOM,
 	OB_KIT_NODE_PCM_PLAY,
 	OB_KIT_NODE_PCM_RECORD,
+	OB_KIT_NODE_CAN, /* no node, but an interface (struct ob_kernel_can) */
 };
 
 /* A node of the kernel's: @name below /dev. */
@@ -350,6 +351,38 @@ struct ob_kernel_char {
 	long (*read)(void *file, void *buf, unsigned long len);
 	long (*write)(void *file, const void *buf, unsigned long len);
 	long (*ioctl)(void *file, unsigned int cmd, void *arg);
+};
+
+/* ---- CAN ---------------------------------------------------------------------------------- */
+
+enum {
+	OB_KIT_CAN_DATA = 64,
+	OB_KIT_CAN_NAME = 16,
+	OB_KIT_CAN_PORTS = 4,
+
+	OB_KIT_CAN_FD = 1 << 0,	 /* a frame of CAN FD */
+	OB_KIT_CAN_BRS = 1 << 1, /* its data with the other bit rate */
+	OB_KIT_CAN_ESI = 1 << 2, /* its sender is error passive */
+};
+
+/* A frame; @id as can_id of struct can_frame (linux/can.h), with its flags; @port: the interface, in the order of @find. */
+struct ob_kit_can_frame {
+	unsigned int id;
+	unsigned char len, flags, port;
+	unsigned char data[OB_KIT_CAN_DATA];
+};
+
+/** struct ob_kernel_can - the device's CAN interfaces. @receive only looks; the others are called inside of call() */
+struct ob_kernel_can {
+	/** @find: their names, at most @n. Return: how many there are of these */
+	int (*find)(char (*names)[OB_KIT_CAN_NAME], unsigned int n);
+	/** @open: all of them, at the bit rate of the parameter outboard.can_bitrate */
+	int (*open)(void);
+	void (*close)(void);
+	/** @send: waits until the driver has it in its controller */
+	int (*send)(const struct ob_kit_can_frame *frame);
+	/** @receive: the next that has arrived. With NULL it stays. Return: 1 when there was one, else 0 */
+	int (*receive)(struct ob_kit_can_frame *frame);
 };
 
 /* ---- the kernel ------------------------------------------------------------------------ */
@@ -412,6 +445,7 @@ struct ob_kernel {
 	const struct ob_kernel_net *net; /* or NULL: the object has no network */
 	/** @net_of: the @index'th network device of the device, or NULL */
 	void *(*net_of)(unsigned int index);
+	const struct ob_kernel_can *can;	     /* or NULL: the object has no CAN */
 	const struct ob_kernel_block *block;	     /* or NULL: the object has no disks */
 	const struct ob_kernel_fs *fs;		     /* or NULL: it mounts nothing; kit/fs.h */
 	const struct ob_kernel_host_disk *host_disk; /* with fs */

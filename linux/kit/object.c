@@ -267,6 +267,12 @@ static const struct ob_pci_id ids[] = {
 	 .class_code = 0x00ff00,
 	 .class_mask = 0xffff00,
 	 .name = "others"},
+	/* CAN cards: some say that they are controllers of a serial bus, many that they fit no class */
+	{.vendor = OB_PCI_ANY,
+	 .device = OB_PCI_ANY,
+	 .class_code = 0xff0000,
+	 .class_mask = 0xff0000,
+	 .name = "devices of no class"},
 	{0},
 };
 

@@ -198,7 +198,7 @@ static long play(struct kit_char *c, const uint8_t *buf, unsigned long len)
 	return 0;
 }
 
-long kit_sound_write(struct kit_char *c, const void *buf, unsigned long len)
+static long sound_write(struct kit_char *c, const void *buf, unsigned long len)
 {
 	struct kit_sound *s = c->sound;
 	size_t before = s->head_len, more;
@@ -273,7 +273,7 @@ static unsigned long take(uint8_t *buf, unsigned long len, const uint8_t *from, 
 	return len;
 }
 
-long kit_sound_read(struct kit_char *c, void *buf, unsigned long len)
+static long sound_read(struct kit_char *c, void *buf, unsigned long len)
 {
 	struct kit_sound *s = c->sound;
 	unsigned long frame, n;
@@ -307,13 +307,13 @@ long kit_sound_read(struct kit_char *c, void *buf, unsigned long len)
 
 /* ---- life ------------------------------------------------------------------------------------------------ */
 
-int kit_sound_open(struct kit_char *c)
+static int sound_open(struct kit_char *c)
 {
 	c->sound = calloc(1, sizeof(*c->sound));
 	return c->sound ? 0 : -ENOMEM;
 }
 
-void kit_sound_close(struct kit_char *c)
+static void sound_close(struct kit_char *c)
 {
 	struct kit_sound *s = c->sound;
 
@@ -334,3 +334,11 @@ void kit_sound_close(struct kit_char *c)
 	free(s);
 	c->sound = NULL;
 }
+
+const struct kit_char_use kit_sound_use = {
+	.one = true,
+	.open = sound_open,
+	.close = sound_close,
+	.read = sound_read,
+	.write = sound_write,
+};

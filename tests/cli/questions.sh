@@ -94,7 +94,7 @@ offers_models_that_can_be_opened()
 		# Disks of Linux's drivers, which the tests of those open.
 		*NAME | *ahci | *lsi53* | *am53* | *mpt* | *mega* | *scsi* | *blk* | *hci | *sdhci-pci) continue ;;
 		*igb) "${OUTBOARD_QEMU:-qemu-system-x86_64}" -device help 2>&1 | grep -q '^name "igb"' || continue ;;&
-		*igb | *i825* | *pcnet | *rtl* | *ne2k* | *tulip | *vmxnet3 | *virtio* | *es1370 | *ac97 | *i6300esb)
+		*igb | *i825* | *pcnet | *rtl* | *ne2k* | *tulip | *vmxnet3 | *virtio* | *es1370 | *ac97 | *i6300esb | *can_pci | *kvaser_pci)
 			json '.driver == null or (.driver.name | length == 0)' probe "$spec" || return
 			continue
 			;;

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# char.sh OUTBOARD DRIVER MODEL KIND [KERNEL]: an unmodified driver of the Linux kernel drives QEMU's MODEL, a watchdog, a random generator or a sound
-# card, used by `outboard char`: its self-test with suspend and resume; a watchdog that is kept alive, and one that is not, which ends QEMU;
+# char.sh OUTBOARD DRIVER MODEL KIND [KERNEL]: an unmodified driver of the Linux kernel drives QEMU's MODEL, a watchdog, a random generator, a sound
+# card or one for CAN, used by `outboard char`: its self-test with suspend and resume; a watchdog that is kept alive, and one that is not, which ends QEMU;
 # random bytes; a WAV file that QEMU's card plays into another with the same samples, and one that is recorded; twice, and a device
 # that vanishes. Skipped where neither the driver nor the profile of all such devices is built.
 driver=$2 model=$3 kind=$4 kernel=${5:-6.12}
@@ -104,6 +104,60 @@ use_sound()
 	expect "$1: what is no WAV file is refused" 2 'Invalid argument'
 }
 
+# Two interfaces of a card are on one bus.
+use_can()
+{
+	mkfifo "$dir/frames" 2>/dev/null
+	"$outboard" char --driver "$linux" "qemu:$model" talk <"$dir/frames" >"$dir/got" 2>"$dir/err" &
+	local talker=$!
+	exec 9>"$dir/frames"
+	# In pieces, as they may come; at the end a hundred at once.
+	printf 'can0 12' >&9 && sleep 0.2 && printf '3#DEADBEEF\ncan1 1F334455#11.22\r\n\n' >&9
+	printf 'can0 7FF#R4\ncan0 001#\n' >&9
+	printf 'can0 %03X#00\n' $(seq 256 355) >&9
+	check "$1: frames arrive at the other interface" wait_for frames_came 104
+	exec 9>&-
+	wait "$talker"
+	check "$1: it ends with its input" test $? -eq 0
+	check "$1: they are the same" same_frames
+	printf 'can0 123#AB\ncan0 12#AB\n' >"$dir/bad"
+	char "qemu:$model" write "$dir/bad"
+	expect "$1: what is no frame is refused" 2 "'can0 12#AB' is no CAN frame"
+	export OUTBOARD_LINUX_ARGS=outboard.can_bitrate=123456789
+	char "qemu:$model" write /dev/null
+	expect "$1: a bit rate that there is not" 2 '123456789 bit/s'
+	unset OUTBOARD_LINUX_ARGS
+	can_fd "$1"
+}
+
+can_fd()
+{
+	export OUTBOARD_LINUX_ARGS="outboard.can_bitrate=250000 outboard.can_data_bitrate=2000000"
+	"$outboard" char --driver "$linux" "qemu:$model" talk <"$dir/frames" >"$dir/got" 2>"$dir/err" &
+	local talker=$!
+	exec 9>"$dir/frames"
+	printf 'can0 123##1%064d\n' 7 >&9
+	check "$1: CAN FD: a long frame arrives" wait_for frames_came 1
+	exec 9>&-
+	wait "$talker"
+	check "$1: CAN FD: it is the same" test "$(cat "$dir/got")" = "can1 123##1$(printf %064d 7)"
+	unset OUTBOARD_LINUX_ARGS
+}
+
+frames_came()
+{
+	[ "$(wc -l <"$dir/got")" -ge "$1" ]
+}
+
+# What one sends comes in order; of what both send which is first is the bus's business.
+same_frames()
+{
+	{
+		printf 'can1 123#DEADBEEF\ncan1 7FF#R4\ncan1 001#\n'
+		printf 'can1 %03X#00\n' $(seq 256 355)
+	} | cmp - <(grep '^can1' "$dir/got") && [ "$(grep '^can0' "$dir/got")" = 'can0 1F334455#1122' ]
+}
+
 # The driver would measure the clock of the card, which on a busy machine comes out wrong, and all would be resampled.
 [ "$driver" != snd-intel8x0 ] || export OUTBOARD_LINUX_ARGS=snd_intel8x0.ac97_clock=48000
 mkdir "$dir/nothing"
@@ -116,12 +170,23 @@ use_"$kind" 'first time'
 use_"$kind" 'again'
 "$here/scripts/census" "$dir/nothing" >"$dir/census.after"
 check 'nothing is left' test -z "$(comm -13 "$dir/census" "$dir/census.after" | tee "$dir/left")"
-if [ "$kind" = watchdog ]; then
-	char "fault[gone=1500]:qemu:$model" write /dev/zero
+gone=fault[gone=1500]:qemu:$model
+case $kind in
+watchdog) char "$gone" write /dev/zero ;;
+can)
+	yes 'can0 123#11' | head -n 10000 >"$dir/many"
+	char "$gone" write "$dir/many"
+	;;
+*) char "$gone" read ;;
+esac
+if [ "$driver" = ctucanfd_pci ]; then
+	# docs/findings/ctucanfd-pulled-out.md
+	vanish=
+	expect 'a driver that goes on asking a device that vanished is ended, and named' 134 'its driver goes on asking it' ctucan_rx_poll
 else
-	char "fault[gone=1500]:qemu:$model" read
+	vanish=vanish
+	expect 'a device that vanishes is an error that names it' 3 "$model" 'vanished'
 fi
-expect 'a device that vanishes is an error that names it' 3 "$model" 'vanished'
 
-[ $failed -ne 0 ] || OUTBOARD_EVIDENCE_OBJECT=$object "$here/linux/record" "$driver" "$kernel" "qemu:$model" probe selftest "$kind" vanish again
+[ $failed -ne 0 ] || OUTBOARD_EVIDENCE_OBJECT=$object "$here/linux/record" "$driver" "$kernel" "qemu:$model" probe selftest "$kind" $vanish again
 finish

@@ -10,6 +10,9 @@
 #include <linux/irq.h>
 #include <linux/irqflags.h>
 
+/* Time in which a kernel whose device is gone must once be idle. Time-outs of drivers, which spin, are shorter. */
+#define OUTBOARD_GONE_NS (10 * NSEC_PER_SEC)
+
 unsigned long outboard_irqs_on;
 EXPORT_SYMBOL(outboard_irqs_on);
 unsigned long outboard_pending;
@@ -121,6 +124,23 @@ unsigned long outboard_looks(void)
 	return READ_ONCE(looks);
 }
 
+/*
+ * A driver that takes ones for what its device has to say goes on for ever. Who has not found an end in so long, without once being
+ * idle, has none; it holds the host, too.
+ */
+static void look_for_an_end(void)
+{
+	static unsigned long stay;
+	static u64 since;
+
+	if (stay != outboard_stays) {
+		stay = outboard_stays;
+		since = outboard_clock();
+	}
+	if (outboard_clock() - since > OUTBOARD_GONE_NS)
+		outboard_fatal("the device is gone, and its driver goes on asking it");
+}
+
 static void look(void)
 {
 	unsigned long long bits = 0;
@@ -129,6 +149,8 @@ static void look(void)
 	WRITE_ONCE(looks, looks + 1);
 	if (unlikely(outboard_ops->poll(outboard_host, &bits)))
 		outboard_pci_gone();
+	if (unlikely(outboard_pci_is_gone()))
+		look_for_an_end();
 	vectors |= bits;
 	if (vectors & ~outboard_vectors_masked)
 		outboard_pending |= OUTBOARD_PENDING_VECTOR;

@@ -123,8 +123,11 @@ void outboard_boot_fiber(void)
 /* The host comes back soon: what an idle processor prepares for its sleep can wait until it does sleep. */
 static bool soon;
 
+unsigned long outboard_stays;
+
 static void to_idle(unsigned long long *deadline)
 {
+	outboard_stays++;
 	outboard_switch(&host_sp, idle_sp);
 	*deadline = outboard_deadline;
 }

@@ -222,6 +222,9 @@ const struct ob_kernel outboard_kernel = {
 	.net = &outboard_net,
 	.net_of = outboard_net_of,
 #endif
+#ifdef CONFIG_CAN_DEV
+	.can = &outboard_can,
+#endif
 #ifdef CONFIG_BLOCK
 	.block = &outboard_block,
 #endif

@@ -94,6 +94,11 @@ void outboard_pci_gone(void)
 		WRITE_ONCE(host.dev->error_state, pci_channel_io_perm_failure);
 }
 
+bool outboard_pci_is_gone(void)
+{
+	return host.gone;
+}
+
 /* ---- configuration space ------------------------------------------------------------------ */
 
 static u32 device_read(unsigned int off, unsigned int size)

@@ -18,7 +18,8 @@ extern struct ob_kit_memory outboard_memory;
 
 extern unsigned long outboard_pending;
 
-/* process.c */
+/* process.c; how often the host has come in */
+extern unsigned long outboard_stays;
 void outboard_boot_fiber(void);
 void outboard_run(unsigned long long *deadline);
 void outboard_run_briefly(unsigned long long *deadline);
@@ -62,6 +63,7 @@ long outboard_probe(void *driver_name);
 long outboard_remove(void *unused);
 struct pci_dev *outboard_pci_dev(void);
 void outboard_pci_gone(void);
+bool outboard_pci_is_gone(void);
 bool outboard_hangs_on(const struct device *dev, const struct device *parent);
 int outboard_window_find(unsigned long off, bool io, unsigned int *bar, unsigned long *bar_off);
 void outboard_window_stray(const void *frame, unsigned long off, unsigned int size, bool is_write);
@@ -78,6 +80,9 @@ void *outboard_net_of(unsigned int index);
 
 /* class/char.c */
 extern const struct ob_kernel_char outboard_char;
+
+/* class/can.c */
+extern const struct ob_kernel_can outboard_can;
 
 /* class/block.c */
 extern const struct ob_kernel_block outboard_block;
