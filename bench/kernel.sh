@@ -22,19 +22,22 @@ usage: bench/kernel.sh [OPTION]... [BUILD]
   --card MODEL       the card under test: e1000e, or e1000-82545em (e1000e)
   --linux            beside our drivers the kernel's own in a process (docs/linux.md), which must be
                      built: in process, and through the first of the attachments
+  --uml PROGRAM      beside them the driver in a User-mode Linux, which bench/uml/build makes, with the
+                     device by its VFIO bridge: frames forwarded, 4 KiB reads
 U
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 json='' boots=3 kernel=6.12 disks=ublk,vduse-blk,nbd-kernel nets=tap,vhost-net only='' iommu=vtd card=e1000e build=$root/build
-export BENCH_QUICK=1 BENCH_LINUX=''
+uml=''
+export BENCH_QUICK=1 BENCH_LINUX='' BENCH_UML=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--help | -h) usage; exit ;;
 	--linux) BENCH_LINUX=yes ;;
 	--quick) boots=1 BENCH_QUICK=10 ;;
-	--json | --boots | --kernel | --disks | --nets | --only | --iommu | --card)
+	--json | --boots | --kernel | --disks | --nets | --only | --iommu | --card | --uml)
 		[ $# -gt 1 ] || { usage >&2; exit 2; }
 		printf -v "${1#--}" %s "$2"
 		shift
@@ -55,6 +58,12 @@ case $boots:$only in
 *) usage >&2; exit 2 ;;
 esac
 
+if [ -n "$uml" ]; then
+	[ -x "$uml" ] || { echo "kernel.sh: there is no program $uml; bench/uml/build makes one and prints its path" >&2; exit 2; }
+	[ "$card" = e1000e ] || { echo "kernel.sh: --uml needs a device with MSI-X, as $card is none" >&2; exit 2; }
+	BENCH_UML=$(realpath "$uml")
+fi
+
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -73,7 +82,7 @@ boot() # KIND SAMPLE RIG-OPTIONS... -- ATTACHMENTS...
 	mkdir "$results"
 	"$root/rig/vm" --kernel "$kernel" --iommu "$iommu" --counting --timeout 900 --results "$results" --env BENCH_QUICK \
 		--append tsc=reliable --modprobe vfio-pci --modprobe vfio_iommu_type1 "${options[@]}" \
-		--env BENCH_LINUX --env "BENCH_CARD=$card" --env "OUTBOARD_LINUX_CACHE=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}" -- \
+		--env BENCH_LINUX --env BENCH_UML --env "BENCH_CARD=$card" --env "OUTBOARD_LINUX_CACHE=${OUTBOARD_LINUX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/outboard/linux}" -- \
 		"$here/kernel_guest.sh" "$kind" "$build" "$@" >"$results/lines" 2>"$results/err"
 	local status=$?
 	[ $status -eq 0 ] || { cat "$results/err" >&2; echo "kernel.sh: the run for $kind failed (exit code $status)" >&2; exit $status; }

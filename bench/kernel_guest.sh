@@ -43,6 +43,25 @@ wait_for() # COMMAND...
 	exit 1
 }
 
+# A User-mode Linux with the device BDF by VFIO does COMMANDS, in bash, with $client. Prints what that said, which is JSON, with the number of
+# the device's interrupts between two calls of "interrupts", the warming up among it.
+in_uml() # BDF COMMANDS
+{
+	local dir=/dev/shm/uml
+	mkdir -p /dev/shm
+	mountpoint -q /dev/shm || mount -t tmpfs -o exec shm /dev/shm || exit 1
+	rm -rf "$dir" && mkdir "$dir"
+	printf 'client=%s\n%s\n' "$client" "$2" >"$dir/commands"
+	# Its memory is a file there, which it maps for the device at its own addresses. With a console that is a file, which epoll does not take, its
+	# interrupts stay away.
+	if ! TMPDIR=/dev/shm timeout 60 "$BENCH_UML" mem=192M rootfstype=hostfs rootflags=/ rw "init=$(dirname "$0")/uml/init" "OUTBOARD_UML=$dir" \
+		"vfio_uml.device=$1" con0=fd:0,fd:1 con=null </dev/null 2>&1 | cat >"$dir/console" || ! grep -qx 0 "$dir/status"; then
+		tail -n 20 "$dir/console" "$dir/said" >&2
+		return 1
+	fi
+	sed "s/}\$/, \"interrupts\": $(awk '{ n = $1 - n } END { print n }' "$dir/interrupts")}/" "$dir/said"
+}
+
 # ---- disks --------------------------------------------------------------------------
 
 disk_loads() # SIDE DEVICE [CLIENT-OPTION...]
@@ -85,6 +104,12 @@ disk()
 		load linux "128 KiB read, depth 32" "$inprocess" --driver linux:nvme --spec "vfio:$RIG_NVME" --test disk --size 131072 \
 			--count $((4000 / quick))
 	fi
+	if [ -n "$BENCH_UML" ]; then
+		for depth in 32 1; do
+			load uml "4 KiB read, depth $depth" in_uml "$RIG_NVME" \
+				"mount -t devtmpfs dev /mnt; interrupts; \$client --test disk --path /mnt/nvme0n1 --depth $depth --count $((4000 / quick)); interrupts"
+		done
+	fi
 	# What they need, where the kernel has it.
 	modprobe -aq vduse virtio_vdpa virtio_blk nbd
 	for attachment in "$@" ${BENCH_LINUX:+"linux $1"}; do
@@ -123,11 +148,11 @@ net_loads() # SIDE INTERFACE
 
 # Every frame that INTERFACE receives goes out of it again, by the shortest way that the kernel has for any driver: a redirection at the
 # hook where the network stack begins, with no queue behind it.
-sends_back() # NAMESPACE INTERFACE
+sends_back() # NAMESPACE, or nothing, INTERFACE
 {
 	modprobe -aq sch_ingress cls_matchall act_mirred
-	tc -n "$1" qdisc replace dev "$2" root noqueue && tc -n "$1" qdisc add dev "$2" clsact &&
-		tc -n "$1" filter add dev "$2" ingress matchall action mirred egress redirect dev "$2" || exit 1
+	tc ${1:+-n "$1"} qdisc replace dev "$2" root noqueue && tc ${1:+-n "$1"} qdisc add dev "$2" clsact &&
+		tc ${1:+-n "$1"} filter add dev "$2" ingress matchall action mirred egress redirect dev "$2" || exit 1
 }
 
 sends_back_no_more() # NAMESPACE INTERFACE
@@ -197,6 +222,11 @@ net()
 		--size 64 --count $((20000 / quick))
 	forward_of in-process --spec "vfio:$ours"
 	[ -z "$BENCH_LINUX" ] || forward_of linux --driver "linux:$module" --spec "vfio:$ours"
+	[ -z "$BENCH_UML" ] || load uml "64 bytes forwarded, twice" in_uml "$ours" "$(declare -f sends_back)
+		modprobe() { :; } # all is in it
+		ip link set eth0 up
+		for i in \$(seq 100); do ip link show eth0 | grep -q LOWER_UP && break; sleep 0.1; done
+		sends_back '' eth0 && interrupts && \$client --test forward --path eth0 --size 64 --count $((20000 / quick)) && interrupts"
 	# Nothing of the system's is in the way of one that polls, so what the kernel executes then is the peer's part.
 	forward_of "(peer)" --spec "vfio:$ours" --wait poll
 	sends_back_no_more peer "$peer"

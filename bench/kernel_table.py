@@ -92,7 +92,10 @@ def main():
                 goal = LINUX_GOAL
             else:
                 goal = GOALS.get(("in-process" if side == "in-process" else "looped back", load))
-            if not side.startswith(("kernel", "linux ")) and goal:
+            if "interrupts" in figures[0]:
+                # Counted with the tenth that warms up.
+                row["interrupts"] = statistics.median(f["interrupts"] / f["count"] / 1.1 for f in figures)
+            if not side.startswith(("kernel", "linux ", "uml", "(")) and goal:
                 row["goal"] = goal
             rows.append(row)
 
@@ -107,6 +110,9 @@ def main():
         print(f"{row['load'] if row['load'] != last else '':<26}{row['side']:<14}{row['user']:>8.0f}{row['kernel']:>9.0f}"
               f"{row['spread']:>8.2%}{row['ratio']:>8.3f}  {goal:<8}{row['rate_ratio']:>10.2f}")
         last = row["load"]
+    for row in rows:
+        if "interrupts" in row:
+            print(f"{row['side']}, {row['load']}: {row['interrupts']:.3f} interrupts each")
     for side, reason in skipped.items():
         print(f"{side}: {reason}")
     if args.json:
