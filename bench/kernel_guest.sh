@@ -47,15 +47,20 @@ wait_for() # COMMAND...
 # the device's interrupts between two calls of "interrupts", the warming up among it.
 in_uml() # BDF COMMANDS
 {
-	local dir=/dev/shm/uml
+	local dir=/dev/shm/uml try
 	mkdir -p /dev/shm
 	mountpoint -q /dev/shm || mount -t tmpfs -o exec shm /dev/shm || exit 1
-	rm -rf "$dir" && mkdir "$dir"
-	printf 'client=%s\n%s\n' "$client" "$2" >"$dir/commands"
 	# Its memory is a file there, which it maps for the device at its own addresses. With a console that is a file, which epoll does not take, its
-	# interrupts stay away.
-	if ! TMPDIR=/dev/shm timeout 60 "$BENCH_UML" mem=192M rootfstype=hostfs rootflags=/ rw "init=$(dirname "$0")/uml/init" "OUTBOARD_UML=$dir" \
-		"vfio_uml.device=$1" con0=fd:0,fd:1 con=null </dev/null 2>&1 | cat >"$dir/console" || ! grep -qx 0 "$dir/status"; then
+	# interrupts stay away. Where instructions are the clock, some of its boots stand still: they are made again, as long as nothing was marked.
+	for try in 1 2 3; do
+		rm -rf "$dir" && mkdir "$dir"
+		printf 'client=%s\n%s\n' "$client" "$2" >"$dir/commands"
+		TMPDIR=/dev/shm timeout 60 "$BENCH_UML" mem=192M rootfstype=hostfs rootflags=/ rw "init=$(dirname "$0")/uml/init" "OUTBOARD_UML=$dir" \
+			"vfio_uml.device=$1" con0=fd:0,fd:1 con=null </dev/null 2>&1 | cat >"$dir/console"
+		[ ! -e "$dir/interrupts" ] || break
+		echo "kernel_guest: User-mode Linux did not come up, try $try" >&2
+	done
+	if ! grep -qx 0 "$dir/status"; then
 		tail -n 20 "$dir/console" "$dir/said" >&2
 		return 1
 	fi
