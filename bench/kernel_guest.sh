@@ -50,8 +50,9 @@ in_uml() # BDF COMMANDS
 	local dir=/dev/shm/uml try
 	mkdir -p /dev/shm
 	mountpoint -q /dev/shm || mount -t tmpfs -o exec shm /dev/shm || exit 1
-	# Its memory is a file there, which it maps for the device at its own addresses. With a console that is a file, which epoll does not take, its
-	# interrupts stay away. Where instructions are the clock, some of its boots stand still: they are made again, as long as nothing was marked.
+	# Its memory is a file there, which it maps for the device at its own addresses. Where instructions are the
+	# clock, it sometimes stands still, mostly with a console that is a file, which epoll does not take: a boot is made again, as long as nothing
+	# was marked.
 	for try in 1 2 3; do
 		rm -rf "$dir" && mkdir "$dir"
 		printf 'client=%s\n%s\n' "$client" "$2" >"$dir/commands"
