@@ -18,6 +18,7 @@ enum {
 	OPT_TIMEOUT,
 	OPT_WAIT,
 	OPT_DRIVER,
+	OPT_STACK,
 	OPT_MODE,
 	OPT_UDP,
 	OPT_BYTES,
@@ -48,6 +49,8 @@ static const struct cli_option options[] = {
 	{'o', "output", "FILE", "http-get: where to; - for standard output (default: nowhere)"},
 	{OPT_SHA256, "sha256", "SUM", "http-get: fail when it is another one"},
 	{OPT_DRIVER, "driver", "NAME", "use this driver: a name, or the path of a shared object"},
+	{OPT_STACK, "stack", "NAME",
+	 "lwip (default), or the kernel's: linux, with --driver linux:NAME"},
 	{OPT_MODE, "mode", "MODE", "adaptive (default), poll or interrupt"},
 	{0, NULL, NULL, NULL},
 };
@@ -128,6 +131,15 @@ bool net_port(struct net_run *r, unsigned int index, uint16_t fallback, uint16_t
 	}
 	*port = (uint16_t)n;
 	return true;
+}
+
+int net_wants_lwip(struct net_run *r, const char *what)
+{
+	if (ob_stack_netif(r->stack))
+		return 0;
+	ob_error_set(&r->err, -EOPNOTSUPP, "%s is not done by the stack '%s'", what, r->kind);
+	ob_error_fix(&r->err, "use --stack lwip, which works with every driver");
+	return -EOPNOTSUPP;
 }
 
 static double cpu_seconds(void)
@@ -366,7 +378,7 @@ static int with_binding(struct net_run *r, int (*run)(struct net_run *r))
 	ret = ob_loop_create(r->config.mode, &r->loop);
 	if (ret)
 		return ob_error_set(&r->err, ret, "no loop for the device: %s", strerror(-ret));
-	ret = ob_stack_open(r->binding->net, r->loop, &r->stack, &r->err);
+	ret = ob_stack_open_kind(r->binding->net, r->loop, r->kind, &r->stack, &r->err);
 	if (!ret) {
 		running = r->stack;
 		if (ended_by)
@@ -494,6 +506,9 @@ static bool parse_option(struct net_run *r, struct cli_args *args, int opt)
 		return false;
 	case OPT_DRIVER:
 		r->driver = args->value;
+		return true;
+	case OPT_STACK:
+		r->kind = args->value;
 		return true;
 	case OPT_MODE:
 		if (!ob_mode_parse(args->value, &r->config.mode, &r->err))

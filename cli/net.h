@@ -19,7 +19,7 @@ enum {
  * @doc: what --json prints; commands add to it
  */
 struct net_run {
-	const char *spec, *driver, *address, *gateway, *output, *sum;
+	const char *spec, *driver, *kind, *address, *gateway, *output, *sum;
 	const char *command, *word[2];
 	unsigned int words;
 	bool dhcp, udp, verify;
@@ -41,6 +41,9 @@ int net_send(struct net_run *r);
 int net_receive(struct net_run *r);
 int net_http_get(struct net_run *r);
 int net_http_serve(struct net_run *r);
+
+/** net_wants_lwip() - said that @what is for lwIP alone, unless that is the stack */
+int net_wants_lwip(struct net_run *r, const char *what);
 
 /** net_port() - of words[index], or @fallback when there is none; false: said what is wrong with it */
 bool net_port(struct net_run *r, unsigned int index, uint16_t fallback, uint16_t *port);

@@ -195,7 +195,7 @@ int net_send_udp(struct net_run *r)
 	uint64_t ns;
 	int ret;
 
-	if (!net_port(r, 1, NET_PORT, &s.port))
+	if (net_wants_lwip(r, "--udp") || !net_port(r, 1, NET_PORT, &s.port))
 		return r->err.code;
 	if (s.size < TRANSFER_HEADER)
 		s.size = TRANSFER_HEADER;
@@ -364,7 +364,7 @@ int net_receive_udp(struct net_run *r)
 	uint16_t port;
 	int ret;
 
-	if (!net_port(r, 0, NET_PORT, &port))
+	if (net_wants_lwip(r, "--udp") || !net_port(r, 0, NET_PORT, &port))
 		return r->err.code;
 	if (r->verify) {
 		pattern = pattern_create();

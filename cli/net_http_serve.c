@@ -356,7 +356,7 @@ int net_http_serve(struct net_run *r)
 	uint16_t port;
 	int ret;
 
-	if (!net_port(r, 1, HTTP_PORT, &port))
+	if (net_wants_lwip(r, "serving many connections") || !net_port(r, 1, HTTP_PORT, &port))
 		return r->err.code;
 	s = calloc(1, sizeof(*s));
 	if (!s)

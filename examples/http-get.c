@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * http-get SPEC ADDRESS [PATH]: what a web server answers, on standard output. The driver, TCP/IP
- * and the application are one process, and the kernel's network is not in it.
+ * http-get SPEC ADDRESS [PATH [DRIVER STACK]]: what a web server answers, on standard output. The driver, TCP/IP
+ * and the application are one process, and the network of the kernel below is not in it.
  *
  *   http-get qemu:e1000e,netdev=user,fwd=10.0.2.100:80-8000 10.0.2.100 /index.html
+ *   http-get qemu:e1000e,netdev=user,fwd=10.0.2.100:80-8000 10.0.2.100 /index.html linux:e1000e linux
  */
 #include <limits.h>
 #include <stdio.h>
@@ -98,7 +99,7 @@ static int get(struct ob_stack *stack, const char *address, const char *path, st
 	return ret;
 }
 
-static int with_device(struct ob_net *net, const char *address, const char *path,
+static int with_device(struct ob_net *net, const char *kind, const char *address, const char *path,
 		       struct ob_error *err)
 {
 	struct ob_stack *stack;
@@ -108,7 +109,7 @@ static int with_device(struct ob_net *net, const char *address, const char *path
 	ret = ob_loop_create(OB_MODE_ADAPTIVE, &loop);
 	if (ret)
 		return ob_error_set(err, ret, "no loop");
-	ret = ob_stack_open(net, loop, &stack, err);
+	ret = ob_stack_open_kind(net, loop, kind, &stack, err);
 	if (!ret) {
 		ret = ob_stack_dhcp(stack, TIMEOUT_MS, NULL, err);
 		if (!ret)
@@ -122,20 +123,25 @@ static int with_device(struct ob_net *net, const char *address, const char *path
 int main(int argc, char **argv)
 {
 	struct ob_error err = {0};
+	const struct ob_driver *driver = NULL;
 	struct ob_binding *binding;
 	struct ob_device *dev;
 	int ret;
 
-	if (argc < 3 || argc > 4) {
-		fprintf(stderr, "usage: http-get SPEC ADDRESS [PATH]\n");
+	if (argc < 3 || argc > 6 || argc == 5) {
+		fprintf(stderr, "usage: http-get SPEC ADDRESS [PATH [DRIVER STACK]]\n");
 		return 2;
 	}
+	/* The one that matches, or one of the Linux kernel's. */
+	if (argc > 5 && ob_driver_load(argv[4], &driver, &err))
+		return complain(&err);
 	if (ob_device_open(argv[1], &dev, &err))
 		return complain(&err);
-	ret = ob_driver_bind(dev, NULL, NULL, &binding, &err);
+	ret = ob_driver_bind(dev, driver, NULL, &binding, &err);
 	if (!ret) {
 		if (binding->net)
-			ret = with_device(binding->net, argv[2], argc > 3 ? argv[3] : "/", &err);
+			ret = with_device(binding->net, argc > 5 ? argv[5] : NULL, argv[2],
+					  argc > 3 ? argv[3] : "/", &err);
 		else
 			ret = ob_error_set(&err, -1, "%s is no network card", argv[1]);
 		ob_driver_unbind(binding);

@@ -3,8 +3,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include <lwip/ip4_addr.h>
-
 #include "stack/stack_private.h"
 
 #define NS_PER_S 1000000000ull
@@ -51,7 +49,7 @@ static void ask(struct ob_stack *s, uint64_t now_ns)
 		/* To all servers from the beginning: one frame that no ARP stands in front of. */
 		q.current = d->lease.address;
 	}
-	stack_send_bytes(s, frame, dhcp_build(frame, s->net->mac, &q));
+	s->ops->send_frame(s, frame, dhcp_build(frame, s->net->mac, &q));
 }
 
 static void choose_xid(struct dhcp *d)
@@ -74,17 +72,14 @@ void dhcp_start(struct ob_stack *s)
 
 static void lose(struct ob_stack *s)
 {
-	ip4_addr_t none = {0};
-
 	ob_device_log(s->net->dev, OB_LOG_WARN, "the DHCP lease has ended; looking for another");
-	netif_set_addr(&s->netif, &none, &none, &none);
+	stack_set_ip4(s, 0, 0, 0);
 	dhcp_start(s);
 }
 
 static void take_lease(struct ob_stack *s, const struct dhcp_message *m, uint64_t now_ns)
 {
 	struct dhcp *d = &s->dhcp;
-	ip4_addr_t address = {m->address}, mask = {m->netmask}, gateway = {m->gateway};
 
 	d->lease = *m;
 	d->state = DHCP_BOUND;
@@ -92,7 +87,9 @@ static void take_lease(struct ob_stack *s, const struct dhcp_message *m, uint64_
 	d->next_ns = now_ns + m->t1 * NS_PER_S;
 	d->expires_ns = now_ns + m->seconds * NS_PER_S;
 	/* The same address again changes nothing for connections. */
-	netif_set_addr(&s->netif, &address, &mask, &gateway);
+	if (stack_set_ip4(s, m->address, m->netmask, m->gateway))
+		ob_device_log(s->net->dev, OB_LOG_WARN, "%s refuses the address that DHCP gave",
+			      s->ops->name);
 }
 
 void dhcp_input(struct ob_stack *s, const uint8_t *frame, size_t len)

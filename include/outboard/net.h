@@ -191,6 +191,8 @@ struct ob_net_feature {
 	bool on, wanted, fixed;
 };
 
+struct ob_ip_driver;
+
 /**
  * struct ob_net_ops - a network driver
  *
@@ -245,6 +247,9 @@ struct ob_net_ops {
 	int (*phy_read)(struct ob_net *net, unsigned int reg);				/* MII */
 	int (*phy_write)(struct ob_net *net, unsigned int reg, uint16_t val);
 	int (*features)(struct ob_net *net, struct ob_net_feature *f, unsigned int n); /* -k */
+
+	/* @ip: TCP/IP that the driver brings with it, the kernel's (linux/kit/ip.h); instead of all but @tick, @link and questions */
+	const struct ob_ip_driver *ip;
 };
 
 enum {

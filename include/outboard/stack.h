@@ -42,6 +42,18 @@ int ob_stack_open(struct ob_net *net, struct ob_loop *loop, struct ob_stack **st
 		  struct ob_error *err);
 
 /**
+ * ob_stack_open_kind() - put a stack of this name onto a network device
+ * @kind: "lwip" (NULL: the same); or "linux", the kernel's own, which drivers "linux:NAME" bring with them. It has IPv4 only, and is
+ *	used by the functions here alone: ob_stack_netif() is NULL
+ *
+ * All functions here do the same with either.
+ *
+ * Return: as ob_stack_open(); -EINVAL for another name; -EOPNOTSUPP when the driver brings none
+ */
+int ob_stack_open_kind(struct ob_net *net, struct ob_loop *loop, const char *kind,
+		       struct ob_stack **stack, struct ob_error *err);
+
+/**
  * ob_stack_close() - end all its connections (by a reset), stop the device, free everything
  *
  * Streams must be closed before, and pbufs that a program of lwIP's own calls kept must be freed.

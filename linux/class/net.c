@@ -677,6 +677,11 @@ static int net_self_test(void *net, struct ob_kit_test *t, unsigned int max, int
 	return count;
 }
 
+struct net_device *outboard_net_device(void *net)
+{
+	return ((struct nic *)net)->dev;
+}
+
 /* ---- which there are ------------------------------------------------------------------------------- */
 
 void *outboard_net_of(unsigned int index)

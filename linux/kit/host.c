@@ -275,24 +275,20 @@ long kit_call(struct kit *k, long (*fn)(void *arg), void *arg)
 	return ret;
 }
 
-long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg)
+/* A call has begun: wait until it has ended. */
+static long finish_call(struct kit *k, const long *result, const int *done)
 {
 	uint64_t gone_since = 0;
 	struct epoll_event ev;
-	long result = 0;
-	int done = 0;
 
-	if (k->stuck)
-		return -ENODEV;
-	outboard_kernel.call(fn, arg, &result, &done);
 	for (;;) {
 		int ms = k->host_disk ? KIT_TICK_MS : -1;
 		bool pumped;
 
 		kit_run(k);
 		pumped = k->host_disk && kit_host_disk_pump(k->host_disk);
-		if (done)
-			return result;
+		if (*done)
+			return *result;
 		if (pumped)
 			continue;
 		if (outboard_kernel.busy())
@@ -324,6 +320,33 @@ long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg)
 		/* Taken from the descriptors by the kernel's own look. */
 		outboard_kernel.busy();
 	}
+}
+
+long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg)
+{
+	long result = 0;
+	int done = 0;
+
+	if (k->stuck)
+		return -ENODEV;
+	outboard_kernel.call(fn, arg, &result, &done);
+	return finish_call(k, &result, &done);
+}
+
+void kit_in_kernel_nothing(void *unused)
+{
+}
+
+long kit_call_soon(struct kit *k, long (*fn)(void *arg), void *arg)
+{
+	long result = 0;
+	int done = 0;
+
+	if (k->stuck)
+		return -ENODEV;
+	outboard_kernel.call(fn, arg, &result, &done);
+	kit_burst(k, kit_in_kernel_nothing, NULL);
+	return done ? result : finish_call(k, &result, &done);
 }
 
 void kit_remove(struct kit *k)

@@ -125,6 +125,11 @@ long kit_call(struct kit *k, long (*fn)(void *arg), void *arg);
 /* The same of what is asked all the time, and waits for no device. */
 long kit_call_brief(struct kit *k, long (*fn)(void *arg), void *arg);
 
+/* The same of what is part of the traffic, and comes again soon: nothing is prepared for a sleep. */
+long kit_call_soon(struct kit *k, long (*fn)(void *arg), void *arg);
+/* For kit_burst(), when there is nothing but what the kernel has to do by itself. */
+void kit_in_kernel_nothing(void *unused);
+
 /* object.c: a kernel that has booted, for a device and with its memory. One in the process */
 int kit_create(struct ob_device *dev, struct ob_dma *dma, struct kit **k, struct ob_error *err);
 void kit_destroy(struct kit *k);
@@ -194,6 +199,13 @@ int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struc
 void kit_net_destroy(struct ob_net *net);
 /* The driver's own tests: all of them, which takes the link down, or those that do not. */
 int kit_net_driver_tests(struct ob_net *net, struct ob_net_test *t, unsigned int max, bool offline);
+/* Of the kernel and its device; whether the interface is the kernel's own (ip.c): then it has a link, but no bursts */
+struct kit *kit_net_kernel(struct ob_net *net);
+void *kit_net_device(struct ob_net *net);
+int kit_net_lend(struct ob_net *net, bool on, struct ob_error *err);
 int kit_net_selftest(struct ob_binding *b, struct ob_selftest_line *lines, unsigned int n);
+
+/* ip.c */
+extern const struct ob_ip_driver kit_ip_driver;
 
 #endif

@@ -322,6 +322,7 @@ struct ob_kernel_host_disk {
 };
 
 struct ob_kernel_fs;
+struct ob_kernel_ip;
 
 /* ---- character devices ----------------------------------------------------------------- */
 
@@ -446,6 +447,7 @@ struct ob_kernel {
 	/** @net_of: the @index'th network device of the device, or NULL */
 	void *(*net_of)(unsigned int index);
 	const struct ob_kernel_can *can;	     /* or NULL: the object has no CAN */
+	const struct ob_kernel_ip *ip;		     /* with network drivers, else NULL; kit/ip.h */
 	const struct ob_kernel_block *block;	     /* or NULL: the object has no disks */
 	const struct ob_kernel_fs *fs;		     /* or NULL: it mounts nothing; kit/fs.h */
 	const struct ob_kernel_host_disk *host_disk; /* with fs */

@@ -32,7 +32,7 @@ struct kit_net {
 	struct ob_kit_net_info info;
 	struct ob_kit_net_link link;
 	char driver[48];
-	bool running;
+	bool running, lent;
 
 	struct ob_pool pool;
 	struct rx_frame rx[RX_PKTS];
@@ -321,6 +321,9 @@ static int net_start(struct ob_net *net, struct ob_error *err)
 
 	if (n->running)
 		return 0;
+	if (n->lent)
+		return ob_error_set(err, -EBUSY, "%s: the kernel's own TCP/IP has it",
+				    ob_device_info(net->dev)->name);
 	ret = ask(n, call_open, &r);
 	if (ret) {
 		ob_error_set(err, ret,
@@ -355,7 +358,7 @@ static void net_tick(struct ob_net *net, uint64_t now_ns)
 		n->link.up = false;
 		return;
 	}
-	if (!n->running)
+	if (!n->running && !n->lent)
 		return;
 	if (net->msg_level != n->info.msg_level) {
 		struct request level = {.a = net->msg_level};
@@ -582,7 +585,31 @@ static const struct ob_net_ops ops = {
 	.self_test = net_self_test,
 	.features = net_features,
 	.eeprom = net_eeprom,
+	.ip = &kit_ip_driver,
 };
+
+/* ---- for ip.c ------------------------------------------------------------------------------------- */
+
+struct kit *kit_net_kernel(struct ob_net *net)
+{
+	return kit_net_of(net)->k;
+}
+
+void *kit_net_device(struct ob_net *net)
+{
+	return kit_net_of(net)->dev;
+}
+
+int kit_net_lend(struct ob_net *net, bool on, struct ob_error *err)
+{
+	struct kit_net *n = kit_net_of(net);
+
+	if (on && (n->running || n->lent))
+		return ob_error_set(err, -EBUSY, "%s is in use in this process already",
+				    ob_device_info(net->dev)->name);
+	n->lent = on;
+	return 0;
+}
 
 /* ---- life -------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2034,SC2119,SC2120,SC2154
 # What the tests of `outboard net` share, besides those of the program (tests/cli/tap.sh). Sourced with the
 # program as $1.
 # shellcheck source=tests/cli/tap.sh
@@ -28,3 +28,34 @@ said() # FILE TEXT
 {
 	grep -qF -- "$2" "$dir/$1"
 }
+
+# ---- two of them with a cable between: options of each in the arrays a (10.9.0.1) and b -------------------
+
+# The receiver is there, however busy the machine: no time-out of a sender's depends on it.
+reachable() # [ADDRESS [OTHER OPTIONS OF b]]
+{
+	local to=${1:-10.9.0.1} from=("${b[@]}")
+	[ $# -lt 2 ] || from=("${b[0]}" "${@:2}")
+	wait_for "$outboard" net "${from[@]}" ping "$to" -n 1 --timeout 2 >/dev/null 2>&1
+}
+
+# A receiver at a, a sender at b, both with --json.
+transfer() # NAME FILTER RECEIVER-OPTIONS -- SENDER-OPTIONS
+{
+	local name=$1 filter=$2 rx=()
+	shift 2
+	while [ "$1" != -- ]; do rx+=("$1"); shift; done
+	shift
+	net_bg rx "${a[@]}" receive --wait 100 --json "${rx[@]}"
+	reachable
+	ob net "${b[@]}" send 10.9.0.1 --json "$@"
+	local tx=$status
+	wait "$pid"
+	cp "$dir/rx.out" "$dir/rx.json"
+	check "$name: the receiver is content" jq -e '.error == null and .bytes > 0 and .damaged == 0' "$dir/rx.json"
+	check "$name: so is the sender" test "$tx" -eq 0
+	check "$name: both counted the same" jq -e --slurpfile rx "$dir/rx.json" "$filter" "$dir/out"
+}
+
+# A FILTER: what was sent came whole.
+whole='.bytes == $rx[0].bytes and .receiver.bytes == .bytes and .receiver.damaged == 0'

@@ -11,33 +11,6 @@ one=$2 two=$3 bin=$4
 a=(qemu:"$one",netdev=fd:10,mac=52:54:00:00:00:0a --address 10.9.0.1/24)
 b=(qemu:"$two",netdev=fd:11,mac=52:54:00:00:00:0b --address 10.9.0.2/24)
 
-# The receiver is there, however busy the machine: no time-out of a sender's depends on it.
-reachable() # [ADDRESS [OTHER OPTIONS OF b]]
-{
-	local to=${1:-10.9.0.1} from=("${b[@]}")
-	[ $# -lt 2 ] || from=("${b[0]}" "${@:2}")
-	wait_for "$outboard" net "${from[@]}" ping "$to" -n 1 --timeout 2 >/dev/null 2>&1
-}
-
-# A receiver at a, a sender at b, both with --json.
-transfer() # NAME FILTER RECEIVER-OPTIONS -- SENDER-OPTIONS
-{
-	local name=$1 filter=$2 rx=()
-	shift 2
-	while [ "$1" != -- ]; do rx+=("$1"); shift; done
-	shift
-	net_bg rx "${a[@]}" receive --wait 100 --json "${rx[@]}"
-	reachable
-	ob net "${b[@]}" send 10.9.0.1 --json "$@"
-	local tx=$status
-	wait "$pid"
-	cp "$dir/rx.out" "$dir/rx.json"
-	check "$name: the receiver is content" jq -e '.error == null and .bytes > 0 and .damaged == 0' "$dir/rx.json"
-	check "$name: so is the sender" test "$tx" -eq 0
-	check "$name: both counted the same" jq -e --slurpfile rx "$dir/rx.json" "$filter" "$dir/out"
-}
-
-whole='.bytes == $rx[0].bytes and .receiver.bytes == .bytes and .receiver.damaged == 0'
 if [ -n "${LOSS:-}" ]; then
 	transfer "TCP over a bad cable" "$whole and .bytes == 3000000 and .tcp_retransmitted > 0" \
 		--verify --timeout 60 -- --bytes 3M --timeout 60

@@ -225,6 +225,9 @@ const struct ob_kernel outboard_kernel = {
 #ifdef CONFIG_CAN_DEV
 	.can = &outboard_can,
 #endif
+#ifdef CONFIG_NETDEVICES
+	.ip = &outboard_ip,
+#endif
 #ifdef CONFIG_BLOCK
 	.block = &outboard_block,
 #endif

@@ -77,6 +77,11 @@ int outboard_legacy_find(unsigned long port, unsigned int *bar, unsigned long *o
 /* class/net.c */
 extern const struct ob_kernel_net outboard_net;
 void *outboard_net_of(unsigned int index);
+struct net_device;
+struct net_device *outboard_net_device(void *net);
+
+/* class/ip.c */
+extern const struct ob_kernel_ip outboard_ip;
 
 /* class/char.c */
 extern const struct ob_kernel_char outboard_char;
