@@ -199,7 +199,7 @@ int kit_net_create(struct kit *k, const char *driver, struct ob_net **net, struc
 void kit_net_destroy(struct ob_net *net);
 /* The driver's own tests: all of them, which takes the link down, or those that do not. */
 int kit_net_driver_tests(struct ob_net *net, struct ob_net_test *t, unsigned int max, bool offline);
-/* Of the kernel and its device; whether the interface is the kernel's own (ip.c): then it has a link, but no bursts */
+/* Of the kernel and its device; whether the interface is the kernel's own (ip.c): then it has a link, but no bursts. -ENODEV: gone when it is given back */
 struct kit *kit_net_kernel(struct ob_net *net);
 void *kit_net_device(struct ob_net *net);
 int kit_net_lend(struct ob_net *net, bool on, struct ob_error *err);

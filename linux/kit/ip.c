@@ -54,8 +54,8 @@ static void ip_close(struct ob_net *net)
 {
 	struct ob_ip_request r = {.op = OB_IP_LEAVE};
 
-	ask(net, &r, true);
-	kit_net_lend(net, false, NULL);
+	if (!kit_net_lend(net, false, NULL))
+		ask(net, &r, true);
 }
 
 static long ip_ask(struct ob_net *net, struct ob_ip_request *r)

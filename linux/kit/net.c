@@ -297,9 +297,21 @@ static int ask(struct kit_net *n, long (*fn)(void *arg), struct request *r)
 
 	r->n = n;
 	lock(n);
-	ret = kit_call(n->k, fn, r);
+	/* A driver that gives its device a last command may wait for ever, with a lock that its removal needs. */
+	ret = n->k->removed || ob_device_gone(n->k->dev) ? -ENODEV : kit_call(n->k, fn, r);
 	unlock(n);
 	return (int)ret;
+}
+
+/* Of a device that is gone the driver is told, as of a card that was pulled out. There is nothing to stop any more then. */
+static bool was_pulled_out(struct kit_net *n)
+{
+	if (!ob_device_gone(n->k->dev))
+		return false;
+	lock(n);
+	kit_remove(n->k);
+	unlock(n);
+	return true;
 }
 
 static void learn(struct kit_net *n)
@@ -345,7 +357,8 @@ static void net_stop(struct ob_net *net)
 	if (!n->running)
 		return;
 	n->running = false;
-	ask(n, call_stop, &r);
+	if (!was_pulled_out(n))
+		ask(n, call_stop, &r);
 }
 
 static void net_tick(struct ob_net *net, uint64_t now_ns)
@@ -608,7 +621,7 @@ int kit_net_lend(struct ob_net *net, bool on, struct ob_error *err)
 		return ob_error_set(err, -EBUSY, "%s is in use in this process already",
 				    ob_device_info(net->dev)->name);
 	n->lent = on;
-	return 0;
+	return !on && was_pulled_out(n) ? -ENODEV : 0;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ ob net qemu:e1000e,netdev=user --stack linux
 expect "a native driver has no such stack" 5 "no TCP/IP of the kernel's" "linux:e1000e"
 ob net "${user[@]}" --stack dialup
 expect "nor is there any of another name" 2 "no TCP/IP stack 'dialup'"
-ob net "fault[gone=700]:${user[0]}" "${linux[@]}" http-get http://10.0.2.100/random
+ob net "fault[gone=100]:${user[0]}" "${linux[@]}" http-get http://10.0.2.100/random
 expect "a device that vanishes as it starts" 3
 
 # ---- a cable ---------------------------------------------------------------------------------------------
