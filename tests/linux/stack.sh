@@ -66,7 +66,8 @@ turned=("${a[@]}")
 a=("${b[@]}")
 b=("${turned[@]}")
 a[${#a[@]}-1]=10.9.0.1/24 b[${#b[@]}-1]=10.9.0.2/24
-transfer "from the kernel to lwIP" "$whole and .bytes == 20000000 and .tcp_segments > 300" --verify -- --bytes 20M
+# What e1000e is to cut into segments (TSO) QEMU 7.2 cuts into fragments of IP, of which lwIP puts few together at a time: the rest is lost, and sent again. So little is sent.
+transfer "from the kernel to lwIP" "$whole and .bytes == 1000000 and .tcp_segments > 300" --verify -- --bytes 1M
 transfer "one byte" "$whole and .bytes == 1" --verify -- --bytes 1
 ob net "${b[@]}" receive --wait 1
 expect "nobody who sends" 1 "nobody connected to port 5001"
