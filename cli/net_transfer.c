@@ -113,6 +113,10 @@ int net_send(struct net_run *r)
 		return -ENOMEM;
 	ret = ob_stream_connect(r->stack, r->word[0], port, r->timeout_ms, &st, &r->err);
 	if (!ret) {
+		if (!cli_json()) {
+			printf("connected to %s, port %u\n", r->word[0], port);
+			fflush(stdout);
+		}
 		ret = send_all(r, st, pattern);
 		ob_stream_close(st);
 	}

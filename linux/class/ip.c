@@ -24,8 +24,11 @@
 enum {
 	BACKLOG = 64,
 	DHCP_CLIENT = 68,
-	/* What the last resets need to leave a ring; the driver's stop would throw them away. */
-	LEAVE_MS = 5,
+	/*
+	 * What the last resets need to leave a ring, since the driver's stop would throw them away; and for a peer that has not received all, so that it asks whether
+	 * the reset is meant (RFC 5961, 3.2), to ask and be answered.
+	 */
+	LEAVE_MS = 50,
 };
 
 struct endpoint {
