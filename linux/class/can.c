@@ -127,8 +127,10 @@ static int can_send_(const struct ob_kit_can_frame *f)
 	skb->destructor = taken;
 	mine = ++port->queued;
 	ret = dev_queue_xmit(skb);
-	if (net_xmit_eval(ret))
-		return ret < 0 ? ret : net_xmit_errno(ret);
+	if (ret > 0)
+		ret = net_xmit_errno(ret);
+	if (ret)
+		return ret;
 	if (!wait_event_idle_timeout(port->wait, (int)(port->taken - mine) >= 0,
 				     msecs_to_jiffies(SEND_MS)))
 		return -ETIMEDOUT;

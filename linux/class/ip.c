@@ -275,6 +275,7 @@ static long has_neighbour(struct net_device *dev, __be32 address)
 static long send_frame(struct net_device *dev, const void *frame, unsigned int len)
 {
 	struct sk_buff *skb;
+	int ret;
 
 	if (len < ETH_HLEN || len > OB_IP_FRAME_MAX)
 		return -EMSGSIZE;
@@ -287,7 +288,8 @@ static long send_frame(struct net_device *dev, const void *frame, unsigned int l
 	skb_set_network_header(skb, ETH_HLEN);
 	skb->dev = dev;
 	skb->protocol = eth_hdr(skb)->h_proto;
-	return net_xmit_errno(dev_queue_xmit(skb));
+	ret = dev_queue_xmit(skb);
+	return ret > 0 ? net_xmit_errno(ret) : ret;
 }
 
 /* ---- sockets ------------------------------------------------------------------------------------ */
