@@ -88,6 +88,18 @@ static bool wait_for(struct ob_binding *b, int fd, bool readable)
 
 /* ---- read ------------------------------------------------------------------------------------ */
 
+/* What the device has, at most @len bytes, to standard output. Return: bytes; 0 for no more of either; or a negative errno value */
+static long pass_on(struct ob_char *chr, char *buf, unsigned long len, uint64_t *off)
+{
+	long got = chr->ops->read(chr, buf, len, *off);
+
+	if (got > 0 && (fwrite(buf, 1, (size_t)got, stdout) != (size_t)got || fflush(stdout)))
+		return 0; /* main() says what is wrong with the output */
+	if (got > 0)
+		*off += (uint64_t)got;
+	return got;
+}
+
 static int read_from(struct ob_binding *b, unsigned long long left)
 {
 	struct ob_char *chr = b->chr;
@@ -101,7 +113,7 @@ static int read_from(struct ob_binding *b, unsigned long long left)
 	if (!buf)
 		return failed(b, -ENOMEM, "read");
 	while (left) {
-		long got = chr->ops->read(chr, buf, left < PIECE ? left : PIECE, off);
+		long got = pass_on(chr, buf, left < PIECE ? left : PIECE, &off);
 
 		if (got == -EAGAIN && chr->ops->waiting) {
 			if (wait_for(b, -1, true))
@@ -112,9 +124,8 @@ static int read_from(struct ob_binding *b, unsigned long long left)
 			ret = failed(b, got, "read");
 			break;
 		}
-		if (!got || fwrite(buf, 1, (size_t)got, stdout) != (size_t)got || fflush(stdout))
-			break; /* main() says what is wrong with the output */
-		off += (uint64_t)got;
+		if (!got)
+			break;
 		left -= (unsigned long long)got;
 	}
 	free(buf);
@@ -175,18 +186,6 @@ static int write_to(struct ob_binding *b, const char *file)
 
 /* ---- talk ---------------------------------------------------------------------------------------- */
 
-/* What there is to read at the moment. */
-static long pass_on(struct ob_char *chr, char *buf, uint64_t *off)
-{
-	long got = chr->ops->read(chr, buf, PIECE, *off);
-
-	if (got > 0 && (fwrite(buf, 1, (size_t)got, stdout) != (size_t)got || fflush(stdout)))
-		return 0; /* main() says what is wrong with the output */
-	if (got > 0)
-		*off += (uint64_t)got;
-	return got;
-}
-
 static int talk(struct ob_binding *b)
 {
 	struct ob_char *chr = b->chr;
@@ -205,7 +204,7 @@ static int talk(struct ob_binding *b)
 			break;
 		}
 		if (chr->ops->waiting(chr)) {
-			ret = pass_on(chr, buf, &out_off);
+			ret = pass_on(chr, buf, PIECE, &out_off);
 			if (ret > 0 || ret == -EAGAIN)
 				continue;
 			break;
