@@ -278,6 +278,7 @@ void virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t len)
 		return;
 	elem->id = htole32(head);
 	elem->len = htole32(len);
+	q->given[q->last_used & (q->num - 1)] = head;
 	q->last_used++;
 	if (!q->log)
 		q->inflight[head] = 0;
@@ -293,12 +294,8 @@ bool virtqueue_publish(struct virtqueue *q)
 	__atomic_store_n(&q->used->idx, htole16(now), __ATOMIC_RELEASE);
 	q->published = now;
 	if (q->log) {
-		for (uint16_t i = before; i != now; i++) {
-			uint32_t head = le32toh(q->used->ring[i & (q->num - 1)].id);
-
-			if (head < q->num)
-				q->inflight[head] = 0;
-		}
+		for (uint16_t i = before; i != now; i++)
+			q->inflight[q->given[i & (q->num - 1)]] = 0;
 		__atomic_store_n(&q->log->used, now, __ATOMIC_RELEASE);
 	}
 	/* The driver sets its wish, then looks at the index; we set the index, then look at its wish. */

@@ -89,6 +89,7 @@ struct virtqueue_chain {
  * @published: of these, visible to the driver
  * @notify: the driver has been told to notify (virtqueue_enable_notify())
  * @inflight: buffers that are out, by head: the log's, or @own
+ * @given: heads that were pushed and not published, by entry of the used ring, where the driver could change them
  */
 struct virtqueue {
 	struct vring_desc *desc;
@@ -102,6 +103,7 @@ struct virtqueue {
 	bool event_idx, indirect, notify;
 	uint8_t *inflight;
 	uint8_t own[VIRTQUEUE_SIZE_MAX];
+	uint16_t given[VIRTQUEUE_SIZE_MAX];
 };
 
 /**

@@ -171,7 +171,7 @@ static void identity_and_bars_are_read(void **state)
 static struct ob_irq *open_vector(struct ob_device *dev, enum ob_irq_kind kind, unsigned int flags)
 {
 	struct ob_error err;
-	struct ob_irq *irq;
+	struct ob_irq *irq = NULL;
 
 	if (ob_irq_enable(dev, kind, 1, &err) || ob_irq_open(dev, 0, flags, &irq, &err))
 		fail_msg("%s", err.what);

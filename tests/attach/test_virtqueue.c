@@ -385,6 +385,26 @@ static void an_indirect_unasked_breaks_it(void **state)
 	breaks(b, "an indirect descriptor that was not negotiated");
 }
 
+/* What was pushed lies in the driver's memory; its word on it is not taken. */
+static void a_used_entry_that_the_driver_rewrites_frees_no_other(void **state)
+{
+	struct bed *b = *state;
+
+	begin(b, false, &b->log);
+	offer_three(b, 0);
+	offer_three(b, 3);
+	assert_int_equal(virtqueue_pop(&b->q, &b->c), 1);
+	assert_int_equal(virtqueue_pop(&b->q, &b->c), 1);
+	virtqueue_push(&b->q, 3, 0);
+	vring_used(&b->d)->ring[0].id = htole32(0);
+	virtqueue_publish(&b->q);
+	assert_int_equal(virtqueue_resumed(&b->q, 0), 0);
+	assert_int_equal(virtqueue_resumed(&b->q, 1), -1);
+	/* Number 0 is still out, and is not to be had again. */
+	vring_offer(&b->d, 0);
+	breaks(b, "a buffer that was made available twice");
+}
+
 /* ---- successors -------------------------------------------------------------------- */
 
 static void a_successor_finds_what_is_out(void **state)
@@ -475,6 +495,7 @@ int main(void)
 		TEST(a_crooked_indirect_table_breaks_it),
 		TEST(an_indirect_table_elsewhere_breaks_it),
 		TEST(an_indirect_unasked_breaks_it),
+		TEST(a_used_entry_that_the_driver_rewrites_frees_no_other),
 		TEST(a_successor_finds_what_is_out),
 		TEST(a_successor_trusts_the_ring_more_than_the_log),
 		TEST(a_successor_refuses_what_cannot_be),
