@@ -256,34 +256,88 @@ free:
 	return ret;
 }
 
-static int open_devices(const char *const *specs, unsigned int n, bool quiet,
-			struct ob_device **devs, struct ob_error *err)
+static int parse_specs(const char *const *specs, unsigned int n, bool quiet,
+		       struct ob_spec **parsed, struct ob_error *err)
 {
-	struct ob_spec *parsed;
-	unsigned int i;
+	struct ob_spec *all;
 	int ret = 0;
 
 	if (!n || n > OB_SPEC_OPTIONS)
 		return ob_error_set(err, -EINVAL, "1 to %d devices can be opened at once, not %u",
 				    OB_SPEC_OPTIONS, n);
-	parsed = calloc(n, sizeof(*parsed));
-	if (!parsed)
+	all = calloc(n, sizeof(*all));
+	if (!all)
 		return ob_error_set(err, -ENOMEM, "out of memory");
-	for (i = 0; i < n && !ret; i++) {
-		ret = ob_spec_parse(specs[i], &parsed[i], err);
-		parsed[i].quiet = quiet;
+	for (unsigned int i = 0; i < n && !ret; i++) {
+		ret = ob_spec_parse(specs[i], &all[i], err);
+		all[i].quiet = quiet;
 		if (!ret)
-			ret = choose_backend(&parsed[i], err);
-		if (!ret && i && strcmp(parsed[i].backend, parsed[0].backend))
+			ret = choose_backend(&all[i], err);
+		if (!ret && i && strcmp(all[i].backend, all[0].backend))
 			ret = ob_error_set(err, -EINVAL,
 					   "'%s' and '%s' cannot be opened together: they have "
 					   "different backends",
 					   specs[0], specs[i]);
 	}
-	if (!ret)
-		ret = open_group(parsed, n, devs, err);
+	if (ret)
+		free(all);
+	else
+		*parsed = all;
+	return ret;
+}
+
+static int open_devices(const char *const *specs, unsigned int n, bool quiet,
+			struct ob_device **devs, struct ob_error *err)
+{
+	struct ob_spec *parsed;
+	int ret = parse_specs(specs, n, quiet, &parsed, err);
+
+	if (ret)
+		return ret;
+	ret = open_group(parsed, n, devs, err);
 	free(parsed);
 	return ret;
+}
+
+/* ---- hold ------------------------------------------------------------------------- */
+
+/* Of the specifications that were held: what a backend remembers may point to them. */
+static struct ob_device *held_devices[OB_SPEC_OPTIONS];
+
+int ob_devices_hold(const char *const *specs, unsigned int n, struct ob_error *err)
+{
+	struct ob_spec *parsed, *group[OB_SPEC_OPTIONS];
+	const struct ob_access_ops *ops = NULL;
+	int ret = parse_specs(specs, n, true, &parsed, err);
+
+	if (ret)
+		return ret;
+	ops = find_backend(&parsed[0], err);
+	if (!ops)
+		ret = -EINVAL;
+	for (unsigned int i = 0; i < n && !ret && ops->hold; i++) {
+		group[i] = &parsed[i];
+		held_devices[i] = device_alloc();
+		if (!held_devices[i])
+			ret = ob_error_set(err, -ENOMEM, "%s: out of memory", specs[i]);
+	}
+	if (!ret && ops->hold)
+		ret = ops->hold(group, n, held_devices, err);
+	if (ret)
+		ob_devices_release();
+	free(parsed);
+	return ret;
+}
+
+void ob_devices_release(void)
+{
+	for (unsigned int i = 0; backends[i]; i++)
+		if (backends[i]->release)
+			backends[i]->release();
+	for (unsigned int i = 0; i < OB_SPEC_OPTIONS; i++) {
+		device_free(held_devices[i]);
+		held_devices[i] = NULL;
+	}
 }
 
 int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device **devs,

@@ -204,23 +204,24 @@ void qemu_machine_said(struct qemu_machine *m, char *buf, size_t size)
 			*p = p[1] ? ' ' : '\0';
 }
 
-/* QEMU has ended, whoever wanted it. */
-static void reap(struct qemu_machine *m)
+/* All its devices are, unless whoever starts it or closes it tells the reason himself. */
+static void qemu_gone(struct qemu_machine *m)
 {
-	char said[200];
-	int status = 0;
-
-	waitpid(m->pid, &status, 0);
-	keep_stderr(m);
-	pthread_mutex_lock(&m->lock);
-	m->exit_status = status;
-	__atomic_store_n(&m->ended, true, __ATOMIC_RELEASE);
-	pthread_mutex_unlock(&m->lock);
 	qtest_kill(&m->qt);
-	/* Whoever starts it or closes it tells the reason himself. */
 	if (__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) ||
 	    !__atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
 		return;
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < m->nr_devices; i++)
+		if (m->devices[i] && m->devices[i]->dev)
+			ob_device_set_gone(m->devices[i]->dev);
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void say_end(struct qemu_machine *m, int status)
+{
+	char said[200];
+
 	qemu_machine_said(m, said, sizeof(said));
 	pthread_mutex_lock(&m->lock);
 	for (unsigned int i = 0; i < m->nr_devices; i++) {
@@ -234,9 +235,25 @@ static void reap(struct qemu_machine *m)
 		else
 			ob_device_log(qd->dev, OB_LOG_ERROR, "QEMU (pid %d) exited with %d%s%s",
 				      m->pid, WEXITSTATUS(status), said[0] ? ": " : "", said);
-		ob_device_set_gone(qd->dev);
 	}
 	pthread_mutex_unlock(&m->lock);
+}
+
+/* QEMU has ended, whoever wanted it. */
+static void reap(struct qemu_machine *m)
+{
+	int status = 0;
+
+	waitpid(m->pid, &status, 0);
+	keep_stderr(m);
+	pthread_mutex_lock(&m->lock);
+	m->exit_status = status;
+	__atomic_store_n(&m->ended, true, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&m->lock);
+	if (!__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) &&
+	    __atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
+		say_end(m, status);
+	qemu_gone(m);
 }
 
 static void watch(struct qemu_machine *m)
@@ -259,6 +276,28 @@ static void watch(struct qemu_machine *m)
 				reap(m);
 				return;
 			}
+		}
+	}
+}
+
+/* The same where another process is QEMU's parent: of its end only the fact can be known. */
+static void *watch_adopted(void *arg)
+{
+	struct qemu_machine *m = arg;
+	struct epoll_event ev[4];
+
+	for (;;) {
+		int n = epoll_wait(m->epoll_fd, ev, 4, -1);
+
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.ptr == &m->end_fd)
+				return NULL;
+			if (ev[i].data.ptr == &m->pidfd) {
+				qemu_gone(m);
+				return NULL;
+			}
+			if (qtest_pump(&m->qt))
+				epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->qt.fd, NULL);
 		}
 	}
 }
@@ -522,12 +561,67 @@ out:
 	return ret;
 }
 
+/* ---- one that another process holds -------------------------------------------------------- */
+
+int qemu_machine_adopt(struct qemu_machine *m, const struct qemu_machine *from,
+		       unsigned int answer_ms, const char *name, struct ob_error *err)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &m->pidfd};
+	sigset_t all, old;
+	int ret;
+
+	m->adopted = true;
+	m->iommu = from->iommu;
+	m->ram = from->ram;
+	m->ram_size = from->ram_size;
+	m->ram_fd = from->ram_fd;
+	m->pid = from->pid;
+	m->pidfd = from->pidfd;
+	memcpy(m->vector_fd, from->vector_fd, sizeof(m->vector_fd));
+	/* What an earlier user left must not be taken for an interrupt: see qemu_doorbell_setup(). */
+	for (unsigned int i = 0; i < OB_IRQ_VECTORS; i++)
+		fcntl(m->vector_fd[i], F_SETFL, O_NONBLOCK);
+	qtest_open(&m->qt, from->qt.fd, answer_ms);
+	m->qt.irq = qemu_line;
+	m->qt.irq_arg = m;
+	m->end_fd = eventfd(0, EFD_CLOEXEC);
+	m->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (m->end_fd < 0 || m->epoll_fd < 0 ||
+	    epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->pidfd, &ev))
+		return ob_error_set(err, -errno, "%s: no descriptors to watch QEMU: %s", name,
+				    strerror(errno));
+	ev.data.ptr = &m->end_fd;
+	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->end_fd, &ev);
+	m->qt.watch_fd = m->epoll_fd;
+	ev.events = 0;
+	ev.data.ptr = &m->qt;
+	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->qt.fd, &ev);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	ret = -pthread_create(&m->thread, NULL, watch_adopted, m);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret)
+		return ob_error_set(err, ret, "%s: cannot start a thread", name);
+	m->thread_runs = true;
+	return 0;
+}
+
+static void end_adopted_thread(struct qemu_machine *m)
+{
+	const uint64_t one = 1;
+
+	if (write(m->end_fd, &one, sizeof(one)) == sizeof(one))
+		pthread_join(m->thread, NULL);
+}
+
 /* ---- end ------------------------------------------------------------------------------- */
 
 void qemu_machine_stop(struct qemu_machine *m)
 {
 	__atomic_store_n(&m->closing, true, __ATOMIC_RELEASE);
-	if (m->thread_runs) {
+	if (m->thread_runs && m->adopted) {
+		end_adopted_thread(m);
+	} else if (m->thread_runs) {
 		struct pollfd pfd = {.fd = m->pidfd, .events = POLLIN};
 
 		if (!__atomic_load_n(&m->ended, __ATOMIC_ACQUIRE) && m->pidfd >= 0) {
@@ -552,6 +646,8 @@ void qemu_machine_stop(struct qemu_machine *m)
 		close(m->stderr_fd);
 	if (m->pidfd >= 0)
 		close(m->pidfd);
+	if (m->end_fd >= 0)
+		close(m->end_fd);
 	if (m->ram)
 		munmap(m->ram, m->ram_size);
 	if (m->ram_fd >= 0)

@@ -113,6 +113,8 @@ struct qemu_machine {
 	bool open, closing;
 	int exit_status;
 	bool ended;
+	bool adopted; /* another process holds QEMU, and ends it */
+	int end_fd;   /* of that case: ends the thread */
 
 	uint64_t mmio_next;
 	uint32_t io_next;
@@ -137,6 +139,27 @@ int qemu_machine_start(struct qemu_machine *m, struct qemu_args *args, unsigned 
 void qemu_machine_stop(struct qemu_machine *m);
 /** qemu_machine_said() - the last lines that QEMU wrote, for an error */
 void qemu_machine_said(struct qemu_machine *m, char *buf, size_t size);
+
+/** qemu_machine_adopt() - use the QEMU of @from, which the process that forked this one holds (held.c) */
+int qemu_machine_adopt(struct qemu_machine *m, const struct qemu_machine *from,
+		       unsigned int answer_ms, const char *name, struct ob_error *err);
+
+/*
+ * Machines that are held for processes which this one forks (held.c): each such process opens its devices over the same
+ * QEMU, which goes on when the process dies.
+ */
+struct qemu_held;
+int qemu_held_add(struct qemu_machine *m, struct ob_spec *const *specs, unsigned int n,
+		  struct ob_error *err);
+/** qemu_held_find() - the machine that was held for just these, or NULL */
+const struct qemu_held *qemu_held_find(struct ob_spec *const *specs, unsigned int n);
+/** qemu_held_adopt() - @m is on that QEMU, whose devices are as after power-on; marks the options as used */
+int qemu_held_adopt(const struct qemu_held *held, struct qemu_machine *m,
+		    struct ob_spec *const *specs, struct ob_device **devs, unsigned int answer_ms,
+		    struct ob_error *err);
+/** qemu_held_take() - one that is held no more, or NULL */
+struct qemu_machine *qemu_held_take(void);
+void qemu_release(void);
 
 /* spec to command line (models.c) */
 struct qemu_open_options {

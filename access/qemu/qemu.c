@@ -84,7 +84,7 @@ static struct qemu_machine *machine_alloc(void)
 		return NULL;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->intx_lock, NULL);
-	m->ram_fd = m->pidfd = m->epoll_fd = m->handshake_fd = m->stderr_fd = -1;
+	m->ram_fd = m->pidfd = m->epoll_fd = m->handshake_fd = m->stderr_fd = m->end_fd = -1;
 	for (unsigned int i = 0; i < OB_IRQ_VECTORS; i++)
 		m->vector_fd[i] = -1;
 	m->mmio_next = QEMU_MMIO;
@@ -233,19 +233,16 @@ static int same_machine(struct ob_spec *const *specs, const struct qemu_open_opt
 	return 0;
 }
 
-static int open_machine(struct ob_spec *const *specs, struct qemu_open_options *o, unsigned int n,
-			struct ob_device **devs, struct ob_error *err)
+/* The machine with its devices as they are asked for, and a QEMU started for it. */
+static int build_machine(struct qemu_machine *m, struct ob_spec *const *specs,
+			 struct qemu_open_options *o, unsigned int n, struct ob_device **devs,
+			 struct ob_error *err)
 {
-	struct qemu_machine *m = machine_alloc();
 	struct qemu_args args = {0};
 	uint64_t arenas = QEMU_RAM_ARENAS;
-	unsigned int i;
-	int ret;
+	int ret = same_machine(specs, o, n, err);
 
-	if (!m)
-		return ob_error_set(err, -ENOMEM, "%s: out of memory", specs[0]->text);
-	ret = same_machine(specs, o, n, err);
-	for (i = 0; i < n && !ret; i++) {
+	for (unsigned int i = 0; i < n && !ret; i++) {
 		struct qemu_device *qd = calloc(1, sizeof(*qd));
 
 		if (!qd) {
@@ -270,12 +267,12 @@ static int open_machine(struct ob_spec *const *specs, struct qemu_open_options *
 				   specs[0]->text, (unsigned long long)(arenas >> 20),
 				   (unsigned long long)(QEMU_RAM_MAX >> 20));
 	if (ret)
-		goto fail;
+		return ret;
 	base_args(m, specs, n, o[0].binary, &args);
-	for (i = 0; i < n && !ret; i++)
+	for (unsigned int i = 0; i < n && !ret; i++)
 		ret = qemu_model_args(specs[i], m->devices[i], &args, o[0].binary, err);
 	/* An option that nobody took is told before QEMU is started for nothing. */
-	for (i = 0; i < n && !ret; i++) {
+	for (unsigned int i = 0; i < n && !ret; i++) {
 		struct ob_spec plain = *specs[i];
 
 		plain.nr_wrappers = 0;
@@ -283,24 +280,16 @@ static int open_machine(struct ob_spec *const *specs, struct qemu_open_options *
 	}
 	if (!ret)
 		ret = qemu_machine_start(m, &args, o[0].answer_ms, specs[0]->text, err);
-	if (!ret)
-		ret = chipset_setup(m, specs[0]->text, err);
-	for (i = 0; i < n && !ret; i++) {
-		devs[i]->priv = m->devices[i];
-		ret = device_setup(m->devices[i], specs[i], &o[i], err);
-	}
-	__atomic_store_n(&m->open, true, __ATOMIC_RELEASE);
-	if (!ret && qtest_drain(&m->qt))
-		ret = ob_error_set(err, -ENODEV, "%s: QEMU died while it was set up",
-				   specs[0]->text);
-	if (ret)
-		goto fail;
-	m->users = n;
 	qemu_args_free(&args);
-	return 0;
-fail:
-	qemu_args_free(&args);
-	for (i = 0; i < m->nr_devices; i++) {
+	return ret;
+}
+
+static void dissolve_machine(struct qemu_machine *m)
+{
+	struct qemu_device *devices[QEMU_DEVICES];
+	unsigned int nr = m->nr_devices;
+
+	for (unsigned int i = 0; i < nr; i++) {
 		struct qemu_device *qd = m->devices[i];
 
 		if (qd->dev->dma)
@@ -308,39 +297,78 @@ fail:
 		qd->dev->dma = NULL;
 		qd->dev->priv = NULL;
 	}
-	for (i = 0; i < m->nr_devices; i++) {
-		struct qemu_device *qd = m->devices[i];
+	for (unsigned int i = 0; i < nr; i++)
+		vtd_detach(m->devices[i]->domain);
+	memcpy(devices, m->devices, sizeof(devices));
+	qemu_machine_stop(m);
+	for (unsigned int i = 0; i < nr; i++)
+		device_release(devices[i]);
+}
 
-		if (qd->domain)
-			vtd_detach(qd->domain);
-	}
-	{
-		struct qemu_device *devices[QEMU_DEVICES];
-		unsigned int nr = m->nr_devices;
+static int open_machine(struct ob_spec *const *specs, struct qemu_open_options *o, unsigned int n,
+			struct ob_device **devs, struct ob_error *err)
+{
+	const struct qemu_held *held = qemu_held_find(specs, n);
+	struct qemu_machine *m = machine_alloc();
+	int ret;
 
-		memcpy(devices, m->devices, sizeof(devices));
-		qemu_machine_stop(m);
-		for (i = 0; i < nr; i++)
-			device_release(devices[i]);
+	if (!m)
+		return ob_error_set(err, -ENOMEM, "%s: out of memory", specs[0]->text);
+	if (held)
+		ret = qemu_held_adopt(held, m, specs, devs, o[0].answer_ms, err);
+	else
+		ret = build_machine(m, specs, o, n, devs, err);
+	if (!ret)
+		ret = chipset_setup(m, specs[0]->text, err);
+	for (unsigned int i = 0; i < n && !ret; i++) {
+		devs[i]->priv = m->devices[i];
+		ret = device_setup(m->devices[i], specs[i], &o[i], err);
 	}
+	__atomic_store_n(&m->open, true, __ATOMIC_RELEASE);
+	if (!ret && qtest_drain(&m->qt))
+		ret = ob_error_set(err, -ENODEV, "%s: QEMU died while it was set up",
+				   specs[0]->text);
+	if (ret) {
+		dissolve_machine(m);
+		return ret;
+	}
+	m->users = n;
+	return 0;
+}
+
+static int hold_machine(struct ob_spec *const *specs, struct qemu_open_options *o, unsigned int n,
+			struct ob_device **devs, struct ob_error *err)
+{
+	struct qemu_machine *m = machine_alloc();
+	int ret;
+
+	if (!m)
+		return ob_error_set(err, -ENOMEM, "%s: out of memory", specs[0]->text);
+	ret = build_machine(m, specs, o, n, devs, err);
+	if (!ret)
+		ret = qemu_held_add(m, specs, n, err);
+	if (ret)
+		dissolve_machine(m);
 	return ret;
 }
 
-static int qemu_open(struct ob_spec *const *specs, unsigned int n, struct ob_device **devs,
-		     struct ob_error *err)
+typedef int (*machine_fn)(struct ob_spec *const *specs, struct qemu_open_options *o, unsigned int n,
+			  struct ob_device **devs, struct ob_error *err);
+
+/* One machine for each name, and one for each device without. */
+static int each_machine(machine_fn fn, struct ob_spec *const *specs, unsigned int n,
+			struct ob_device **devs, struct ob_error *err)
 {
 	struct qemu_open_options o[OB_SPEC_OPTIONS] = {0};
 	bool done[OB_SPEC_OPTIONS] = {false};
-	unsigned int i, k;
 	int ret;
 
-	for (i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		ret = qemu_spec_options(specs[i], &o[i], err);
 		if (ret)
 			return ret;
 	}
-	/* One machine for each name, and one for each device without. */
-	for (i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		struct qemu_open_options group_o[QEMU_DEVICES];
 		struct ob_spec *group[QEMU_DEVICES];
 		struct ob_device *group_devs[QEMU_DEVICES];
@@ -348,26 +376,30 @@ static int qemu_open(struct ob_spec *const *specs, unsigned int n, struct ob_dev
 
 		if (done[i])
 			continue;
-		for (k = i; k < n; k++) {
+		for (unsigned int k = i; k < n; k++) {
 			if (k != i && (!o[i].vm || !o[k].vm || strcmp(o[i].vm, o[k].vm)))
 				continue;
-			if (nr == QEMU_DEVICES) {
-				ret = ob_error_set(err, -EINVAL, "more than %d devices in vm=%s",
-						   QEMU_DEVICES, o[i].vm);
-				goto fail;
-			}
+			if (nr == QEMU_DEVICES)
+				return ob_error_set(err, -EINVAL, "more than %d devices in vm=%s",
+						    QEMU_DEVICES, o[i].vm);
 			done[k] = true;
 			group[nr] = specs[k];
 			group_o[nr] = o[k];
 			group_devs[nr++] = devs[k];
 		}
-		ret = open_machine(group, group_o, nr, group_devs, err);
+		ret = fn(group, group_o, nr, group_devs, err);
 		if (ret)
-			goto fail;
+			return ret;
 	}
 	return 0;
-fail:
-	for (i = 0; i < n; i++) {
+}
+
+static int qemu_open(struct ob_spec *const *specs, unsigned int n, struct ob_device **devs,
+		     struct ob_error *err)
+{
+	int ret = each_machine(open_machine, specs, n, devs, err);
+
+	for (unsigned int i = 0; ret && i < n; i++) {
 		if (!devs[i]->priv)
 			continue;
 		ob_dma_destroy(devs[i]);
@@ -376,6 +408,24 @@ fail:
 		devs[i]->priv = NULL;
 	}
 	return ret;
+}
+
+static int qemu_hold(struct ob_spec *const *specs, unsigned int n, struct ob_device **devs,
+		     struct ob_error *err)
+{
+	int ret = each_machine(hold_machine, specs, n, devs, err);
+
+	if (ret)
+		qemu_release();
+	return ret;
+}
+
+void qemu_release(void)
+{
+	struct qemu_machine *m;
+
+	while ((m = qemu_held_take()))
+		dissolve_machine(m);
 }
 
 static void qemu_close(struct ob_device *dev)
@@ -608,6 +658,8 @@ const struct ob_access_ops ob_access_qemu = {
 	.summary = "QEMU's device models, without hardware, guest or root",
 	.help = qemu_models_help,
 	.open = qemu_open,
+	.hold = qemu_hold,
+	.release = qemu_release,
 	.close = qemu_close,
 	.config = qemu_config,
 	.read = qemu_read,

@@ -552,6 +552,29 @@ int qtest_command(struct qtest *qt, const char *text)
 	return ask(qt, line, (size_t)n, NULL);
 }
 
+int qtest_resync(struct qtest *qt, uint64_t addr, uint64_t mark)
+{
+	struct qtest_line line = {.kind = QTEST_BAD};
+	char text[48], *p = put_word(text, "readq");
+	int ret;
+
+	p = put_hex(p, addr);
+	*p++ = '\n';
+	pthread_mutex_lock(&qt->lock);
+	ret = send_all(qt, text, (size_t)(p - text));
+	while (!ret && !(line.kind == QTEST_OK && line.value == mark)) {
+		/* The first may be the end of one that the former reader had begun. */
+		if (!next_reply(qt, &line)) {
+			line.kind = QTEST_BAD;
+			ret = receive_wait(qt);
+			ret = ret > 0 ? 0 : ret;
+		}
+	}
+	arm(qt);
+	pthread_mutex_unlock(&qt->lock);
+	return ret;
+}
+
 int qtest_drain(struct qtest *qt)
 {
 	int ret = -ENODEV;

@@ -117,6 +117,16 @@ int qtest_out_corked(struct qtest *qt, uint16_t port, unsigned int size, uint64_
 /** qtest_command() - any request without a value, waited for */
 int qtest_command(struct qtest *qt, const char *text);
 
+/**
+ * qtest_resync() - the first call on a connection that another process had, and left at any point
+ * @addr: of memory that holds @mark, which nothing that was asked before can have read
+ *
+ * A request is one send(), which a UNIX socket takes as a whole or not at all (unix(7)), so what lies before ours is whole.
+ *
+ * Return: 0 when all earlier requests have been answered, and their answers thrown away; -ENODEV.
+ */
+int qtest_resync(struct qtest *qt, uint64_t addr, uint64_t mark);
+
 /** qtest_drain() - collect all outstanding replies */
 int qtest_drain(struct qtest *qt);
 

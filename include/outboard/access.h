@@ -142,6 +142,18 @@ struct ob_access_ops {
 		    struct ob_error *err);
 
 	/**
+	 * @hold: start what devices need that outlives the process which drives them (a QEMU); optional.
+	 *
+	 * Open of the same specifications in a process that this one forked afterwards uses it, and finds the devices as after
+	 * power-on, whatever an earlier such process left. @devs are zeroed, and stay allocated until release.
+	 */
+	int (*hold)(struct ob_spec *const *specs, unsigned int n, struct ob_device **devs,
+		    struct ob_error *err);
+
+	/** @release: end all that was held */
+	void (*release)(void);
+
+	/**
 	 * @close: bus mastering and interrupts are already off, DMA is already unmapped.
 	 *
 	 * Guarantees: nothing of the device is held any more; its vectors' descriptors are closed.

@@ -104,6 +104,20 @@ int ob_devices_open(const char *const *specs, unsigned int n, struct ob_device *
 int ob_devices_open_quiet(const char *const *specs, unsigned int n, struct ob_device **devs,
 			  struct ob_error *err);
 
+/**
+ * ob_devices_hold() - start what devices need that shall outlive the processes which drive them
+ * @specs: @n specifications, as they will be opened in processes that this one forks
+ *
+ * For a keeper: an embedded device's QEMU becomes this process's, and the images are claimed by it. Those that fork from here
+ * open the devices one after the other, each after the former's death; each finds them as after power-on. For a
+ * device of this machine nothing is held: the kernel resets it when the process dies that has it.
+ *
+ * Return: 0; an error as of ob_devices_open().
+ */
+int ob_devices_hold(const char *const *specs, unsigned int n, struct ob_error *err);
+/** ob_devices_release() - end what is held; in the process that holds it */
+void ob_devices_release(void);
+
 /** ob_device_wake() - bus mastering on, if it was left off by ob_devices_open_quiet() and not turned on since */
 void ob_device_wake(struct ob_device *dev);
 
