@@ -20,6 +20,7 @@
 
 #include "attach/attach.h"
 #include "attach/holders.h"
+#include "attach/kept.h"
 #include "attach/nbd.h"
 
 enum {
@@ -555,6 +556,42 @@ static int bind_port(struct nbd_server *srv, struct ob_error *err)
 	return 0;
 }
 
+/*
+ * The listening socket outlives a driver process, so that a client which connects anew waits in its queue and is not refused. The
+ * connections do not: what of a stream was read and not yet understood nobody could say.
+ */
+static bool find_listener(struct nbd_server *srv, unsigned int index)
+{
+	struct sockaddr_in addr;
+	socklen_t len = sizeof(addr);
+	struct stat st;
+	struct kept k;
+
+	kept_key(srv->key, "nbd", srv->disk.blk->dev, index);
+	if (!kept_find(srv->key, &k))
+		return false;
+	srv->listen_fd = k.fd[0];
+	srv->kept = true;
+	if (is_path(srv)) {
+		srv->path_bound = !lstat(srv->path.sun_path, &st);
+		srv->path_dev = st.st_dev;
+		srv->path_ino = st.st_ino;
+	} else if (!getsockname(srv->listen_fd, (struct sockaddr *)&addr, &len)) {
+		srv->port = ntohs(addr.sin_port);
+	}
+	return true;
+}
+
+static int keep_listener(const struct nbd_server *srv, struct ob_error *err)
+{
+	struct kept k = {.fd = {srv->listen_fd}, .nr_fds = 1};
+	int rc;
+
+	memcpy(k.key, srv->key, sizeof(k.key));
+	rc = kept_put(&k);
+	return rc ? ob_error_set(err, rc, "%s cannot be kept: %s", srv->uri, strerror(-rc)) : 0;
+}
+
 static int take_fd(struct nbd_server *srv, struct ob_error *err)
 {
 	int fd = srv->ready[--srv->nr_ready], listening = 0, type = 0, flags;
@@ -779,10 +816,11 @@ static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 	if (!srv)
 		return ob_error_set(err, -ENOMEM, "nbd: no memory");
 	init_server(srv, blk);
+	srv->disk.blk = blk;
 	rc = parse_options(srv, part, err);
 	if (!rc && srv->inherited)
 		rc = take_fd(srv, err);
-	else if (!rc && !is_path(srv))
+	else if (!rc && !find_listener(srv, index) && !is_path(srv))
 		rc = bind_port(srv, err);
 	if (rc)
 		goto fail;
@@ -823,7 +861,7 @@ static int nbd_publish(struct ob_attach *at, struct ob_error *err)
 	struct nbd_server *srv = (struct nbd_server *)at;
 	int rc;
 
-	if (is_path(srv)) {
+	if (is_path(srv) && !srv->kept) {
 		rc = bind_path(srv, err);
 		if (rc)
 			return rc;
@@ -833,6 +871,11 @@ static int nbd_publish(struct ob_attach *at, struct ob_error *err)
 		/* Two may hold the same port with SO_REUSEADDR until one of them listens. */
 		ob_error_set(err, rc, "%s cannot be listened on: %s", srv->uri, strerror(-rc));
 		return rc;
+	}
+	if (srv->listen_fd >= 0 && !srv->inherited && !srv->kept) {
+		rc = keep_listener(srv, err);
+		if (rc)
+			return rc;
 	}
 	nbd_server_serve(srv);
 	return 0;

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "attach/disk.h"
+#include "attach/kept.h"
 #include "attach/nbd_protocol.h"
 
 enum {
@@ -127,6 +128,8 @@ struct nbd_server {
 	dev_t path_dev;
 	ino_t path_ino;
 	bool inherited, path_bound, any_user;
+	bool kept;	    /* an earlier driver process listened on it */
+	char key[KEPT_KEY]; /* of the listening socket, for the keeper */
 	unsigned int max_conns;
 
 	/* the loop's thread */

@@ -14,11 +14,17 @@
 #include <unistd.h>
 
 #include "attach/attach.h"
+#include "attach/kept.h"
 #include "attach/tap.h"
 #include "attach/tap_io.h"
 #include "attach/tap_link.h"
 #include "attach/tap_netns.h"
 #include "attach/vhost_net.h"
+
+enum {
+	KEPT_OTHERS = 5, /* descriptors of a kept tap besides its queues' */
+	LINK_GRACE_MS = 5000,
+};
 
 enum vhost_use {
 	VHOST_AUTO,
@@ -49,6 +55,8 @@ struct tap {
 	char place[96];
 	bool vhost;   /* frames move by vhost-net */
 	bool premade; /* a persistent interface that somebody else made, and keeps */
+	bool kept;    /* an earlier driver process made it: clients use it */
+	uint64_t link_grace_ns;
 	bool up;
 	bool promisc;	/* as the device was told */
 	bool said_gone; /* logged */
@@ -198,7 +206,6 @@ static int make_error(const struct tap *t, const char *name, int error, struct o
 static int make_interface(struct tap *t, struct ob_error *err)
 {
 	struct ifreq ifr = {0};
-	unsigned int offload = 0;
 
 	t->premade = exists(t, t->opt.name);
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", t->opt.name);
@@ -212,6 +219,12 @@ static int make_interface(struct tap *t, struct ob_error *err)
 	}
 	memcpy(t->name, ifr.ifr_name, sizeof(t->name));
 	t->name[IFNAMSIZ - 1] = '\0';
+	return 0;
+}
+
+static int set_offloads(struct tap *t, struct ob_error *err)
+{
+	unsigned int offload = 0;
 
 	if (vhost_net_set_header(t->ns.tun[0], t->vhost))
 		return ob_error_set(err, -errno, "tap: header of %s: %s", t->name, strerror(errno));
@@ -231,6 +244,82 @@ static int make_interface(struct tap *t, struct ob_error *err)
 	return 0;
 }
 
+/* ---- kept over the death of a driver process ---------------------------------------------- */
+
+/* What the next one cannot see of the interface itself. */
+struct kept_note {
+	bool premade;
+};
+
+static void tap_key(const struct tap *t, char key[KEPT_KEY])
+{
+	kept_key(key, "tap", t->net->dev, 0);
+}
+
+static int find_kept(struct tap *t, struct ob_error *err)
+{
+	struct tap_netns *ns = &t->ns;
+	struct ifreq ifr = {0};
+	struct kept_note note;
+	char key[KEPT_KEY];
+	struct kept k;
+
+	tap_key(t, key);
+	if (!kept_find(key, &k))
+		return 0;
+	t->nr_queues = k.nr_fds - KEPT_OTHERS;
+	memcpy(&note, k.note, sizeof(note));
+	t->premade = note.premade;
+	ns->inet = k.fd[0];
+	ns->rtnl = k.fd[1];
+	ns->mcast = k.fd[2];
+	ns->net = k.fd[3];
+	ns->user = k.fd[4];
+	ns->queues = t->nr_queues;
+	for (unsigned int i = 0; i < OB_NET_QUEUES; i++)
+		ns->tun[i] = i < t->nr_queues ? k.fd[KEPT_OTHERS + i] : -1;
+	/* It may have been renamed, or deleted, meanwhile. */
+	if (ioctl(ns->tun[0], TUNGETIFF, &ifr))
+		return ob_error_set(err, -errno, "tap: the interface of %s is gone: %s",
+				    ob_device_info(t->net->dev)->name, strerror(errno));
+	memcpy(t->name, ifr.ifr_name, sizeof(t->name));
+	t->name[IFNAMSIZ - 1] = '\0';
+	t->kept = true;
+	return 0;
+}
+
+static int keep(const struct tap *t, struct ob_error *err)
+{
+	const struct tap_netns *ns = &t->ns;
+	const struct kept_note note = {.premade = t->premade};
+	struct kept k = {.fd = {ns->inet, ns->rtnl, ns->mcast, ns->net, ns->user},
+			 .nr_fds = KEPT_OTHERS + t->nr_queues,
+			 .note_size = sizeof(note)};
+	int ret;
+
+	tap_key(t, k.key);
+	memcpy(k.note, &note, sizeof(note));
+	memcpy(k.fd + KEPT_OTHERS, ns->tun, t->nr_queues * sizeof(int));
+	ret = kept_put(&k);
+	return ret ? ob_error_set(err, ret, "tap: %s cannot be kept: %s", t->name, strerror(-ret))
+		   : 0;
+}
+
+/*
+ * After a restart the device's link takes its time to come up again; a carrier that goes away for a moment would only make the
+ * kernel drop what waits.
+ */
+static bool link_is_coming(struct tap *t, bool up)
+{
+	if (!t->link_grace_ns)
+		return false;
+	if (up || ob_clock_ns() > t->link_grace_ns)
+		t->link_grace_ns = 0;
+	return t->link_grace_ns != 0;
+}
+
+/* ---- like the device ------------------------------------------------------------------------ */
+
 static void set_carrier(struct tap *t)
 {
 	struct ob_net_link now = {.up = true, .full_duplex = true, .mbps = 1000};
@@ -238,6 +327,8 @@ static void set_carrier(struct tap *t)
 
 	if (t->net->ops->link)
 		t->net->ops->link(t->net, &now);
+	if (link_is_coming(t, now.up))
+		return;
 	if (now.up == t->carrier.up && now.mbps == t->carrier.mbps &&
 	    now.full_duplex == t->carrier.full_duplex)
 		return;
@@ -345,6 +436,16 @@ static void follow_interface(struct tap *t)
 		tap_link_set_mtu(&t->link, net->mtu);
 	}
 	apply_filters(t);
+}
+
+/* What an administrator has changed since it was made is the device's, too. */
+static int follow_kept(struct tap *t)
+{
+	t->link_grace_ns = ob_clock_ns() + LINK_GRACE_MS * 1000000ull;
+	/* Whatever it was told last: it is told again. */
+	t->carrier.mbps = 0;
+	follow_interface(t);
+	return 0;
 }
 
 static void interface_gone(struct tap *t)
@@ -514,17 +615,26 @@ static int open_tap(struct ob_binding *b, struct ob_spec_part *part, enum vhost_
 		goto free_tap;
 	t->nr_queues = (unsigned int)t->opt.queues;
 	t->up = t->opt.up || t->opt.address;
-	ret = tap_netns_open(t->opt.netns, t->nr_queues, &t->ns, err);
+	ret = find_kept(t, err);
+	if (ret)
+		goto close_netns;
+	if (!t->kept)
+		ret = tap_netns_open(t->opt.netns, t->nr_queues, &t->ns, err);
 	if (ret)
 		goto free_tap;
 	describe_place(t);
-	ret = make_interface(t, err);
+	if (!t->kept)
+		ret = make_interface(t, err);
+	if (!ret)
+		ret = set_offloads(t, err);
 	if (!ret)
 		ret = tap_link_open(&t->ns, t->name, &t->link, err);
 	if (!ret)
-		ret = make_alike(t, err);
-	if (!ret && t->opt.address)
+		ret = t->kept ? follow_kept(t) : make_alike(t, err);
+	if (!ret && t->opt.address && !t->kept)
 		ret = tap_link_add_address(&t->link, t->opt.address, err);
+	if (!ret && !t->kept)
+		ret = keep(t, err);
 	if (ret)
 		goto close_netns;
 

@@ -283,7 +283,9 @@ int tap_link_open(const struct tap_netns *ns, const char *name, struct tap_link 
 		return ob_error_set(err, -errno, "interface %s vanished: %s", name,
 				    strerror(errno));
 	l->index = ifr.ifr_ifindex;
-	if (bind(l->rtnl, (struct sockaddr *)&sa, sizeof(sa)))
+	/* One that an earlier driver process had bound stays so (netlink_bind() says EINVAL), and has its answers in it. */
+	l->seq = (uint32_t)getpid() << 8;
+	if (bind(l->rtnl, (struct sockaddr *)&sa, sizeof(sa)) && errno != EINVAL)
 		return ob_error_set(err, -errno, "no notifications about interface %s: %s", name,
 				    strerror(errno));
 	ret = ask(l);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The descriptors that a keeper holds for its driver processes: attach/kept.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "attach/kept.h"
+
+enum {
+	ENTRIES = 64,
+};
+
+/* In the keeper: what it holds. In a driver process: the same, as it was when the keeper forked. */
+static struct kept *entries[ENTRIES];
+static unsigned int nr_entries;
+static int keeper = -1;
+
+/* As it goes over the socket, in front of the descriptors that are there. */
+struct message {
+	char key[KEPT_KEY];
+	char note[KEPT_NOTE];
+	size_t note_size;
+	unsigned int nr_fds;
+	bool has[KEPT_FDS];
+};
+
+void kept_key(char key[KEPT_KEY], const char *kind, const struct ob_device *dev, unsigned int index)
+{
+	snprintf(key, KEPT_KEY, "%s %s %u", kind, dev->info.spec, index);
+}
+
+static struct kept *find(const char *key)
+{
+	for (unsigned int i = 0; i < nr_entries; i++)
+		if (!strcmp(entries[i]->key, key))
+			return entries[i];
+	return NULL;
+}
+
+bool kept_find(const char *key, struct kept *k)
+{
+	const struct kept *entry = find(key);
+
+	if (!entry)
+		return false;
+	*k = *entry;
+	for (unsigned int i = 0; i < k->nr_fds; i++) {
+		if (entry->fd[i] < 0)
+			continue;
+		k->fd[i] = fcntl(entry->fd[i], F_DUPFD_CLOEXEC, 0);
+		if (k->fd[i] >= 0)
+			continue;
+		while (i--)
+			if (k->fd[i] >= 0)
+				close(k->fd[i]);
+		return false;
+	}
+	return true;
+}
+
+int kept_put(const struct kept *k)
+{
+	struct message m = {.note_size = k->note_size, .nr_fds = k->nr_fds};
+	union {
+		char buf[CMSG_SPACE(KEPT_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control = {{0}};
+	struct iovec iov = {&m, sizeof(m)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c = &control.align;
+	unsigned int n = 0;
+	int fds[KEPT_FDS];
+
+	if (keeper < 0)
+		return 0;
+	memcpy(m.key, k->key, sizeof(m.key));
+	memcpy(m.note, k->note, sizeof(m.note));
+	for (unsigned int i = 0; i < k->nr_fds; i++) {
+		m.has[i] = k->fd[i] >= 0;
+		if (m.has[i])
+			fds[n++] = k->fd[i];
+	}
+	if (n) {
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+		msg.msg_control = control.buf;
+		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+	}
+	return sendmsg(keeper, &msg, MSG_NOSIGNAL) == sizeof(m) ? 0 : -errno;
+}
+
+void kept_connect(int sock)
+{
+	keeper = sock;
+}
+
+unsigned int kept_count(void)
+{
+	return nr_entries;
+}
+
+/* ---- in the keeper ------------------------------------------------------------------------ */
+
+static void close_all(struct kept *k)
+{
+	for (unsigned int i = 0; i < k->nr_fds; i++)
+		if (k->fd[i] >= 0)
+			close(k->fd[i]);
+}
+
+/* The driver process is not trusted: what is not as kept_put() makes it is dropped. */
+static void take(const struct message *m, const int *fds, unsigned int n)
+{
+	struct kept *k = NULL;
+	unsigned int used = 0, want = 0;
+
+	if (m->nr_fds <= KEPT_FDS && m->note_size <= KEPT_NOTE &&
+	    memchr(m->key, '\0', sizeof(m->key))) {
+		for (unsigned int i = 0; i < m->nr_fds; i++)
+			want += m->has[i];
+		k = want == n ? find(m->key) : NULL;
+		if (k)
+			close_all(k);
+		else if (want == n && nr_entries < ENTRIES && (k = calloc(1, sizeof(*k))))
+			entries[nr_entries++] = k;
+	}
+	if (!k) {
+		while (n)
+			close(fds[--n]);
+		return;
+	}
+	memcpy(k->key, m->key, sizeof(k->key));
+	memcpy(k->note, m->note, sizeof(k->note));
+	k->note_size = m->note_size;
+	k->nr_fds = m->nr_fds;
+	for (unsigned int i = 0; i < k->nr_fds; i++)
+		k->fd[i] = m->has[i] ? fds[used++] : -1;
+}
+
+void kept_receive(int sock)
+{
+	for (;;) {
+		struct message m;
+		union {
+			char buf[CMSG_SPACE(KEPT_FDS * sizeof(int))];
+			struct cmsghdr align;
+		} control;
+		struct iovec iov = {&m, sizeof(m)};
+		struct msghdr msg = {.msg_iov = &iov,
+				     .msg_iovlen = 1,
+				     .msg_control = control.buf,
+				     .msg_controllen = sizeof(control.buf)};
+		ssize_t got = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		struct cmsghdr *c;
+		unsigned int n = 0;
+		int fds[KEPT_FDS];
+
+		if (got <= 0)
+			return;
+		for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+			if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+				continue;
+			n = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+			memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+		}
+		/* Of what was cut off the kernel has closed the rest. */
+		if (got != sizeof(m) || (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)))
+			m.nr_fds = KEPT_FDS + 1;
+		take(&m, fds, n);
+	}
+}
