@@ -42,6 +42,11 @@ enum {
 	/* [5.4] serial EEPROM: 64 words whose sum is this. */
 	EEPROM_SUM = 0xbaba,
 	DESCRIPTOR = 16,
+	DONE = 1 << 0,
+	EOP = 1 << 1,
+	BUFFER = 2048,
+	RCTL = 0x100,
+	RCTL_EN = 1 << 1,
 };
 
 static uint32_t *reg(struct fuzz_device *fd, uint64_t off)
@@ -62,6 +67,7 @@ static void e1000_reset(struct fuzz_device *fd)
 
 	memset(fd->regs[0], 0, fd->model->bar[0].size);
 	fd->irq_mask = 0;
+	fd->phy_loops = false;
 	*reg(fd, STATUS) = STATUS_UP | STATUS_MASTER;
 	/* Present, granted, read automatically [13.4.3]. */
 	*reg(fd, EECD) = 1 << 8 | 1 << 7 | 1 << 9;
@@ -165,6 +171,63 @@ static uint64_t e1000_read(struct fuzz_device *fd, unsigned int bar, uint64_t of
 	return val;
 }
 
+/* Write a received frame's descriptor; arg is its status, the upper half of value errors and more [3.2.3]. */
+static void received(struct fuzz_device *fd, uint32_t at, uint32_t *d, unsigned int arg,
+		     uint32_t value)
+{
+	if (*reg(fd, RFCTL) & RFCTL_EXTENDED) {
+		/* 82574 [7.1.5]: status and errors, then length and VLAN tag. */
+		d[0] = d[1] = 0;
+		d[2] = arg | (value & 0xff000000);
+		d[3] = value & 0xffff;
+	} else {
+		d[2] = value & 0xffff;
+		d[3] = arg | (value >> 16) << 8;
+	}
+	fuzz_turn(&fd->poke, d, DESCRIPTOR);
+	*reg(fd, RDH) = (at + 1) % (*reg(fd, RDLEN) / DESCRIPTOR);
+	interrupt(fd, INT_RXT0);
+}
+
+/* The next descriptor that the driver gave for a frame, and where the frame goes; NULL for none. */
+static uint32_t *next_receive(struct fuzz_device *fd, uint64_t *buffer)
+{
+	uint32_t n = *reg(fd, RDLEN) / DESCRIPTOR, at = *reg(fd, RDH), *d;
+	uint64_t base;
+
+	memcpy(&base, fd->regs[0] + RDBAL, 8);
+	/* A device that goes on when its receiver is off can be kept from it by nobody but an IOMMU. */
+	if (!(*reg(fd, RCTL) & RCTL_EN) || !n || n > 4096 || at >= n || at == *reg(fd, RDT))
+		return NULL;
+	d = fuzz_memory(fd, base + (uint64_t)at * DESCRIPTOR, DESCRIPTOR);
+	if (d)
+		memcpy(buffer, d, 8);
+	return d;
+}
+
+/* Loopback in the MAC [13.4.22] or the PHY: what is sent comes back, if one descriptor describes it. */
+static void loop_back(struct fuzz_device *fd, const uint32_t *sent)
+{
+	uint32_t len = sent[2] & 0xffff, *d;
+	uint64_t from, to;
+	uint8_t *src, *dst;
+
+	memcpy(&from, sent, 8);
+	d = next_receive(fd, &to);
+	src = fuzz_memory(fd, from, len);
+	dst = fuzz_memory(fd, to, len);
+	if (!d || !src || !dst || len > BUFFER)
+		return;
+	memcpy(dst, src, len);
+	fuzz_turn(&fd->data, dst, len);
+	received(fd, *reg(fd, RDH), d, DONE | EOP, len);
+}
+
+static bool loops(struct fuzz_device *fd)
+{
+	return (*reg(fd, RCTL) >> 6 & 3) == 1 || fd->phy_loops;
+}
+
 /* Everything up to the tail has been sent; those that ask for it are told [3.3.3]. */
 static void send(struct fuzz_device *fd)
 {
@@ -179,6 +242,9 @@ static void send(struct fuzz_device *fd)
 
 		if (!d)
 			return;
+		/* Whole frames, not contexts or pieces [3.3.5]. */
+		if (loops(fd) && (d[2] & 1 << 24) && !(d[2] & 1 << 29))
+			loop_back(fd, d);
 		if (d[2] & 1 << 27)
 			d[3] |= 1;
 		fuzz_turn(&fd->poke, d, DESCRIPTOR);
@@ -190,18 +256,12 @@ static void send(struct fuzz_device *fd)
 /* A frame of value & 0xffff bytes; arg is its status, the upper half of value errors and more [3.2.3]. */
 static void e1000_arrive(struct fuzz_device *fd, unsigned int arg, uint32_t value)
 {
-	uint32_t n = *reg(fd, RDLEN) / DESCRIPTOR, at = *reg(fd, RDH);
-	uint64_t base, buffer;
-	uint32_t *d;
+	uint64_t buffer;
+	uint32_t *d = next_receive(fd, &buffer);
 	uint8_t *frame;
 
-	memcpy(&base, fd->regs[0] + RDBAL, 8);
-	if (!n || n > 4096 || at >= n || at == *reg(fd, RDT))
-		return;
-	d = fuzz_memory(fd, base + (uint64_t)at * DESCRIPTOR, DESCRIPTOR);
 	if (!d)
 		return;
-	memcpy(&buffer, d, 8);
 	frame = fuzz_memory(fd, buffer, 64);
 	if (frame) {
 		memset(frame, 0, 64);
@@ -210,18 +270,7 @@ static void e1000_arrive(struct fuzz_device *fd, unsigned int arg, uint32_t valu
 		frame[14] = 0x45;
 		fuzz_turn(&fd->data, frame, 64);
 	}
-	if (*reg(fd, RFCTL) & RFCTL_EXTENDED) {
-		/* 82574 [7.1.5]: status and errors, then length and VLAN tag. */
-		d[0] = d[1] = 0;
-		d[2] = arg | (value & 0xff000000);
-		d[3] = value & 0xffff;
-	} else {
-		d[2] = value & 0xffff;
-		d[3] = arg | (value >> 16) << 8;
-	}
-	fuzz_turn(&fd->poke, d, DESCRIPTOR);
-	*reg(fd, RDH) = (at + 1) % n;
-	interrupt(fd, INT_RXT0);
+	received(fd, *reg(fd, RDH), d, arg, value);
 }
 
 static void e1000_write(struct fuzz_device *fd, unsigned int bar, uint64_t off, unsigned int size,
@@ -231,6 +280,8 @@ static void e1000_write(struct fuzz_device *fd, unsigned int bar, uint64_t off, 
 		return;
 	switch (off) {
 	case CTRL:
+		if (val & CTRL_RST)
+			*reg(fd, RCTL) = 0;
 		*reg(fd, CTRL) &= ~(CTRL_RST | CTRL_PHY_RST);
 		*reg(fd, STATUS) = STATUS_UP | (val & CTRL_MASTER_OFF ? 0 : STATUS_MASTER);
 		break;
@@ -251,6 +302,8 @@ static void e1000_write(struct fuzz_device *fd, unsigned int bar, uint64_t off, 
 		break;
 	case MDIC:
 		/* Ready; a read (2 in bits 27:26) has its data [13.4.8]. */
+		if ((val >> 26 & 3) == 1 && !(val >> 16 & 31))
+			fd->phy_loops = val & 1 << 14; /* control register [8.8.3] */
 		if ((val >> 26 & 3) == 2)
 			val = (val & ~0xffffull) | phy(fd, val >> 16 & 31);
 		*reg(fd, MDIC) = (uint32_t)val | 1 << 28;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The backend "fuzz": a device as adversary. A small model (e1000.c, nvme.c, cards.c) answers so that a driver gets through its probe; the
+ * The backend "fuzz": a device as adversary. A small model (beep.c, cards.c, e1000.c, edu.c, ide.c, nvme.c) answers so that a driver gets through its probe; the
  * input, a list of records of eight bytes, says after how many accesses which answer, descriptor, completion or interrupt is another one.
  *
  *   what (1 byte), arg (1), accesses to wait (2, little endian), value (4)
@@ -26,17 +26,19 @@ enum {
 
 /* KASAN's table of stacks alone has 16 MiB. */
 #define ARENA (128ull << 20)
-/* Not 0, as behind an IOMMU; below 4 GiB for devices that drive 32 bits. */
-#define IOVA 0x10000000ull
+/* Not 0, as behind an IOMMU; below 256 MiB as a whole for edu, which drives 28 bits. */
+#define IOVA 0x04000000ull
 
 static const struct fuzz_model *const models[] = {
-	&fuzz_e1000, &fuzz_e1000e, &fuzz_igc, &fuzz_ixgbe, &fuzz_ns83820, &fuzz_nvme, &fuzz_r8169,
+	&fuzz_beep, &fuzz_e1000, &fuzz_e1000e,	&fuzz_edu,  &fuzz_ide,
+	&fuzz_igc,  &fuzz_ixgbe, &fuzz_ns83820, &fuzz_nvme, &fuzz_r8169,
 };
 
 static const char *fuzz_help(void)
 {
 	return "A made-up device that does what its input says, for fuzzing drivers\n"
-	       "(docs/linux-fuzzing.md): e1000, e1000e, igc, ixgbe, ns83820, nvme, r8169\n"
+	       "(docs/linux-fuzzing.md): beep, e1000, e1000e, edu, ide, igc, ixgbe, ns83820, nvme,\n"
+	       "r8169\n"
 	       "\n"
 	       "options:\n"
 	       "  input=FILE         what it does, of outboard-fuzz-linux; without: nothing unusual\n";
@@ -49,6 +51,34 @@ static void next_wait(struct fuzz_device *fd)
 	const uint8_t *r = fd->in + fd->in_at;
 
 	fd->wait = fd->in_at + FUZZ_RECORD <= fd->in_len ? r[2] | (uint32_t)r[3] << 8 : UINT32_MAX;
+}
+
+/* The allocation with a number, of those that a device may be thought to spoil. */
+struct choice {
+	unsigned int left;
+	uint32_t *words;
+	size_t n;
+};
+
+static int choose(void *arg, const char *label, void *p, size_t size)
+{
+	struct choice *c = arg;
+
+	if (size > FUZZ_MEMORY_MAX)
+		return 0;
+	c->words = p;
+	c->n = size / 4;
+	return !c->left--;
+}
+
+static void turn_memory(struct fuzz_device *fd, unsigned int arg, uint32_t value)
+{
+	struct choice c = {.left = arg};
+	uint32_t bits = value >> 16;
+
+	ob_dma_for_each(fd->dev->dma, choose, &c);
+	if (c.n)
+		c.words[(value & 0xffff) % c.n] ^= bits | bits << 16;
 }
 
 static void take_record(struct fuzz_device *fd, const uint8_t *r)
@@ -85,6 +115,11 @@ static void take_record(struct fuzz_device *fd, const uint8_t *r)
 		break;
 	case FUZZ_GONE:
 		fd->gone = true;
+		if (arg & 1)
+			ob_device_set_gone(fd->dev);
+		break;
+	case FUZZ_MEMORY:
+		turn_memory(fd, arg, value);
 		break;
 	case FUZZ_WHATS:
 		break;
@@ -140,9 +175,26 @@ void fuzz_turn(struct fuzz_turn *turn, void *words, size_t len)
 
 void *fuzz_memory(struct fuzz_device *fd, uint64_t iova, uint64_t len)
 {
+	/* Bus mastering [PCI 3.0, 6.2.2]: what a driver has given back is not written to after that. */
+	if (!(fd->config[4] & 4))
+		return NULL;
 	if (iova < fd->iova || iova - fd->iova > fd->size || len > fd->size - (iova - fd->iova))
 		return NULL;
 	return (char *)fd->arena + (iova - fd->iova);
+}
+
+void fuzz_transfer(struct fuzz_device *fd, uint64_t at, uint64_t iova, uint64_t len, bool to_memory)
+{
+	uint8_t *memory = fuzz_memory(fd, iova, len);
+
+	if (!memory || at > fd->model->disk || len > fd->model->disk - at)
+		return;
+	if (to_memory) {
+		memcpy(memory, fd->disk + at, len);
+		fuzz_turn(&fd->data, memory, len);
+	} else {
+		memcpy(fd->disk + at, memory, len);
+	}
 }
 
 void fuzz_interrupt(struct fuzz_device *fd, unsigned int vec)
@@ -162,10 +214,19 @@ static uint64_t ones(unsigned int size)
 	return size >= 8 ? UINT64_MAX : (1ull << (8 * size)) - 1;
 }
 
+/* Legacy ports are one more BAR, in which a port's number is its offset. */
+static unsigned int bar_number(const struct ob_bar *bar, uint64_t *off)
+{
+	if (bar->index >= 0)
+		return (unsigned int)bar->index;
+	*off += bar->base;
+	return FUZZ_PORTS;
+}
+
 static uint64_t fuzz_read(const struct ob_bar *bar, uint64_t off, unsigned int size)
 {
 	struct fuzz_device *fd = bar->dev->priv;
-	unsigned int i = (unsigned int)bar->index;
+	unsigned int i = bar_number(bar, &off);
 	uint64_t val = 0;
 
 	tick(fd);
@@ -194,7 +255,7 @@ static uint64_t fuzz_read(const struct ob_bar *bar, uint64_t off, unsigned int s
 static void fuzz_write(const struct ob_bar *bar, uint64_t off, unsigned int size, uint64_t val)
 {
 	struct fuzz_device *fd = bar->dev->priv;
-	unsigned int i = (unsigned int)bar->index;
+	unsigned int i = bar_number(bar, &off);
 
 	tick(fd);
 	if (fd->gone)
@@ -234,6 +295,24 @@ static int fuzz_config(struct ob_device *dev, bool write, unsigned int off, unsi
 
 static void fuzz_flush(struct ob_device *dev)
 {
+}
+
+static int fuzz_ports(struct ob_device *dev, uint16_t base, uint16_t count, struct ob_bar *bar,
+		      struct ob_error *err)
+{
+	struct fuzz_device *fd = dev->priv;
+
+	for (unsigned int i = 0; i < FUZZ_RANGES; i++) {
+		unsigned int first = fd->model->ports[i].base, n = fd->model->ports[i].count;
+
+		if (base < first || base + count > first + n)
+			continue;
+		*bar = (struct ob_bar){
+			.size = count, .kind = OB_BAR_IO, .index = -1, .dev = dev, .base = base};
+		return 0;
+	}
+	return ob_error_set(err, -EOPNOTSUPP, "%s has no ports 0x%x to 0x%x", dev->info.name, base,
+			    base + count - 1);
 }
 
 static unsigned int fuzz_irq_count(struct ob_device *dev, enum ob_irq_kind kind)
@@ -443,6 +522,23 @@ out:
 	return ret;
 }
 
+/* A page more than there are registers: an access of eight bytes may begin at the last. */
+static size_t regs_size(const struct fuzz_model *m, unsigned int bar)
+{
+	if (bar == FUZZ_PORTS)
+		return (m->ports[0].count ? FUZZ_PORTS_END : 0) + PAGE;
+	return m->bar[bar].size + PAGE;
+}
+
+/* Memory that costs nothing until it is used: a fuzzer opens devices by the thousand. */
+static void *zeroes(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 static void fuzz_close(struct ob_device *dev)
 {
 	struct fuzz_device *fd = dev->priv;
@@ -454,8 +550,11 @@ static void fuzz_close(struct ob_device *dev)
 			close(dev->vector[i].fd);
 		dev->vector[i].fd = -1;
 	}
-	for (unsigned int i = 0; i < OB_BAR_COUNT; i++)
-		free(fd->regs[i]);
+	for (unsigned int i = 0; i <= FUZZ_PORTS; i++)
+		if (fd->regs[i])
+			munmap(fd->regs[i], regs_size(fd->model, i));
+	if (fd->disk)
+		munmap(fd->disk, fd->model->disk);
 	if (fd->arena)
 		munmap(fd->arena, fd->size);
 	if (fd->arena_fd >= 0)
@@ -502,7 +601,7 @@ static int open_one(struct ob_spec *spec, struct ob_device *dev, struct ob_error
 		ob_error_set(err, -ENODEV, "fuzz: there is no model '%s'", spec->device.name);
 		ob_error_fix(
 			err,
-			"fuzz:e1000, fuzz:e1000e or fuzz:nvme; fuzz:igc, fuzz:ixgbe, fuzz:ns83820, fuzz:r8169");
+			"fuzz:beep, fuzz:e1000, fuzz:e1000e, fuzz:edu, fuzz:ide, fuzz:nvme; fuzz:igc, fuzz:ixgbe, fuzz:ns83820, fuzz:r8169");
 		return -ENODEV;
 	}
 	fd = calloc(1, sizeof(*fd));
@@ -520,12 +619,12 @@ static int open_one(struct ob_spec *spec, struct ob_device *dev, struct ob_error
 		dev->bar[i].index = i;
 		dev->bar[i].kind = m->bar[i].kind;
 		dev->bar[i].size = m->bar[i].size;
-		if (!m->bar[i].size)
-			continue;
-		fd->regs[i] = calloc(1, m->bar[i].size + 8);
-		if (!fd->regs[i])
-			return ob_error_set(err, -ENOMEM, "no memory for registers");
 	}
+	for (unsigned int i = 0; i <= FUZZ_PORTS; i++)
+		if (regs_size(m, i) > PAGE && !(fd->regs[i] = zeroes(regs_size(m, i))))
+			return ob_error_set(err, -ENOMEM, "no memory for registers");
+	if (m->disk && !(fd->disk = zeroes(m->disk)))
+		return ob_error_set(err, -ENOMEM, "no memory for a disk");
 	m->reset(fd);
 	snprintf(dev->info.name, sizeof(dev->info.name), "fuzz:%s", m->name);
 	dev->info.vendor = m->vendor;
@@ -562,6 +661,7 @@ const struct ob_access_ops ob_access_fuzz = {
 	.read = fuzz_read,
 	.write = fuzz_write,
 	.flush = fuzz_flush,
+	.ports = fuzz_ports,
 	.irq_count = fuzz_irq_count,
 	.irq_enable = fuzz_irq_enable,
 	.irq_disable = fuzz_irq_disable,

@@ -9,6 +9,11 @@ enum {
 	FUZZ_RECORD = 8,
 	FUZZ_STUCK = 16,
 	FUZZ_CONFIG = 256,
+	FUZZ_PORTS = OB_BAR_COUNT, /* number of the legacy ports among BARs */
+	FUZZ_PORTS_END = 0x400,	   /* as far as a PC/AT decodes */
+	FUZZ_RANGES = 4,
+	/* What a driver has allocated and is larger than this is not changed: the memory of a kernel. */
+	FUZZ_MEMORY_MAX = 4 << 20,
 	FUZZ_INPUT_MAX = 64 << 10,
 };
 
@@ -22,7 +27,8 @@ enum fuzz_what {
 	FUZZ_CONFIG_XOR, /* the next read of configuration space has these bits turned */
 	FUZZ_ARRIVE,	 /* model: something arrives (a frame) that nobody asked for */
 	FUZZ_DATA,	 /* model: the next data that it writes have bits turned in word arg */
-	FUZZ_GONE,	 /* from now on all ones */
+	FUZZ_GONE,   /* from now on all ones; arg odd: and the backend says that it was removed */
+	FUZZ_MEMORY, /* a word of what the driver has allocated for the device has bits turned: allocation arg, word value & 0xffff */
 	FUZZ_WHATS,
 };
 
@@ -33,6 +39,8 @@ struct fuzz_device;
  * @reset: registers as after power-on; in @regs of each BAR
  * @read, @write: a register that is more than memory; NULL for none
  * @arrive: see FUZZ_ARRIVE
+ * @ports: legacy ports that it has; their number in @read and @write is the offset in BAR FUZZ_PORTS
+ * @disk: bytes that it stores
  */
 struct fuzz_model {
 	const char *name;
@@ -45,6 +53,10 @@ struct fuzz_model {
 	} bar[OB_BAR_COUNT];
 	unsigned int msi, msix; /* vectors */
 	unsigned int msix_bar, msix_offset;
+	struct {
+		uint16_t base, count;
+	} ports[FUZZ_RANGES];
+	size_t disk;
 	void (*reset)(struct fuzz_device *fd);
 	uint64_t (*read)(struct fuzz_device *fd, unsigned int bar, uint64_t off, unsigned int size);
 	void (*write)(struct fuzz_device *fd, unsigned int bar, uint64_t off, unsigned int size,
@@ -97,7 +109,8 @@ struct fuzz_device {
 	uint32_t stick_value;
 
 	uint8_t config[FUZZ_CONFIG];
-	uint8_t *regs[OB_BAR_COUNT];
+	uint8_t *regs[OB_BAR_COUNT + 1];
+	uint8_t *disk;
 	void *arena;
 	uint64_t size, iova;
 	int arena_fd;
@@ -107,6 +120,7 @@ struct fuzz_device {
 
 	/* Models' own: interrupts that are on, the next frame to be sent, an EEPROM with its wires; an NVMe controller's queues. */
 	uint32_t irq_mask, tx_at;
+	bool phy_loops;
 	uint16_t eeprom[64];
 	struct {
 		uint32_t wires;
@@ -115,10 +129,20 @@ struct fuzz_device {
 		bool reading;
 	} microwire;
 	struct fuzz_nvme_queue queue[4];
+	struct {
+		uint8_t regs[8], older[8], status, control;
+		unsigned int word; /* of the identification, next */
+		bool pending;	   /* a command waits for the bus master */
+	} ata;
+	struct {
+		uint16_t divisor;
+		bool high,
+			status; /* the next byte is the divisor's upper one; a read gives the status */
+	} timer;
 };
 
-extern const struct fuzz_model fuzz_e1000, fuzz_e1000e, fuzz_igc, fuzz_ixgbe, fuzz_ns83820,
-	fuzz_nvme, fuzz_r8169;
+extern const struct fuzz_model fuzz_beep, fuzz_e1000, fuzz_e1000e, fuzz_edu, fuzz_ide, fuzz_igc,
+	fuzz_ixgbe, fuzz_ns83820, fuzz_nvme, fuzz_r8169;
 
 /* Registers as memory. */
 static inline uint32_t *fuzz_reg(struct fuzz_device *fd, unsigned int bar, uint64_t off)
@@ -128,6 +152,13 @@ static inline uint32_t *fuzz_reg(struct fuzz_device *fd, unsigned int bar, uint6
 
 /** fuzz_memory() - what the device sees at an address: @len bytes, or NULL where it reaches nothing */
 void *fuzz_memory(struct fuzz_device *fd, uint64_t iova, uint64_t len);
+/**
+ * fuzz_transfer() - move data between the device's disk and memory
+ * @at, @len: of the disk; what lies outside of it or of the memory is left out
+ * @to_memory: the data that are written have bits turned, if the input said so
+ */
+void fuzz_transfer(struct fuzz_device *fd, uint64_t at, uint64_t iova, uint64_t len,
+		   bool to_memory);
 /** fuzz_interrupt() - vector @vec, if it is on */
 void fuzz_interrupt(struct fuzz_device *fd, unsigned int vec);
 /** fuzz_turn() - turn bits in what is about to be written, once, if the input said so */

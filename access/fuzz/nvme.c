@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An NVMe controller for the fuzz backend: one disk of 64 MiB that forgets what is written. NVM Express Base Specification 1.4, sections in
+ * An NVMe controller for the fuzz backend: one disk of 64 MiB. NVM Express Base Specification 1.4, sections in
  * brackets.
  */
 #include <string.h>
@@ -30,7 +30,15 @@ enum {
 	AER = 12,
 	/* [4.6.1] Invalid field in command, do not retry. */
 	INVALID_FIELD = 0x4002,
+	LBA_RANGE = 0x4080,
+	/* [6] */
+	IO_FLUSH = 0,
+	IO_WRITE = 1,
+	IO_READ = 2,
+	IO_WRITE_ZEROES = 8,
 	PAGE = 4096,
+	SECTOR = 512,
+	DISK = 64 << 20,
 };
 
 static void nvme_reset(struct fuzz_device *fd)
@@ -62,8 +70,8 @@ static unsigned int identify(struct fuzz_device *fd, const uint32_t *cmd)
 	switch (cmd[10] & 0xff) {
 	case 0: /* name space: size, capacity, use; blocks of 512 */
 		p[0] = p[8] = p[16] = 0;
-		put32(p, 131072);
-		put32(p + 8, 131072);
+		put32(p, DISK / SECTOR);
+		put32(p + 8, DISK / SECTOR);
 		put32(p + 16, 0);
 		p[128 + 2] = 9;
 		break;
@@ -134,6 +142,12 @@ static bool admin(struct fuzz_device *fd, const uint32_t *cmd, unsigned int *sta
 	case CREATE_SQ:
 		*status = create(fd, cmd, (cmd[0] & 0xff) == CREATE_CQ);
 		return true;
+	case DELETE_CQ:
+	case DELETE_SQ:
+		if ((cmd[10] & 0xffff) - 1 < 3)
+			*((cmd[0] & 0xff) == DELETE_CQ ? &fd->queue[cmd[10] & 3].cq_size
+						       : &fd->queue[cmd[10] & 3].sq_size) = 0;
+		return true;
 	case GET_LOG:
 		memcpy(&prp, cmd + 6, 8);
 		p = fuzz_memory(fd, prp, 512);
@@ -151,6 +165,51 @@ static bool admin(struct fuzz_device *fd, const uint32_t *cmd, unsigned int *sta
 		return false;
 	default:
 		return true;
+	}
+}
+
+/* [4.3] Pages one after the other: the first may begin anywhere, more than two stand in a list. Lists do not chain here. */
+static unsigned int move(struct fuzz_device *fd, const uint32_t *cmd, uint64_t at, uint64_t len)
+{
+	uint64_t prp, second, *list, done;
+
+	memcpy(&prp, cmd + 6, 8);
+	memcpy(&second, cmd + 8, 8);
+	done = PAGE - prp % PAGE < len ? PAGE - prp % PAGE : len;
+	fuzz_transfer(fd, at, prp, done, (cmd[0] & 0xff) == IO_READ);
+	for (unsigned int i = 0; done < len && i < PAGE / 8; i++) {
+		uint64_t n = len - done < PAGE ? len - done : PAGE;
+
+		prp = second;
+		if (len - done > PAGE || i) {
+			list = fuzz_memory(fd, second + 8ull * i, 8);
+			if (!list)
+				return INVALID_FIELD;
+			prp = *list;
+		}
+		fuzz_transfer(fd, at + done, prp, n, (cmd[0] & 0xff) == IO_READ);
+		done += n;
+	}
+	return 0;
+}
+
+static unsigned int io(struct fuzz_device *fd, const uint32_t *cmd)
+{
+	uint64_t at, len = ((cmd[12] & 0xffff) + 1ull) * SECTOR;
+
+	memcpy(&at, cmd + 10, 8);
+	switch (cmd[0] & 0xff) {
+	case IO_READ:
+	case IO_WRITE:
+	case IO_WRITE_ZEROES:
+		if (at >= DISK / SECTOR || len > DISK - at * SECTOR)
+			return LBA_RANGE;
+		if ((cmd[0] & 0xff) != IO_WRITE_ZEROES)
+			return move(fd, cmd, at * SECTOR, len);
+		memset(fd->disk + at * SECTOR, 0, len);
+		return 0;
+	default:
+		return 0;
 	}
 }
 
@@ -189,6 +248,8 @@ static void serve(struct fuzz_device *fd, unsigned int id, uint32_t tail)
 		q->sq_head = (q->sq_head + 1) % q->sq_size;
 		if (!cmd)
 			return;
+		if (id)
+			status = io(fd, cmd);
 		if (id || admin(fd, cmd, &status, &result)) {
 			complete(fd, id, cmd[0] >> 16, status, result);
 			any = true;
@@ -207,6 +268,8 @@ static void nvme_write(struct fuzz_device *fd, unsigned int bar, uint64_t off, u
 		/* Enabled is ready, shut down is done [3.1.5, 3.1.6]. */
 		*fuzz_reg(fd, 0, CSTS) = (val & 1) | (val >> 14 & 3 ? 2 << 2 : 0);
 		memset(fd->queue, 0, sizeof(fd->queue));
+		if (!(val & 1))
+			return; /* no queues, no DMA [7.3.2] */
 		q->sq_size = (*fuzz_reg(fd, 0, AQA) & 0xfff) + 1;
 		q->cq_size = (*fuzz_reg(fd, 0, AQA) >> 16 & 0xfff) + 1;
 		memcpy(&q->sq, fd->regs[0] + ASQ, 8);
@@ -235,6 +298,7 @@ const struct fuzz_model fuzz_nvme = {
 	.bar = {{OB_BAR_MEM, 16 << 10}},
 	.msix = 4,
 	.msix_offset = 0x2000,
+	.disk = DISK,
 	.reset = nvme_reset,
 	.write = nvme_write,
 	.arrive = nvme_arrive,

@@ -110,8 +110,10 @@ static int test_interrupts(struct e1000 *e, char *detail, size_t size)
 	}
 	/* A reset, which stopping is, clears where causes go (IVAR) and what clears them (EIAC). */
 	ret = e1000_hw_start(e, 0, NULL);
-	if (ret)
+	if (ret) {
+		e1000_rings_drain(e);
 		return ret;
+	}
 	if (e->irq_kind == OB_IRQ_MSIX) {
 		ret = test_vector(e, e->irq, INT_RXQ0, INT_RXQ0);
 		if (!ret)
@@ -124,6 +126,7 @@ static int test_interrupts(struct e1000 *e, char *detail, size_t size)
 			ret = test_vector(e, e->irq, INT_LSC, INT_LSC);
 	}
 	e1000_hw_stop(e);
+	e1000_rings_drain(e); /* the receive ring was filled */
 	snprintf(detail, size, "%s: %s", ob_irq_kind_name(e->irq_kind),
 		 !ret		   ? "delivered when enabled, silent when masked"
 		 : ret == -EBADMSG ? "came although it was masked"

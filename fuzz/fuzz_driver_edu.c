@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The native driver edu and a device that does what the input says: driver.c. */
+#include "fuzz/driver.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const models[2] = {"fuzz:edu", "fuzz:edu"};
+
+	return fuzz_driver(models, data, size);
+}
