@@ -95,12 +95,12 @@ int kept_put(const struct kept *k)
 	return sendmsg(keeper, &msg, MSG_NOSIGNAL) == sizeof(m) ? 0 : -errno;
 }
 
-void kept_connect(int sock)
+void ob_kept_connect(int sock)
 {
 	keeper = sock;
 }
 
-unsigned int kept_count(void)
+unsigned int ob_kept_count(void)
 {
 	return nr_entries;
 }
@@ -143,7 +143,7 @@ static void take(const struct message *m, const int *fds, unsigned int n)
 		k->fd[i] = m->has[i] ? fds[used++] : -1;
 }
 
-void kept_receive(int sock)
+void ob_kept_receive(int sock)
 {
 	for (;;) {
 		struct message m;

@@ -46,13 +46,13 @@ int kept_put(const struct kept *k);
 
 /* ---- for the two processes ---------------------------------------------------------------- */
 
-/** kept_connect() - in a driver process: the keeper is behind this socket (SOCK_SEQPACKET) */
-void kept_connect(int sock);
+/** ob_kept_connect() - in a driver process: the keeper is behind this socket (SOCK_SEQPACKET) */
+void ob_kept_connect(int sock);
 
-/** kept_receive() - in the keeper: take what a driver process has given so far; never waits */
-void kept_receive(int sock);
+/** ob_kept_receive() - in the keeper: take what a driver process has given so far; never waits */
+void ob_kept_receive(int sock);
 
-/** kept_count() - how many entries are kept here */
-unsigned int kept_count(void);
+/** ob_kept_count() - how many entries are kept here */
+unsigned int ob_kept_count(void);
 
 #endif

@@ -25,14 +25,14 @@ enum {
 };
 
 struct control {
-	struct instance *ins;
+	const char *name;
+	const struct control_ops *ops;
+	void *arg, *stop_arg;
 	int sock, end_fd;
 	pthread_t thread;
-	int (*stop)(void *arg, bool force, struct ob_error *err);
-	void *stop_arg;
 };
 
-static struct json_object *failed(const struct ob_error *err)
+struct json_object *control_failed(const struct ob_error *err)
 {
 	struct json_object *doc = json_object_new_object();
 
@@ -67,17 +67,34 @@ static struct json_object *answer_ethtool(struct instance *ins, char what, const
 			continue;
 		c.net = ins->unit[i].binding->net;
 		unit_call(&ins->unit[i], ask_ethtool, &c);
-		return c.answer ? c.answer : failed(&c.err);
+		return c.answer ? c.answer : control_failed(&c.err);
 	}
 	ob_error_set(&c.err, -EOPNOTSUPP, "instance '%s' has no network device", ins->name);
-	return failed(&c.err);
+	return control_failed(&c.err);
 }
 
-static struct json_object *answer_name(const struct instance *ins)
+struct json_object *instance_answer(void *arg, const char *request)
+{
+	struct instance *ins = arg;
+	struct ob_error err = {0};
+
+	if (!strcmp(request, "show"))
+		return instance_state(ins);
+	if (!strncmp(request, "ethtool ", 8) && request[8] && !request[9])
+		return answer_ethtool(ins, request[8], NULL);
+	if (!strncmp(request, "ethtool ", 8) && request[8] && request[9] == ' ')
+		return answer_ethtool(ins, request[8], request + 10);
+	ob_error_set(&err, -EINVAL, "instance '%s' does not know the request '%.40s'", ins->name,
+		     request);
+	ob_error_why(&err, "it is of version %s", OUTBOARD_VERSION);
+	return control_failed(&err);
+}
+
+static struct json_object *answer_name(const struct control *c)
 {
 	struct json_object *doc = json_object_new_object();
 
-	cli_put_str(doc, "name", ins->name);
+	cli_put_str(doc, "name", c->name);
 	cli_put_u64(doc, "pid", (uint64_t)getpid());
 	return doc;
 }
@@ -87,22 +104,13 @@ static struct json_object *answer(struct control *c, const char *request)
 	struct ob_error err = {0};
 	int ret;
 
-	if (!strcmp(request, "show"))
-		return instance_state(c->ins);
 	if (!strcmp(request, "name"))
-		return answer_name(c->ins);
-	if (!strncmp(request, "ethtool ", 8) && request[8] && !request[9])
-		return answer_ethtool(c->ins, request[8], NULL);
-	if (!strncmp(request, "ethtool ", 8) && request[8] && request[9] == ' ')
-		return answer_ethtool(c->ins, request[8], request + 10);
+		return answer_name(c);
 	if (!strcmp(request, "stop") || !strcmp(request, "stop force")) {
-		ret = c->stop(c->stop_arg, request[4] != '\0', &err);
-		return ret ? failed(&err) : answer_name(c->ins);
+		ret = c->ops->stop(c->stop_arg, request[4] != '\0', &err);
+		return ret ? control_failed(&err) : answer_name(c);
 	}
-	ob_error_set(&err, -EINVAL, "instance '%s' does not know the request '%.40s'", c->ins->name,
-		     request);
-	ob_error_why(&err, "it is of version %s", OUTBOARD_VERSION);
-	return failed(&err);
+	return c->ops->answer(c->arg, request);
 }
 
 static bool welcome(int fd)
@@ -202,17 +210,18 @@ static int listen_as_instance(void)
 	return ret;
 }
 
-int control_start(struct instance *ins, int (*stop)(void *arg, bool force, struct ob_error *err),
-		  void *arg, struct control **control, struct ob_error *err)
+int control_start(const char *name, const struct control_ops *ops, void *arg, void *stop_arg,
+		  struct control **control, struct ob_error *err)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	int ret;
 
 	if (!c)
 		return ob_error_set(err, -ENOMEM, "out of memory");
-	c->ins = ins;
-	c->stop = stop;
-	c->stop_arg = arg;
+	c->name = name;
+	c->ops = ops;
+	c->arg = arg;
+	c->stop_arg = stop_arg;
 	c->sock = listen_as_instance();
 	if (c->sock < 0) {
 		ret = c->sock;

@@ -117,6 +117,22 @@ enum ended_by {
 extern const char *const ended_names[];
 
 struct minder;
+struct pollfd;
+struct serving;
+
+/**
+ * struct serving_ops - what is served: an instance of this process, or a driver process that is kept
+ * @fds: what else to wait for; returns how many were written to @p, at most @max. May shorten *@timeout_ms (-1: for ever)
+ * @look: after each wait: by what it is ended, or ENDED_NOT; fills @err for ENDED_GONE and ENDED_FAILED
+ * @unpublish: as instance_unpublish()
+ */
+struct serving_ops {
+	unsigned int (*fds)(void *arg, struct pollfd *p, unsigned int max, int *timeout_ms);
+	enum ended_by (*look)(void *arg, struct ob_error *err);
+	int (*unpublish)(void *arg, bool force, struct ob_error *err);
+};
+/* For an instance of this process. */
+extern const struct serving_ops instance_serving_ops;
 
 /**
  * struct serving - what the main thread watches while the loops work
@@ -125,7 +141,8 @@ struct minder;
  * @forced: it was ended although something was in use
  */
 struct serving {
-	struct instance *ins;
+	const struct serving_ops *ops;
+	void *arg;	       /* for them */
 	struct minder *minder; /* NULL without COMMAND */
 	bool quiet;
 	sigset_t set;
@@ -150,7 +167,8 @@ struct serving {
 };
 
 /** serving_init() - from now on signals are counted and do not end the process */
-int serving_init(struct serving *s, struct instance *ins, bool quiet, struct ob_error *err);
+int serving_init(struct serving *s, const struct serving_ops *ops, void *arg, bool quiet,
+		 struct ob_error *err);
 /** serving_stop() - for control_start(): a request to stop */
 int serving_stop(void *serving, bool force, struct ob_error *err);
 /** serve() - until something ends it; then COMMAND has ended and nothing is published any more */
@@ -163,11 +181,26 @@ void serving_end(struct serving *s);
 struct control;
 
 /**
- * control_start() - listen and answer, in a thread
- * @stop: called in that thread for a request to stop; fills @err when it cannot be
+ * struct control_ops - who answers; called in control's thread
+ * @answer: to what is no request to stop; a new object
+ * @stop: a request to stop; fills @err when it cannot be
  */
-int control_start(struct instance *ins, int (*stop)(void *arg, bool force, struct ob_error *err),
-		  void *arg, struct control **control, struct ob_error *err);
+struct control_ops {
+	struct json_object *(*answer)(void *arg, const char *request);
+	int (*stop)(void *arg, bool force, struct ob_error *err);
+};
+
+/**
+ * control_start() - listen and answer, in a thread
+ * @name: of the instance
+ * @arg, @stop_arg: for the two operations
+ */
+int control_start(const char *name, const struct control_ops *ops, void *arg, void *stop_arg,
+		  struct control **control, struct ob_error *err);
+/** instance_answer() - control_ops.answer for an instance of this process */
+struct json_object *instance_answer(void *ins, const char *request);
+/** control_failed() - an answer that is an error */
+struct json_object *control_failed(const struct ob_error *err);
 void control_end(struct control *control);
 
 /* ---- minder.c: COMMAND ---------------------------------------------------------------- */

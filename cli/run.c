@@ -9,6 +9,7 @@
 #include "attach/tap.h"
 #include "cli/cli.h"
 #include "cli/instance.h"
+#include "cli/keep.h"
 #include "cli/open_one.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
 	OPT_PRIORITY,
 	OPT_CPU,
 	OPT_PRIVATE,
+	OPT_RESTART,
 	OPT_JSON,
 };
 
@@ -39,6 +41,10 @@ static const struct cli_option options[] = {
 	{OPT_PRIORITY, "rt-priority", "N", "real-time priority of the loops (SCHED_FIFO, 1 to 99)"},
 	{OPT_CPU, "cpu", "N[,N...]", "CPU of each device's loop"},
 	{OPT_PRIVATE, "private-mounts", NULL, "COMMAND's mounts are its own, and end with it"},
+	{OPT_RESTART, "restart", "POLICY",
+	 "drive the devices in a process of its own, and start another when it\n"
+	 "dies or hangs: on-failure[,limit=N][,within=SECONDS][,backoff=MS]\n"
+	 "[,most=MS][,heartbeat=MS], or never"},
 	{OPT_JSON, "json", "[=FILE]", "print one JSON document at the end (to FILE), errors too"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{0, NULL, NULL, NULL},
@@ -61,6 +67,9 @@ struct run {
 	struct serving serving;
 	struct minder minder;
 	struct control *control;
+	bool kept; /* --restart */
+	struct keeper keeper;
+	pid_t pid; /* of the process that was started, the keeper where there is one */
 	const char *json_file, *name;
 	const char *drivers[UNITS], *attaches[UNITS];
 	unsigned int nr_drivers, nr_attaches;
@@ -183,6 +192,12 @@ static bool parse_option(struct run *r, struct cli_args *args, int opt)
 	case OPT_PRIVATE:
 		r->private_mounts = true;
 		return true;
+	case OPT_RESTART:
+		r->kept = true;
+		if (!restart_parse(args->value, &r->keeper.policy, &err))
+			return true;
+		args->exit_code = cli_error("run", &err);
+		return false;
 	case OPT_JSON:
 		r->json = true;
 		r->json_file = args->value;
@@ -237,7 +252,9 @@ static int check_command_line(struct run *r, struct cli_args *args)
 		if (r->nr_attaches)
 			unit->attach = r->attaches[r->nr_attaches > 1 ? i : 0];
 		unit->driver_name = r->nr_drivers ? r->drivers[r->nr_drivers > 1 ? i : 0] : NULL;
-		if (unit->driver_name && cli_driver(unit->driver_name, &unit->driver, &r->err))
+		/* A keeper runs nothing of a driver's: the driver process loads it. */
+		if (unit->driver_name && !r->kept &&
+		    cli_driver(unit->driver_name, &unit->driver, &r->err))
 			return cli_error("run", &r->err);
 	}
 	r->ins.attach_shared = r->nr_attaches == 1 && r->ins.n > 1;
@@ -271,12 +288,10 @@ static void describe(const struct unit *unit, unsigned int i, char *text, size_t
 		 net->mac[3], net->mac[4], net->mac[5], b->driver->name);
 }
 
-static void announce(struct run *r)
+static void announce(struct run *r, FILE *f)
 {
 	char what[160];
 
-	if (r->quiet)
-		return;
 	for (unsigned int i = 0; i < r->ins.n; i++) {
 		struct unit *unit = &r->ins.unit[i];
 
@@ -284,13 +299,13 @@ static void announce(struct run *r)
 			const struct ob_attach_info *info = &unit->info[k];
 
 			describe(unit, k, what, sizeof(what));
-			fprintf(r->say, "%s as %s%s%s through %s%s%s%s%s%s\n", cli_clean(what),
+			fprintf(f, "%s as %s%s%s through %s%s%s%s%s%s\n", cli_clean(what),
 				cli_bold(r->say), info->name, cli_plain(r->say), info->kind,
 				*info->detail ? " (" : "", info->detail, *info->detail ? ")" : "",
 				*unit->why[k] ? ": " : "", unit->why[k]);
 		}
 	}
-	fflush(r->say);
+	fflush(f);
 }
 
 /* ---- COMMAND ----------------------------------------------------------------------------------- */
@@ -343,20 +358,16 @@ static void fill_environment(struct run *r, struct environment *e)
 		}
 	}
 	e->n += (size_t)snprintf(e->text + e->n, sizeof(e->text) - e->n, "OUTBOARD_PID=%d",
-				 getpid()) +
+				 r->pid) +
 		1;
 }
 
-static int start_command(struct run *r, int *exit_code)
+static int start_command(struct run *r, const struct environment *e, int *exit_code)
 {
-	struct environment e;
 	struct ob_error err = {0};
 	int ret;
 
-	if (!r->ins.command)
-		return 0;
-	fill_environment(r, &e);
-	ret = minder_go(&r->minder, e.text, e.n, e.netns, exit_code, &err);
+	ret = minder_go(&r->minder, e->text, e->n, e->netns, exit_code, &err);
 	if (ret) {
 		r->err = err;
 		if (*exit_code == CLI_NOCMD || *exit_code == CLI_NOEXEC)
@@ -437,22 +448,31 @@ static int start_failed(struct run *r, bool opened)
 	return exit_code;
 }
 
+static const struct control_ops control_ops = {
+	.answer = instance_answer,
+	.stop = serving_stop,
+};
+
 static int serve_devices(struct run *r)
 {
 	struct instance *ins = &r->ins;
 	int exit_code = CLI_OK, ret;
+	struct environment e;
 
 	atomic_store(&r->serving.begun, true);
 	ret = instance_start(ins, &r->err);
 	if (!ret)
-		ret = control_start(ins, serving_stop, &r->serving, &r->control, &r->err);
+		ret = control_start(ins->name, &control_ops, ins, &r->serving, &r->control,
+				    &r->err);
 	if (!ret)
 		ret = instance_publish(ins, &r->err);
 	if (!ret) {
-		announce(r);
+		if (!r->quiet)
+			announce(r, r->say);
+		fill_environment(r, &e);
 		/* One that was interrupted meanwhile does not begin. */
-		if (!atomic_load(&r->serving.signals))
-			ret = start_command(r, &exit_code);
+		if (ins->command && !atomic_load(&r->serving.signals))
+			ret = start_command(r, &e, &exit_code);
 	}
 	if (!ret) {
 		serve(&r->serving);
@@ -472,6 +492,94 @@ static int serve_devices(struct run *r)
 	instance_stop(ins);
 	if (!ret)
 		r->state = instance_state(ins);
+	return exit_code;
+}
+
+/* ---- with a keeper ------------------------------------------------------------------------------- */
+
+/* In the driver process: what the keeper prints, and COMMAND's environment. */
+static struct json_object *ready_document(void *arg, int *netns)
+{
+	struct json_object *doc = json_object_new_object(), *list;
+	struct environment e;
+	struct run *r = arg;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (f) {
+		announce(r, f);
+		fclose(f);
+	}
+	cli_put_str(doc, "announcement", text ? text : "");
+	free(text);
+	fill_environment(r, &e);
+	list = cli_put_array(doc, "environment");
+	for (size_t at = 0; at < e.n; at += strlen(e.text + at) + 1)
+		json_object_array_add(list, json_object_new_string(e.text + at));
+	*netns = e.netns;
+	return doc;
+}
+
+static void take_environment(struct json_object *doc, struct environment *e)
+{
+	struct json_object *list = cli_get(doc, "environment");
+
+	e->n = 0;
+	for (size_t i = 0; list && i < cli_array_length(list); i++) {
+		const char *entry = json_object_get_string(json_object_array_get_idx(list, i));
+		size_t size = strlen(entry) + 1;
+
+		if (size > sizeof(e->text) - e->n)
+			return;
+		memcpy(e->text + e->n, entry, size);
+		e->n += size;
+	}
+}
+
+static int serve_kept(struct run *r)
+{
+	static const struct control_ops ops = {.answer = keep_answer, .stop = serving_stop};
+	struct keeper *k = &r->keeper;
+	struct json_object *doc;
+	struct environment e;
+	int exit_code, ret;
+
+	k->ins = &r->ins;
+	k->ready = ready_document;
+	k->ready_arg = r;
+	atomic_store(&r->serving.begun, true);
+	ret = keep_start(k, &r->serving.signals, &doc, &e.netns, &exit_code, &r->err);
+	if (!ret)
+		ret = control_start(r->ins.name, &ops, k, &r->serving, &r->control, &r->err);
+	if (!ret && !r->quiet) {
+		fputs(cli_get_str(doc, "announcement"), r->say);
+		fflush(r->say);
+	}
+	if (!ret && r->ins.command && !atomic_load(&r->serving.signals)) {
+		take_environment(doc, &e);
+		ret = start_command(r, &e, &exit_code);
+	}
+	json_object_put(doc);
+	if (e.netns >= 0)
+		close(e.netns);
+	if (!ret) {
+		serve(&r->serving);
+		if (r->serving.err.code)
+			r->err = r->serving.err;
+		exit_code = exit_code_of(r);
+		r->state = keep_finish(k);
+	} else {
+		if (ret == -EINTR)
+			exit_code = CLI_SIGNAL + atomic_load(&r->serving.signo);
+		else
+			cli_error_line("run", &r->err);
+	}
+	serving_end(&r->serving);
+	control_end(r->control);
+	if (r->state)
+		keep_put_state(k, r->state);
+	keep_end(k);
 	return exit_code;
 }
 
@@ -509,10 +617,15 @@ static int run(struct run *r)
 	if (!ret && r->ins.command)
 		ret = minder_fork(&minding, &r->minder, &r->err);
 	if (!ret)
-		ret = serving_init(&r->serving, &r->ins, r->quiet, &r->err);
-	if (!ret)
+		ret = r->kept ? serving_init(&r->serving, &keep_serving_ops, &r->keeper, r->quiet,
+					     &r->err)
+			      : serving_init(&r->serving, &instance_serving_ops, &r->ins, r->quiet,
+					     &r->err);
+	if (!ret && !r->kept)
 		ret = instance_open(&r->ins, &r->err);
-	if (!ret) {
+	if (!ret && r->kept) {
+		exit_code = serve_kept(r);
+	} else if (!ret) {
 		exit_code = serve_devices(r);
 		instance_close(&r->ins);
 	} else {
@@ -534,6 +647,7 @@ int cmd_run(int argc, char **argv)
 
 	r->minder.sock = -1;
 	r->name_fd = -1;
+	r->pid = getpid();
 	cli_args_init(&args, &usage, argc, argv);
 	while ((opt = cli_next(&args)) != CLI_END)
 		if (opt == CLI_STOP || !parse_option(r, &args, opt))

@@ -64,12 +64,14 @@ static void *take_signals(void *arg)
 	return NULL;
 }
 
-int serving_init(struct serving *s, struct instance *ins, bool quiet, struct ob_error *err)
+int serving_init(struct serving *s, const struct serving_ops *ops, void *arg, bool quiet,
+		 struct ob_error *err)
 {
 	int ret;
 
 	memset(s, 0, sizeof(*s));
-	s->ins = ins;
+	s->ops = ops;
+	s->arg = arg;
 	s->quiet = quiet;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->answered, NULL);
@@ -125,7 +127,7 @@ static void answer_stop(struct serving *s)
 		goto unlock;
 	/* COMMAND has to end first, and may take its time: the client waits for the process. */
 	if (!s->ended && !s->minder)
-		instance_unpublish(s->ins, s->stop_force, &err);
+		s->ops->unpublish(s->arg, s->stop_force, &err);
 	if (s->stop_force)
 		err.code = 0;
 	s->stop_err = err;
@@ -150,53 +152,94 @@ void serving_end(struct serving *s)
 
 /* ---- devices and loops ---------------------------------------------------------------------------- */
 
-static void look_at_devices(struct serving *s)
+static enum ended_by look_at_instance(void *arg, struct ob_error *err)
 {
-	for (unsigned int i = 0; i < s->ins->n && s->ended < ENDED_GONE; i++) {
-		struct unit *unit = &s->ins->unit[i];
+	struct instance *ins = arg;
+	enum ended_by ended = ENDED_NOT;
+	uint64_t count;
+
+	/* Non-blocking; that it has not been written is as good. */
+	if (read(ins->ended_fd, &count, sizeof(count)) < 0)
+		count = 0;
+	for (unsigned int i = 0; i < ins->n; i++) {
+		struct unit *unit = &ins->unit[i];
 
 		if (ob_device_gone(unit->dev)) {
-			ob_error_set(&s->err, -ENODEV, "%s is gone while in use",
+			ob_error_set(err, -ENODEV, "%s is gone while in use",
 				     ob_device_info(unit->dev)->name);
-			ob_error_why(&s->err, "the device, or the process behind it, died");
-			s->ended = ENDED_GONE;
-		} else if (unit->call.ended && unit->loop_ret) {
-			ob_error_set(&s->err, unit->loop_ret, "%s: its loop failed: %s",
-				     ob_device_info(unit->dev)->name, strerror(-unit->loop_ret));
-			s->ended = ENDED_FAILED;
-		} else {
-			/* An attachment has ended it: somebody took away what it had made. */
-			if (unit->call.ended && !s->ended)
-				s->ended = ENDED_STOP;
-			continue;
+			ob_error_why(err, "the device, or the process behind it, died");
+			return ENDED_GONE;
 		}
-		cli_error_line("run", &s->err);
+		if (unit->call.ended && unit->loop_ret) {
+			ob_error_set(err, unit->loop_ret, "%s: its loop failed: %s",
+				     ob_device_info(unit->dev)->name, strerror(-unit->loop_ret));
+			return ENDED_FAILED;
+		}
+		/* An attachment has ended it: somebody took away what it had made. */
+		if (unit->call.ended)
+			ended = ENDED_STOP;
 	}
+	return ended;
 }
+
+static unsigned int instance_fds(void *arg, struct pollfd *p, unsigned int max, int *timeout_ms)
+{
+	struct instance *ins = arg;
+	unsigned int n = 0;
+
+	p[n++] = (struct pollfd){.fd = ins->ended_fd, .events = POLLIN};
+	for (unsigned int i = 0; i < ins->n && n < max; i++)
+		p[n++] = (struct pollfd){.fd = ob_device_removal_fd(ins->unit[i].dev),
+					 .events = POLLIN};
+	return n;
+}
+
+static int unpublish_instance(void *ins, bool force, struct ob_error *err)
+{
+	return instance_unpublish(ins, force, err);
+}
+
+const struct serving_ops instance_serving_ops = {
+	.fds = instance_fds,
+	.look = look_at_instance,
+	.unpublish = unpublish_instance,
+};
 
 /* ---- waiting ----------------------------------------------------------------------------------------- */
 
+static void look(struct serving *s)
+{
+	struct ob_error err = {0};
+	enum ended_by by = ENDED_NOT;
+
+	if (s->ended < ENDED_GONE)
+		by = s->ops->look(s->arg, &err);
+	if (by >= ENDED_GONE) {
+		s->err = err;
+		s->ended = by;
+		cli_error_line("run", &s->err);
+	} else if (by && !s->ended) {
+		s->ended = by;
+	}
+}
+
 static void wait_for_events(struct serving *s, int timeout_ms)
 {
-	struct pollfd p[3 + UNITS];
+	struct pollfd p[4 + UNITS];
 	unsigned int n = 0;
 	uint64_t count;
 
 	p[n++] = (struct pollfd){.fd = s->wake_fd, .events = POLLIN};
-	p[n++] = (struct pollfd){.fd = s->ins->ended_fd, .events = POLLIN};
 	if (s->minder && s->minder->running)
 		p[n++] = (struct pollfd){.fd = s->minder->sock, .events = POLLIN};
-	/* Stays readable for ever: once is enough. */
+	/* What is gone stays readable for ever: once is enough. */
 	if (s->ended < ENDED_GONE)
-		for (unsigned int i = 0; i < s->ins->n; i++)
-			p[n++] = (struct pollfd){.fd = ob_device_removal_fd(s->ins->unit[i].dev),
-						 .events = POLLIN};
+		n += s->ops->fds(s->arg, p + n, 2 + UNITS, &timeout_ms);
 	if (poll(p, n, timeout_ms) <= 0)
 		return;
-	for (unsigned int i = 0; i < 2; i++)
-		if (p[i].revents && read(p[i].fd, &count, sizeof(count)) < 0)
-			continue;
-	if (s->minder && s->minder->running && p[2].revents && minder_read(s->minder) && !s->ended)
+	if (p[0].revents && read(p[0].fd, &count, sizeof(count)) < 0)
+		count = 0;
+	if (s->minder && s->minder->running && p[1].revents && minder_read(s->minder) && !s->ended)
 		s->ended = ENDED_COMMAND;
 }
 
@@ -221,11 +264,11 @@ static bool take_back(struct serving *s, bool *said)
 	/* What is dead cannot be saved by waiting for its users. */
 	bool force = s->forced || s->ended >= ENDED_GONE;
 	struct ob_error err = {0};
-	int ret = instance_unpublish(s->ins, force, &err);
+	int ret = s->ops->unpublish(s->arg, force, &err);
 
 	if (ret == -EBUSY && !force && atomic_load(&s->signals) > 1) {
 		s->forced = true;
-		ret = instance_unpublish(s->ins, true, &err);
+		ret = s->ops->unpublish(s->arg, true, &err);
 		force = true;
 	}
 	if (ret != -EBUSY || force) {
@@ -254,7 +297,7 @@ void serve(struct serving *s)
 
 	for (;;) {
 		wait_for_events(s, s->ended ? RETRY_MS : -1);
-		look_at_devices(s);
+		look(s);
 		answer_stop(s);
 		if (!s->ended && atomic_load(&s->signals))
 			s->ended = ENDED_SIGNAL;

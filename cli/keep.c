@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The keeper's side of `outboard run --restart`: cli/keep.h. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attach/kept.h"
+#include "cli/cli.h"
+#include "cli/keep.h"
+
+#define NS_PER_MS 1000000ull
+
+enum {
+	ASK_MS = 5000,
+	/* The kernel may have to write back what is dirty. */
+	UNPUBLISH_MS = 120000,
+	FINISH_MS = 30000,
+	/* Probing a device that hangs is a hang, too; an emulated one under a checker on a busy machine takes long. */
+	START_MS = 120000,
+};
+
+static const char *const state_names[] = {
+	[KEEP_STARTING] = "starting",
+	[KEEP_SERVING] = "serving",
+	[KEEP_WAITING] = "waiting",
+	[KEEP_DOWN] = "failed",
+};
+
+/* ---- a driver process -------------------------------------------------------------------------- */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int spawn(struct keeper *k, struct ob_error *err)
+{
+	const pid_t keeper = getpid();
+	int events[2], ask[2], gifts[2], ret;
+
+	ret = channel_pair(events);
+	if (ret)
+		goto fail;
+	ret = channel_pair(ask);
+	if (ret)
+		goto close_events;
+	ret = channel_pair(gifts);
+	if (ret)
+		goto close_ask;
+	heartbeat_reset(&k->beats);
+	fflush(NULL);
+	k->started_ns = ob_clock_ns();
+	k->pid = fork();
+	if (!k->pid) {
+		const struct driver_seat seat = {
+			.ins = k->ins,
+			.beats = &k->beats,
+			.keeper = keeper,
+			.events = events[1],
+			.ask = ask[1],
+			.gifts = gifts[1],
+			.ready = k->ready,
+			.ready_arg = k->ready_arg,
+		};
+
+		close(events[0]);
+		close(ask[0]);
+		close(gifts[0]);
+		driver_process(&seat);
+	}
+	if (k->pid < 0) {
+		ret = -errno;
+		goto close_gifts;
+	}
+	k->pidfd = (int)syscall(SYS_pidfd_open, k->pid, 0);
+	if (k->pidfd < 0) {
+		ret = -errno;
+		kill(k->pid, SIGKILL);
+		waitpid(k->pid, NULL, 0);
+		goto close_gifts;
+	}
+	close(events[1]);
+	close(ask[1]);
+	close(gifts[1]);
+	k->events = events[0];
+	k->gifts = gifts[0];
+	pthread_mutex_lock(&k->ask_lock);
+	k->ask = ask[0];
+	k->state = KEEP_STARTING;
+	k->generation++;
+	pthread_mutex_unlock(&k->ask_lock);
+	return 0;
+
+close_gifts:
+	close(gifts[0]);
+	close(gifts[1]);
+close_ask:
+	close(ask[0]);
+	close(ask[1]);
+close_events:
+	close(events[0]);
+	close(events[1]);
+fail:
+	return ob_error_set(err, ret, "the driver process cannot be started: %s", strerror(-ret));
+}
+
+/* It has ended; nothing of it is left but what it gave. */
+static int bury(struct keeper *k)
+{
+	int status = 0;
+
+	while (waitpid(k->pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	k->died_ns = ob_clock_ns();
+	ob_kept_receive(k->gifts);
+	close_fd(&k->pidfd);
+	close_fd(&k->events);
+	close_fd(&k->gifts);
+	pthread_mutex_lock(&k->ask_lock);
+	close_fd(&k->ask);
+	k->pid = 0;
+	k->state = KEEP_DOWN;
+	pthread_mutex_unlock(&k->ask_lock);
+	return status;
+}
+
+static void say_cause(struct keeper *k, int status)
+{
+	if (*k->cause)
+		return; /* it was killed for something that is known, or had said what is wrong */
+	if (WIFSIGNALED(status))
+		snprintf(k->cause, sizeof(k->cause), "it was ended by signal %d (%s)%s",
+			 WTERMSIG(status), strsignal(WTERMSIG(status)),
+			 WCOREDUMP(status) ? ", core dumped" : "");
+	else
+		snprintf(k->cause, sizeof(k->cause), "it exited with code %d", WEXITSTATUS(status));
+}
+
+/* ---- while it serves --------------------------------------------------------------------------------- */
+
+static void is_ready(struct keeper *k)
+{
+	uint64_t now = ob_clock_ns();
+
+	pthread_mutex_lock(&k->ask_lock);
+	k->state = KEEP_SERVING;
+	k->ready_ns = now;
+	if (k->died_ns) {
+		double ms = (double)(now - k->died_ns) / 1e6;
+
+		k->recovery_ms[k->recoveries++ % KEEP_RECOVERIES] = ms;
+	}
+	pthread_mutex_unlock(&k->ask_lock);
+	if (k->died_ns)
+		fprintf(stderr, "outboard run: driver process %d serves again after %.1f ms\n",
+			k->pid, (double)(now - k->died_ns) / 1e6);
+}
+
+/* Return: what ended the instance, if it did. */
+static enum ended_by take_event(struct keeper *k, const struct channel_message *m,
+				struct ob_error *err)
+{
+	switch (m->kind) {
+	case CHANNEL_READY:
+		if (k->state == KEEP_STARTING)
+			is_ready(k);
+		break;
+	case CHANNEL_FAILED:
+		snprintf(k->cause, sizeof(k->cause), "it could not begin: %.200s", m->err.what);
+		k->err = m->err;
+		/* A device that is gone comes back by no restart. */
+		if (m->value == CLI_GONE) {
+			*err = m->err;
+			return ENDED_GONE;
+		}
+		break;
+	case CHANNEL_ENDED:
+		*err = m->err;
+		if (m->value == ENDED_GONE || m->value == ENDED_STOP)
+			return (enum ended_by)m->value;
+		/* Its loop failed: another process may do better. */
+		snprintf(k->cause, sizeof(k->cause), "%.240s", m->err.what);
+		kill(k->pid, SIGKILL);
+		break;
+	}
+	return ENDED_NOT;
+}
+
+static enum ended_by take_events(struct keeper *k, struct ob_error *err)
+{
+	enum ended_by ended = ENDED_NOT;
+	struct channel_message m;
+
+	while (ended == ENDED_NOT && k->events >= 0 && !channel_receive(k->events, &m, 0)) {
+		ended = take_event(k, &m, err);
+		if (m.fd >= 0)
+			close(m.fd);
+		free(m.text);
+	}
+	return ended;
+}
+
+static bool has_ended(const struct keeper *k)
+{
+	struct pollfd p = {.fd = k->pidfd, .events = POLLIN};
+
+	return k->pidfd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+static enum ended_by died(struct keeper *k, struct ob_error *err)
+{
+	uint64_t served_ms =
+		k->state == KEEP_SERVING ? (ob_clock_ns() - k->ready_ns) / NS_PER_MS + 1 : 0;
+	pid_t pid = k->pid;
+	int pause;
+
+	say_cause(k, bury(k));
+	k->deaths++;
+	pause = restart_after(&k->policy, &k->history, k->died_ns / NS_PER_MS, served_ms);
+	fprintf(stderr, "outboard run: driver process %d died: %s\n", pid, k->cause);
+	if (pause < 0) {
+		ob_error_set(err, -ECHILD, "driver process %d died: %s", pid, k->cause);
+		if (k->policy.restart)
+			ob_error_why(err,
+				     "it was death number %u, and more than %u in %u s are "
+				     "not followed by another start",
+				     k->deaths, k->policy.limit, k->policy.within_s);
+		else
+			ob_error_fix(err, "have it restarted: --restart=on-failure");
+		return ENDED_FAILED;
+	}
+	k->state = KEEP_WAITING;
+	k->respawn_ns = k->died_ns + (uint64_t)pause * NS_PER_MS;
+	return ENDED_NOT;
+}
+
+static void look_for_hang(struct keeper *k)
+{
+	char why[160];
+	bool hung = false;
+
+	if (k->state == KEEP_SERVING) {
+		hung = heartbeat_look(&k->beats, k->pid, why, sizeof(why)) >= 0;
+	} else if (k->state == KEEP_STARTING) {
+		hung = ob_clock_ns() - k->started_ns > START_MS * NS_PER_MS;
+		snprintf(why, sizeof(why), "it was not ready after %u s", START_MS / 1000);
+	}
+	if (!hung || *k->cause)
+		return;
+	k->hangs++;
+	snprintf(k->cause, sizeof(k->cause), "it hung: %s", why);
+	kill(k->pid, SIGKILL);
+}
+
+static enum ended_by start_again(struct keeper *k, struct ob_error *err)
+{
+	snprintf(k->last_cause, sizeof(k->last_cause), "%s", k->cause);
+	k->cause[0] = '\0';
+	return spawn(k, err) ? ENDED_FAILED : ENDED_NOT;
+}
+
+static enum ended_by keep_look(void *arg, struct ob_error *err)
+{
+	struct keeper *k = arg;
+	enum ended_by ended;
+
+	if (k->pid > 0) {
+		ob_kept_receive(k->gifts);
+		ended = take_events(k, err);
+		if (ended)
+			return ended;
+		if (has_ended(k)) {
+			/* What it said last. */
+			ended = take_events(k, err);
+			if (!ended)
+				ended = died(k, err);
+			if (ended)
+				return ended;
+		} else {
+			look_for_hang(k);
+		}
+	}
+	if (k->state == KEEP_WAITING && ob_clock_ns() >= k->respawn_ns)
+		return start_again(k, err);
+	return ENDED_NOT;
+}
+
+static unsigned int keep_fds(void *arg, struct pollfd *p, unsigned int max, int *timeout_ms)
+{
+	struct keeper *k = arg;
+	unsigned int n = 0;
+	int wait = heartbeat_timeout_ms(&k->beats);
+
+	if (k->pid > 0) {
+		p[n++] = (struct pollfd){.fd = k->pidfd, .events = POLLIN};
+		p[n++] = (struct pollfd){.fd = k->events, .events = POLLIN};
+		p[n++] = (struct pollfd){.fd = k->gifts, .events = POLLIN};
+	} else if (k->state == KEEP_WAITING) {
+		uint64_t now = ob_clock_ns();
+
+		wait = k->respawn_ns > now ? (int)((k->respawn_ns - now) / NS_PER_MS) + 1 : 0;
+	}
+	if (wait >= 0 && (*timeout_ms < 0 || wait < *timeout_ms))
+		*timeout_ms = wait;
+	return n;
+}
+
+/* ---- questions ----------------------------------------------------------------------------------------- */
+
+int keep_ask(struct keeper *k, const char *request, int timeout_ms, struct channel_message *answer)
+{
+	int ret = -EAGAIN;
+
+	pthread_mutex_lock(&k->ask_lock);
+	if (k->state == KEEP_SERVING)
+		ret = channel_send(k->ask, CHANNEL_ASK, 0, NULL, request, -1);
+	if (!ret)
+		ret = channel_receive(k->ask, answer, timeout_ms);
+	if (ret == -EAGAIN && k->state == KEEP_SERVING)
+		ret = -ETIMEDOUT; /* its answer would be taken for that to the next question */
+	if (ret == -ETIMEDOUT && k->pid > 0)
+		kill(k->pid, SIGKILL);
+	pthread_mutex_unlock(&k->ask_lock);
+	return ret;
+}
+
+static int keep_unpublish(void *arg, bool force, struct ob_error *err)
+{
+	struct keeper *k = arg;
+	struct channel_message m;
+	int ret;
+
+	/* Nothing serves, and nothing will. */
+	if (k->state == KEEP_DOWN)
+		return 0;
+	ret = keep_ask(k, force ? "unpublish force" : "unpublish", UNPUBLISH_MS, &m);
+	if (ret) {
+		ob_error_set(err, -EBUSY, "instance '%s' has no driver process just now",
+			     k->ins->name);
+		ob_error_why(err, "the last one died: %s", k->cause);
+		return -EBUSY;
+	}
+	ret = m.value;
+	*err = m.err;
+	free(m.text);
+	return ret;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void put_recoveries(struct keeper *k, struct json_object *o)
+{
+	unsigned int n = k->recoveries < KEEP_RECOVERIES ? k->recoveries : KEEP_RECOVERIES;
+	double ms[KEEP_RECOVERIES];
+
+	if (!n)
+		return;
+	memcpy(ms, k->recovery_ms, n * sizeof(*ms));
+	qsort(ms, n, sizeof(*ms), by_size);
+	o = cli_put_object(o, "recovery_ms");
+	cli_put_u64(o, "of_the_last", n);
+	cli_put_double(o, "p50", ms[n / 2]);
+	cli_put_double(o, "p99", ms[n * 99 / 100]);
+	cli_put_double(o, "max", ms[n - 1]);
+}
+
+void keep_put_state(struct keeper *k, struct json_object *state)
+{
+	struct json_object *o = cli_put_object(state, "keeper");
+
+	pthread_mutex_lock(&k->ask_lock);
+	cli_put_u64(o, "pid", (uint64_t)getpid());
+	cli_put_u64(o, "driver_pid", (uint64_t)k->pid);
+	cli_put_str(o, "state", state_names[k->state]);
+	cli_put_u64(o, "generation", k->generation);
+	cli_put_u64(o, "deaths", k->deaths);
+	cli_put_u64(o, "hangs", k->hangs);
+	cli_put_str(o, "last_death", *k->cause ? k->cause : k->last_cause);
+	cli_put_bool(o, "restart", k->policy.restart);
+	cli_put_u64(o, "limit", k->policy.limit);
+	cli_put_u64(o, "within_seconds", k->policy.within_s);
+	cli_put_u64(o, "heartbeat_ms", k->policy.heartbeat_ms);
+	put_recoveries(k, o);
+	pthread_mutex_unlock(&k->ask_lock);
+}
+
+/* Between two driver processes there are no counters, but a state. */
+static struct json_object *bare_state(struct keeper *k)
+{
+	struct json_object *doc = json_object_new_object();
+
+	cli_put_str(doc, "name", k->ins->name);
+	cli_put_u64(doc, "pid", (uint64_t)getpid());
+	cli_put_array(doc, "devices");
+	return doc;
+}
+
+struct json_object *keep_answer(void *arg, const char *request)
+{
+	struct keeper *k = arg;
+	bool show = !strcmp(request, "show");
+	struct json_object *doc = NULL;
+	struct ob_error err = {0};
+	struct channel_message m;
+	int ret = keep_ask(k, request, ASK_MS, &m);
+
+	if (!ret) {
+		doc = json_tokener_parse(m.text);
+		free(m.text);
+	}
+	if (!doc && show)
+		doc = bare_state(k);
+	if (doc && show) {
+		json_object_object_add(doc, "pid", json_object_new_int(getpid()));
+		keep_put_state(k, doc);
+	}
+	if (doc)
+		return doc;
+	ob_error_set(&err, -EAGAIN, "instance '%s' has no driver process just now", k->ins->name);
+	ob_error_why(&err, "the last one died: %s", k->cause);
+	return control_failed(&err);
+}
+
+/* ---- begin and end ----------------------------------------------------------------------------------------- */
+
+static int first_event(struct keeper *k, const atomic_int *stop, struct channel_message *m)
+{
+	for (;;) {
+		int ret = channel_receive(k->events, m, 100);
+
+		if (ret != -EAGAIN)
+			return ret;
+		if (atomic_load(stop))
+			return -EINTR;
+		look_for_hang(k);
+	}
+}
+
+int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **doc, int *netns,
+	       int *exit_code, struct ob_error *err)
+{
+	const char *specs[UNITS];
+	struct channel_message m;
+	int ret;
+
+	*doc = NULL;
+	*netns = -1;
+	*exit_code = CLI_FAILED;
+	k->pidfd = k->events = k->gifts = k->ask = -1;
+	k->state = KEEP_DOWN;
+	pthread_mutex_init(&k->ask_lock, NULL);
+	for (unsigned int i = 0; i < k->ins->n; i++)
+		specs[i] = k->ins->unit[i].spec;
+	cli_progress("opening %s%s", specs[0], k->ins->n > 1 ? " and others" : "");
+	ret = ob_devices_hold(specs, k->ins->n, err);
+	cli_progress_end();
+	if (ret) {
+		*exit_code = cli_exit_code(ret);
+		return ret;
+	}
+	ret = heartbeat_open(&k->beats, k->ins->n, k->policy.heartbeat_ms, err);
+	if (!ret)
+		ret = spawn(k, err);
+	if (ret)
+		return ret;
+	ret = first_event(k, stop, &m);
+	if (ret == -EINTR)
+		return ob_error_set(err, ret, "interrupted");
+	if (ret) {
+		/* No word from it: it died. */
+		say_cause(k, bury(k));
+		return ob_error_set(err, -ECHILD, "the driver process died before it was ready: %s",
+				    k->cause);
+	}
+	if (m.kind == CHANNEL_READY) {
+		*netns = m.fd;
+		*doc = json_tokener_parse(m.text);
+		is_ready(k);
+	} else {
+		*err = m.err;
+		*exit_code = m.kind == CHANNEL_FAILED ? m.value : CLI_FAILED;
+		ret = m.err.code ? m.err.code : -EIO;
+		if (m.fd >= 0)
+			close(m.fd);
+	}
+	free(m.text);
+	return ret;
+}
+
+struct json_object *keep_finish(struct keeper *k)
+{
+	struct pollfd p = {.fd = k->pidfd, .events = POLLIN};
+	struct json_object *doc = NULL;
+	struct channel_message m;
+
+	k->finishing = true;
+	if (!keep_ask(k, "finish", FINISH_MS, &m)) {
+		doc = json_tokener_parse(m.text);
+		free(m.text);
+		poll(&p, 1, FINISH_MS);
+	}
+	return doc;
+}
+
+void keep_end(struct keeper *k)
+{
+	if (k->pid > 0) {
+		kill(k->pid, SIGKILL);
+		bury(k);
+	}
+	heartbeat_close(&k->beats);
+	ob_devices_release();
+	pthread_mutex_destroy(&k->ask_lock);
+}
+
+const struct serving_ops keep_serving_ops = {
+	.fds = keep_fds,
+	.look = keep_look,
+	.unpublish = keep_unpublish,
+};

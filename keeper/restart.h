@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* When a driver process that died is followed by another: at once, after a while, or not any more. Nothing here touches a process. */
+#ifndef KEEPER_RESTART_H
+#define KEEPER_RESTART_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <outboard/error.h>
+
+enum {
+	RESTART_LIMIT_MAX = 100,
+	/* A process that served for less has died of its start, for the back-off. */
+	RESTART_SETTLED_MS = 1000,
+};
+
+/**
+ * struct restart_policy - what was asked for
+ * @restart: false: the first death is the end
+ * @limit, @within_s: so many deaths in that time are followed by another process, one more is not; @limit 0: no limit
+ * @first_ms, @most_ms: the pause before the second start in a row that did not settle; doubled for each further one
+ * @heartbeat_ms: a loop that does not answer for two of these hangs; 0: hangs are not looked for
+ */
+struct restart_policy {
+	bool restart;
+	unsigned int limit, within_s;
+	unsigned int first_ms, most_ms;
+	unsigned int heartbeat_ms;
+};
+
+/* What `--restart` says of itself, for errors and --help. */
+#define RESTART_HELP                                                                               \
+	"never, or on-failure[,limit=N][,within=SECONDS][,backoff=MS][,most=MS][,heartbeat=MS]"
+
+/** restart_parse() - from the command line's text */
+int restart_parse(const char *text, struct restart_policy *policy, struct ob_error *err);
+
+/** struct restart_history - the deaths so far; zeroed at first */
+struct restart_history {
+	uint64_t death_ms[RESTART_LIMIT_MAX + 1];
+	unsigned int deaths;
+	unsigned int unsettled; /* in a row */
+};
+
+/**
+ * restart_after() - a process died
+ * @now_ms: of any clock that does not go back
+ * @served_ms: for how long it had served; 0: it never did
+ *
+ * Return: milliseconds until the next one is started; -1: there is none.
+ */
+int restart_after(const struct restart_policy *policy, struct restart_history *history,
+		  uint64_t now_ms, uint64_t served_ms);
+
+#endif
