@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The sandbox of a driver process: the order of its parts. sandbox.h, docs/sandbox.md. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "keeper/sandbox_parts.h"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57 /* Linux 5.6 */
+#endif
+
+/* Every system that Outboard runs on has these, so that they are not there is an error. */
+enum {
+	ALWAYS = 1 << SANDBOX_CAPS | 1 << SANDBOX_NO_NEW_PRIVS | 1 << SANDBOX_DESCRIPTORS |
+		 1 << SANDBOX_INIT_CALLS,
+};
+
+/* ---- the report ------------------------------------------------------------------------------------------------------------- */
+
+static void note(struct sandbox *s, enum sandbox_measure m, bool on, const char *fmt, va_list ap)
+{
+	s->report->measure[m].on = on;
+	s->report->measure[m].why[0] = '\0';
+	if (fmt)
+		vsnprintf(s->report->measure[m].why, SANDBOX_WHY, fmt, ap);
+}
+
+void sandbox_is(struct sandbox *s, enum sandbox_measure m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note(s, m, true, fmt, ap);
+	va_end(ap);
+}
+
+void sandbox_lacks(struct sandbox *s, enum sandbox_measure m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note(s, m, false, fmt, ap);
+	va_end(ap);
+}
+
+bool sandbox_wants(struct sandbox *s, enum sandbox_measure m)
+{
+	if (!(s->without & 1u << m))
+		return true;
+	sandbox_lacks(s, m, "not wanted");
+	return false;
+}
+
+bool sandbox_on(const struct sandbox *s, enum sandbox_measure m)
+{
+	return s->report->measure[m].on;
+}
+
+/* ---- in the keeper ---------------------------------------------------------------------------------------------------------- */
+
+static unsigned int own_filters(void)
+{
+	unsigned int n = 0;
+	char line[128];
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Seccomp_filters: %u", &n) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void fill_limits(struct sandbox_limits *l)
+{
+	if (!l->nproc)
+		l->nproc = 64;
+	if (!l->memory)
+		l->memory = 512ull << 20;
+	if (!l->memlock)
+		l->memlock = 64ull << 20;
+	if (!l->stack)
+		l->stack = 8ull << 20;
+}
+
+int sandbox_prepare(struct sandbox *s, struct ob_error *err)
+{
+	s->uid_claim = s->keeper_fd = s->cgroup_fd = s->procs_fd = -1;
+	s->cgroup_path[0] = '\0';
+	s->made_pid_ns = s->made_user_ns = false;
+	s->report = NULL;
+	if (!s->name || !*s->name || strchr(s->name, '/') || s->name[0] == '.')
+		return ob_error_set(err, -EINVAL, "sandbox: '%s' is no name for a cgroup",
+				    s->name ? s->name : "");
+	fill_limits(&s->limits);
+	s->keeper_uid = geteuid();
+	s->keeper_gid = getegid();
+	s->as_root = !s->keeper_uid;
+	s->report = mmap(NULL, sizeof(*s->report), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s->report == MAP_FAILED) {
+		s->report = NULL;
+		return ob_error_set(err, -ENOMEM, "sandbox: no memory");
+	}
+	for (unsigned int i = 0; i < SANDBOX_MEASURES; i++)
+		sandbox_lacks(s, (enum sandbox_measure)i, "the driver process did not come to it");
+	s->report->measure[SANDBOX_PID_NS].why[0] = '\0';
+	s->report->measure[SANDBOX_CGROUP].why[0] = '\0';
+	s->keeper_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (s->keeper_fd < 0) {
+		int ret = -errno;
+
+		sandbox_release(s);
+		return ob_error_set(err, ret, "sandbox: pidfd_open: %s", strerror(-ret));
+	}
+	s->keeper_filters = own_filters();
+	sandbox_choose_user(s);
+	sandbox_cgroup_make(s);
+	return 0;
+}
+
+void sandbox_release(struct sandbox *s)
+{
+	sandbox_cgroup_remove(s);
+	if (s->uid_claim >= 0) {
+		close(s->uid_claim);
+		s->uid = 0;
+		s->gid = 0;
+	}
+	if (s->keeper_fd >= 0)
+		close(s->keeper_fd);
+	s->uid_claim = s->keeper_fd = -1;
+	if (s->report)
+		munmap(s->report, sizeof(*s->report));
+	s->report = NULL;
+}
+
+/* ---- in the child --------------------------------------------------------------------------------------------------------------- */
+
+/* Descriptors of the sandbox that must not be closed before they were used. */
+static int close_others(struct sandbox *s, struct ob_error *err)
+{
+	int ret = sandbox_close_others(s, err);
+
+	/* It closed these, if @keep does not name them by accident. */
+	s->uid_claim = s->keeper_fd = s->cgroup_fd = s->procs_fd = -1;
+	return ret;
+}
+
+static int check_required(struct sandbox *s, struct ob_error *err)
+{
+	uint32_t required = (s->required | ALWAYS) & ~s->without & ~(1u << SANDBOX_RUN_CALLS);
+
+	for (unsigned int i = 0; i < SANDBOX_MEASURES; i++)
+		if (required & 1u << i && !s->report->measure[i].on) {
+			ob_error_set(err, -EPERM, "sandbox: a measure that is required is missing");
+			ob_error_why(err, "%s: %s", sandbox_measure_name((enum sandbox_measure)i),
+				     s->report->measure[i].why);
+			return -EPERM;
+		}
+	return 0;
+}
+
+int sandbox_enter(struct sandbox *s, struct ob_error *err)
+{
+	int ret;
+
+	if (sandbox_has_threads())
+		return ob_error_set(err, -EBUSY, "sandbox: the process has several threads");
+	sandbox_cgroup_join(s);
+	/* No terminal, and no Ctrl-C from one. A process that leads a session already stays there. */
+	if (sandbox_wants(s, SANDBOX_SESSION)) {
+		if (setsid() < 0)
+			sandbox_lacks(s, SANDBOX_SESSION, "it leads one: %s", strerror(errno));
+		else
+			sandbox_is(s, SANDBOX_SESSION, NULL);
+	}
+	/* Needs a capability, and is passed on to threads: requests for more memory do not wait for this disk. */
+	if (s->uses &
+	    (SANDBOX_USES_UBLK | SANDBOX_USES_NBD | SANDBOX_USES_FUSE | SANDBOX_USES_VDUSE))
+		prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	ret = sandbox_limit(s, err);
+	if (!ret)
+		ret = sandbox_unshare(s, err);
+	if (ret)
+		return ret;
+	sandbox_forget_environment(s);
+	ret = sandbox_drop_privileges(s, err);
+	if (!ret)
+		ret = close_others(s, err);
+	if (ret)
+		return ret;
+	sandbox_landlock(s);
+	if (sandbox_wants(s, SANDBOX_INIT_CALLS)) {
+		ret = sandbox_filter(s, SANDBOX_INIT, err);
+		if (ret)
+			return ret;
+		sandbox_is(s, SANDBOX_INIT_CALLS, "%u",
+			   sandbox_calls_allowed(SANDBOX_INIT, s->uses, NULL));
+	}
+	if (s->without & 1u << SANDBOX_RUN_CALLS)
+		sandbox_lacks(s, SANDBOX_RUN_CALLS, "not wanted");
+	else
+		sandbox_lacks(s, SANDBOX_RUN_CALLS, "it does not serve yet");
+	ret = check_required(s, err);
+	/* A driver shall not write what the keeper reads. */
+	munmap(s->report, sizeof(*s->report));
+	s->report = NULL;
+	return ret;
+}
+
+int sandbox_lock(struct sandbox *s, struct ob_error *err)
+{
+	int ret = sandbox_limit_more(s, err);
+
+	if (ret)
+		return ret;
+	if (!(s->without & 1u << SANDBOX_LANDLOCK))
+		sandbox_landlock_rest();
+	return s->without & 1u << SANDBOX_RUN_CALLS ? 0 : sandbox_filter(s, SANDBOX_RUN, err);
+}
