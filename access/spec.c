@@ -146,7 +146,7 @@ static char *take_wrapper(char *p, struct ob_spec *spec, struct ob_error *err, i
 int ob_spec_parse(const char *text, struct ob_spec *spec, struct ob_error *err)
 {
 	char *p, *next, *comma, *colon;
-	int ret;
+	int ret = 0;
 
 	memset(spec, 0, sizeof(*spec));
 	if (strlen(text) >= sizeof(spec->text))

@@ -40,47 +40,81 @@ bool sandbox_has_threads(void)
 }
 
 /*
- * A new process namespace is for children only, so it has to be asked for with the child. What fork() does besides
- * clone3() in a process with one thread is to write the child's number where the C library remembers it.
+ * A new process namespace is for children only, so it has to be asked for before the child is made; then this thread's next
+ * children are its own again.
  */
-pid_t sandbox_fork(struct sandbox *s)
+static pid_t fork_as_root(struct sandbox *s)
 {
-	struct clone_args args = {.flags = CLONE_NEWPID, .exit_signal = SIGCHLD};
+	int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	pid_t pid;
+
+	if (own < 0 || unshare(CLONE_NEWPID)) {
+		sandbox_lacks(s, SANDBOX_PID_NS, "%s", strerror(errno));
+		if (own >= 0)
+			close(own);
+		pid = fork();
+		return pid < 0 ? -errno : pid;
+	}
+	pid = fork();
+	if (!pid) {
+		s->made_pid_ns = true;
+		sandbox_is(s, SANDBOX_PID_NS, NULL);
+		return 0;
+	}
+	if (pid < 0)
+		pid = -errno;
+	/* Cannot fail: it is this process's own. */
+	setns(own, CLONE_NEWPID);
+	close(own);
+	return pid;
+}
+
+/*
+ * The namespace of processes has to be made within one of users, and a process that entered that one would not come back: so by clone3(). What
+ * fork() does besides in a process with one thread is to write the child's number where the C library remembers it.
+ */
+static pid_t fork_as_user(struct sandbox *s)
+{
+	struct clone_args args = {
+		.flags = CLONE_NEWPID | CLONE_NEWUSER | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID,
+		.exit_signal = SIGCHLD,
+	};
 	int *tid = NULL;
 	long pid = -1;
 
-	if (s->without & 1u << SANDBOX_PID_NS ||
-	    (!s->as_root && s->without & 1u << SANDBOX_USER_NS))
-		goto plain;
-	if (sandbox_has_threads()) {
-		sandbox_lacks(s, SANDBOX_PID_NS, "the keeper has several threads");
-		goto plain;
+	if (s->without & 1u << SANDBOX_USER_NS)
+		sandbox_lacks(s, SANDBOX_PID_NS, "needs the user namespace");
+	else if (sandbox_has_threads())
+		sandbox_lacks(s, SANDBOX_PID_NS, "the keeper has several threads and is not root");
+	else if (prctl(PR_GET_TID_ADDRESS, &tid))
+		sandbox_lacks(s, SANDBOX_PID_NS, "this kernel has no PR_GET_TID_ADDRESS");
+	else {
+		args.child_tid = (uint64_t)(uintptr_t)tid;
+		pid = syscall(SYS_clone3, &args, sizeof(args));
+		if (pid < 0)
+			sandbox_lacks(s, SANDBOX_PID_NS, "%s", strerror(errno));
 	}
-	if (prctl(PR_GET_TID_ADDRESS, &tid)) {
-		sandbox_lacks(s, SANDBOX_PID_NS,
-			      "this kernel has no checkpoints (PR_GET_TID_ADDRESS)");
-		goto plain;
-	}
-	args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
-	args.child_tid = (uint64_t)(uintptr_t)tid;
-	if (!s->as_root)
-		args.flags |= CLONE_NEWUSER;
-	/* What stdio holds would be written twice, as with fork(). */
-	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0) {
-		sandbox_lacks(s, SANDBOX_PID_NS, "%s", strerror(errno));
-		goto plain;
+		pid = fork();
+		return pid < 0 ? -errno : (pid_t)pid;
 	}
 	if (!pid) {
 		s->made_pid_ns = true;
-		s->made_user_ns = !s->as_root;
+		s->made_user_ns = true;
 		sandbox_is(s, SANDBOX_PID_NS, NULL);
 	}
 	return (pid_t)pid;
+}
 
-plain:
+pid_t sandbox_fork(struct sandbox *s)
+{
+	pid_t pid;
+
+	if (!(s->without & 1u << SANDBOX_PID_NS))
+		return s->as_root ? fork_as_root(s) : fork_as_user(s);
+	sandbox_lacks(s, SANDBOX_PID_NS, "not wanted");
 	pid = fork();
-	return pid < 0 ? -errno : (pid_t)pid;
+	return pid < 0 ? -errno : pid;
 }
 
 /* ---- the user namespace of an ordinary user ------------------------------------------------------------------------------- */
@@ -159,73 +193,108 @@ static int make_place(const char *path, bool folder)
 	return 0;
 }
 
-/* A copy of the mount, so that it can be read-only here alone. */
-static int show_path(const char *path)
-{
-	struct mount_attr attr = {.attr_set =
-					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-	char at[4096];
-	struct stat st;
-	int fd, ret;
-
-	fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (fd < 0)
-		return -errno;
-	ret = fstat(fd, &st) ? -errno : make_place(path, S_ISDIR(st.st_mode));
-	if (!ret && mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)))
-		ret = -errno;
-	snprintf(at, sizeof(at), ".%s", path);
-	if (!ret && move_mount(fd, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static bool plain_path(const char *path)
 {
 	return path[0] == '/' && path[1] && !strstr(path, "//") && !strstr(path, "/../") &&
 	       !strstr(path, "/./") && path[strlen(path) - 1] != '/';
 }
 
-static int show_all(const struct sandbox *s, struct ob_error *err)
-{
-	for (unsigned int i = 0; i < s->nr_read; i++) {
-		int ret = plain_path(s->read[i]) ? show_path(s->read[i]) : -EINVAL;
+/* What is shown inside: a copy of each mount, so that it can be read-only there alone. */
+struct shown {
+	const char *path;
+	int fd;
+};
 
+enum {
+	SHOWN = 64,
+};
+
+/* Return: 0; -ENOENT. */
+static int take(struct shown *shown)
+{
+	struct mount_attr attr = {.attr_set =
+					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+
+	if (!plain_path(shown->path))
+		return -EINVAL;
+	shown->fd = open_tree(AT_FDCWD, shown->path,
+			      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (shown->fd < 0)
+		return -errno;
+	return mount_setattr(shown->fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr))
+		       ? -errno
+		       : 0;
+}
+
+static int put_in_place(const struct shown *shown)
+{
+	char at[4096];
+	struct stat st;
+	int ret = fstat(shown->fd, &st) ? -errno : make_place(shown->path, S_ISDIR(st.st_mode));
+
+	snprintf(at, sizeof(at), ".%s", shown->path);
+	if (!ret && move_mount(shown->fd, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH))
+		ret = -errno;
+	return ret;
+}
+
+static int not_shown(const char *path, int ret, struct ob_error *err)
+{
+	return ob_error_set(err, ret, "sandbox: '%s' cannot be shown inside: %s", path,
+			    ret == -EINVAL ? "it is no plain absolute path" : strerror(-ret));
+}
+
+/* The descriptors are closed with all others that are not kept. */
+static int take_all(const struct sandbox *s, struct shown *shown, unsigned int *n,
+		    struct ob_error *err)
+{
+	int ret;
+
+	*n = 0;
+	if (s->nr_read > SHOWN / 2)
+		return ob_error_set(err, -E2BIG, "sandbox: more than %d paths are to be shown",
+				    SHOWN / 2);
+	for (unsigned int i = 0; i < s->nr_read; i++) {
+		shown[*n].path = s->read[i];
+		ret = take(&shown[(*n)++]);
 		if (ret)
-			return ob_error_set(err, ret, "sandbox: '%s' cannot be shown inside: %s",
-					    s->read[i],
-					    ret == -EINVAL && !plain_path(s->read[i])
-						    ? "it is no plain absolute path"
-						    : strerror(-ret));
+			return not_shown(s->read[i], ret, err);
 	}
 	for (unsigned int i = 0; s->system_libraries && sandbox_library_paths[i]; i++) {
-		int ret = show_path(sandbox_library_paths[i]);
-
+		shown[*n].path = sandbox_library_paths[i];
+		ret = take(&shown[*n]);
 		if (ret && ret != -ENOENT)
-			return ob_error_set(err, ret, "sandbox: '%s' cannot be shown inside: %s",
-					    sandbox_library_paths[i], strerror(-ret));
+			return not_shown(sandbox_library_paths[i], ret, err);
+		*n += !ret;
 	}
 	return 0;
 }
 
 /*
- * The place for it: any folder does, since the mount is this namespace's own. What is shown is cloned while the old root can still be
- * reached by its paths; relative paths are the new root's.
+ * The place for it: any folder does, since the mount is this namespace's own. It hides what was there, so what is shown is taken
+ * before; relative paths are the new root's then.
  */
 static int change_root(const struct sandbox *s, struct ob_error *err)
 {
 	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	struct shown shown[SHOWN];
 	const char *step = "mount";
+	unsigned int n;
 	int ret;
 
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("outboard", "/tmp", "tmpfs", flags, "mode=0755,size=1M,nr_inodes=4096") ||
-	    chdir("/tmp"))
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		goto failed;
-	ret = show_all(s, err);
+	ret = take_all(s, shown, &n, err);
 	if (ret)
 		return ret;
+	if (mount("outboard", "/tmp", "tmpfs", flags, "mode=0755,size=1M,nr_inodes=4096") ||
+	    chdir("/tmp"))
+		goto failed;
+	for (unsigned int i = 0; i < n; i++) {
+		ret = put_in_place(&shown[i]);
+		if (ret)
+			return not_shown(shown[i].path, ret, err);
+	}
 	/* "." over ".": the old root lies on top of the new one, and is taken from there. */
 	step = "pivot_root";
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/") ||

@@ -155,6 +155,20 @@ static int close_others(struct sandbox *s, struct ob_error *err)
 	return ret;
 }
 
+/* The keeper's handlers are not for this process. What it ignores, as SIGPIPE, is. */
+static void forget_handlers(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* its handlers say what was wrong */
+	const struct sigaction by_default = {.sa_handler = SIG_DFL};
+	struct sigaction old;
+
+	for (int signo = 1; signo < NSIG; signo++)
+		if (!sigaction(signo, NULL, &old) &&
+		    (old.sa_flags & SA_SIGINFO || old.sa_handler != SIG_IGN))
+			sigaction(signo, &by_default, NULL);
+#endif
+}
+
 static int check_required(struct sandbox *s, struct ob_error *err)
 {
 	uint32_t required = (s->required | ALWAYS) & ~s->without & ~(1u << SANDBOX_RUN_CALLS);
@@ -176,6 +190,7 @@ int sandbox_enter(struct sandbox *s, struct ob_error *err)
 	if (sandbox_has_threads())
 		return ob_error_set(err, -EBUSY, "sandbox: the process has several threads");
 	sandbox_cgroup_join(s);
+	forget_handlers();
 	/* No terminal, and no Ctrl-C from one. A process that leads a session already stays there. */
 	if (sandbox_wants(s, SANDBOX_SESSION)) {
 		if (setsid() < 0)
@@ -192,13 +207,14 @@ int sandbox_enter(struct sandbox *s, struct ob_error *err)
 		ret = sandbox_unshare(s, err);
 	if (ret)
 		return ret;
-	sandbox_forget_environment(s);
 	ret = sandbox_drop_privileges(s, err);
 	if (!ret)
 		ret = close_others(s, err);
 	if (ret)
 		return ret;
 	sandbox_landlock(s);
+	/* Last: paths to be read may lie in it. */
+	sandbox_forget_environment(s);
 	if (sandbox_wants(s, SANDBOX_INIT_CALLS)) {
 		ret = sandbox_filter(s, SANDBOX_INIT, err);
 		if (ret)

@@ -152,7 +152,7 @@ int sandbox_prepare(struct sandbox *s, struct ob_error *err);
  * sandbox_fork() - as fork(), with the process namespace, which a process cannot enter itself
  *
  * In the namespace the child is number 1: signals without a handler do nothing to it, but for SIGKILL, SIGSTOP and those of its own
- * faults. A keeper with several threads gets a fork() without the namespace.
+ * faults. An ordinary user's keeper with several threads gets a fork() without the namespace.
  *
  * Return: as fork(), but a negative errno value.
  */
