@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "access/access_private.h"
+#include "access/faultpoint.h"
 #include "access/sysfs.h"
 
 static const struct ob_access_ops *const backends[] = {
@@ -290,12 +291,19 @@ static int open_devices(const char *const *specs, unsigned int n, bool quiet,
 			struct ob_device **devs, struct ob_error *err)
 {
 	struct ob_spec *parsed;
-	int ret = parse_specs(specs, n, quiet, &parsed, err);
+	int ret = ob_fault_points_environment(err);
 
+	if (!ret)
+		ret = parse_specs(specs, n, quiet, &parsed, err);
 	if (ret)
 		return ret;
-	ret = open_group(parsed, n, devs, err);
+	ret = OB_FAULT_ERROR("device.open");
+	if (ret)
+		ob_error_set(err, ret, "'%s' cannot be opened: a fault point", specs[0]);
+	else
+		ret = open_group(parsed, n, devs, err);
 	free(parsed);
+	OB_FAULT_POINT("device.opened");
 	return ret;
 }
 
@@ -361,6 +369,8 @@ void ob_device_close(struct ob_device *dev)
 {
 	struct ob_device *lower;
 
+	if (dev)
+		OB_FAULT_POINT("device.close");
 	for (; dev; dev = lower) {
 		lower = dev->lower;
 		ob_irq_close_all(dev);
@@ -617,6 +627,7 @@ int ob_device_reset(struct ob_device *dev, struct ob_error *err)
 				  : ob_error_set(err, -EOPNOTSUPP, "%s has no function reset",
 						 dev->info.name);
 	pthread_mutex_lock(dev->sync);
+	OB_FAULT_POINT("device.reset");
 	ret = dev->ops->reset(dev, err);
 	if (!ret && dev->irq_kind != OB_IRQ_NONE)
 		ret = dev->ops->irq_enable(dev, dev->irq_kind, dev->irq_n, err);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "access/dma.h"
+#include "access/faultpoint.h"
 
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_thread_pointer)
@@ -443,6 +444,9 @@ static __attribute__((noinline)) int map_slow(struct dma_space *s, void *buf, si
 	if (!buf || !len || len > DMA_MAX_LEN || dir < OB_DMA_TO_DEVICE || dir > OB_DMA_BOTH ||
 	    len > UINTPTR_MAX - (uintptr_t)buf)
 		return -EINVAL;
+	ret = OB_FAULT_ERROR("dma.map");
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&s->lock);
 	ret = s->debug ? dma_debug_before_map(s, map, place) : 0;
 	if (!ret)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "access/access_private.h"
+#include "access/faultpoint.h"
 
 struct ob_irq {
 	struct ob_device *dev;
@@ -84,6 +85,9 @@ int ob_irq_enable(struct ob_device *dev, enum ob_irq_kind kind, unsigned int n,
 	if (!max)
 		return ob_error_set(err, -EOPNOTSUPP, "%s has no %s interrupts", dev->info.name,
 				    ob_irq_kind_name(kind));
+	ret = OB_FAULT_ERROR("irq.enable");
+	if (ret)
+		return ob_error_set(err, ret, "%s: no interrupts: a fault point", dev->info.name);
 	if (!n || n > max || (kind == OB_IRQ_MSI && (n & (n - 1))))
 		return ob_error_set(err, -EINVAL,
 				    "%s: %u %s vectors are not possible, up to %u%s are",
@@ -146,7 +150,7 @@ int ob_irq_open(struct ob_device *dev, unsigned int vec, unsigned int flags, str
 
 	if (ob_device_gone(dev))
 		return ob_error_set(err, -ENODEV, "%s is gone", dev->info.name);
-	opened = calloc(1, sizeof(*opened));
+	opened = OB_FAULT_ERROR("irq.open") ? NULL : calloc(1, sizeof(*opened));
 	if (!opened)
 		return ob_error_set(err, -ENOMEM, "%s: out of memory", dev->info.name);
 	pthread_mutex_lock(dev->sync);

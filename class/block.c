@@ -16,6 +16,7 @@
 
 #include <outboard/block.h>
 
+#include "access/faultpoint.h"
 /* enum ob_block_op has five values; the next power of two, so that an index is only masked. */
 #define OP_SLOTS 8
 
@@ -218,7 +219,9 @@ int ob_block_start(struct ob_block *blk, struct ob_error *err)
 		return rc;
 	if (ob_device_gone(blk->dev))
 		return ob_error_set(err, -ENODEV, "disk %s: its device is gone", blk->name);
-	rc = create_class(blk, &c);
+	rc = OB_FAULT_ERROR("block.start");
+	if (!rc)
+		rc = create_class(blk, &c);
 	if (rc)
 		return ob_error_set(err, rc, "no memory for the queues of disk %s", blk->name);
 	if (blk->ops->start) {
@@ -229,6 +232,7 @@ int ob_block_start(struct ob_block *blk, struct ob_error *err)
 		}
 	}
 	blk->class_priv = c;
+	OB_FAULT_POINT("block.started");
 	return 0;
 }
 
@@ -460,6 +464,7 @@ static unsigned int pass_on(struct ob_block *blk, struct block_queue *q, unsigne
 {
 	unsigned int taken = n ? blk->ops->submit(blk, queue, reqs, n) : 0;
 
+	OB_FAULT_POINT("block.submitted");
 	q->inflight += taken;
 	for (unsigned int i = taken; ob_unlikely(i < n); i++)
 		if (reqs[i]->map)
@@ -556,6 +561,9 @@ static unsigned int collect(struct ob_block *blk, struct block_queue *q, unsigne
 	count_add(&q->op[OB_BLOCK_READ].requests, done - others);
 	count_add(&q->op[OB_BLOCK_READ].bytes, read_bytes);
 	q->inflight -= done;
+	/* The client does not know yet. */
+	if (done)
+		OB_FAULT_POINT("block.completed");
 	return done;
 }
 
@@ -628,8 +636,10 @@ void ob_block_stop(struct ob_block *blk)
 
 	if (!c)
 		return;
+	OB_FAULT_POINT("block.stop");
 	if (blk->ops->stop)
 		blk->ops->stop(blk);
+	OB_FAULT_POINT("block.stopped");
 	/* All mappings end here: the requests themselves can be collected later. */
 	for (uint32_t i = 0; i < c->nr_queues; i++)
 		while ((n = collect(blk, &c->queue[i], i, reqs, 32)) > 0)

@@ -5,6 +5,7 @@
 
 #include <outboard/attach.h>
 
+#include "access/faultpoint.h"
 #include "cli/cli.h"
 
 static const struct cli_option options[] = {
@@ -16,13 +17,45 @@ static const struct cli_usage usage = {
 	.synopsis = "[NAME]",
 	.about =
 		"Explains device specifications: wrappers, backends with their devices and options, and\n"
-		"attachments with theirs; or the one called NAME.",
+		"attachments with theirs; or the one called NAME; or fault-points, for tests.",
 	.options = options,
 };
 
 static const char *help_of(const struct ob_access_ops *backend)
 {
 	return backend->help ? backend->help() : "";
+}
+
+static void print_help(const char *text)
+{
+	size_t n = strlen(text);
+
+	printf("%s%s\n", text, n && text[n - 1] == '\n' ? "" : "\n");
+}
+
+/* For tests of who restarts a driver: docs/fault-injection.md. */
+static int print_point(void *arg, const struct ob_fault_point *point)
+{
+	printf("  %s%s\n", point->name, point->can_fail ? "  (can fail)" : "");
+	return 0;
+}
+
+static void print_points(void)
+{
+	printf("In the environment, OUTBOARD_FAULT_POINTS=ITEM,...:\n\n");
+	print_help(ob_fault_points_help());
+	printf("points:\n");
+	ob_fault_points_each(print_point, NULL);
+}
+
+static int put_point(void *list, const struct ob_fault_point *point)
+{
+	struct json_object *o = json_object_new_object();
+
+	cli_put_str(o, "name", point->name);
+	json_object_object_add(o, "can_fail", json_object_new_boolean(point->can_fail));
+	json_object_array_add(list, o);
+	return 0;
 }
 
 static void print_json(void)
@@ -53,14 +86,8 @@ static void print_json(void)
 		cli_put_str(o, "options", (*a)->options);
 		json_object_array_add(list, o);
 	}
+	ob_fault_points_each(put_point, cli_put_array(doc, "fault_points"));
 	cli_print_json(doc);
-}
-
-static void print_help(const char *text)
-{
-	size_t n = strlen(text);
-
-	printf("%s%s\n", text, n && text[n - 1] == '\n' ? "" : "\n");
 }
 
 static void print_attachment(const struct ob_attach_ops *a)
@@ -73,6 +100,11 @@ static void print_attachment(const struct ob_attach_ops *a)
 static bool print_one(const char *name)
 {
 	bool found = false;
+
+	if (!strcmp(name, "fault-points")) {
+		print_points();
+		return true;
+	}
 
 	for (const struct ob_access_ops *const *b = ob_backends(); *b; b++) {
 		if (!strcmp((*b)->name, name)) {

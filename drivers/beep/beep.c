@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "access/faultpoint.h"
 #include "drivers/beep/beep.h"
 #include "drivers/drivers.h"
 
@@ -64,6 +65,7 @@ static void beep_program(struct beep *beep, unsigned int divisor)
 	beep->divisor = divisor;
 	ob_write8(&beep->pit, PIT_CONTROL, CONTROL_SQUARE_WAVE);
 	ob_write8(&beep->pit, PIT_COUNTER_2, divisor & 0xff);
+	OB_FAULT_POINT("beep.half-a-divisor");
 	ob_write8(&beep->pit, PIT_COUNTER_2, divisor >> 8);
 }
 
@@ -218,7 +220,7 @@ static int beep_probe(struct ob_binding *b, struct ob_error *err)
 	uint8_t status;
 	int rc;
 
-	beep = calloc(1, sizeof(*beep));
+	beep = OB_FAULT_ERROR("beep.probe") ? NULL : calloc(1, sizeof(*beep));
 	if (!beep)
 		return ob_error_set(err, -ENOMEM, "no memory for %s", name);
 	beep->dev = b->dev;
@@ -258,6 +260,7 @@ static void beep_remove(struct ob_binding *b)
 {
 	struct beep *beep = b->priv;
 
+	OB_FAULT_POINT("beep.remove");
 	beep_gate(beep, 0);
 	ob_device_flush(beep->dev);
 	pthread_mutex_destroy(&beep->lock);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "drivers/drivers.h"
 #include "drivers/e1000/e1000.h"
 
@@ -231,6 +232,7 @@ int e1000_start(struct ob_net *net, struct ob_error *err)
 
 	if (e->running)
 		return 0;
+	OB_FAULT_POINT("e1000.start");
 	ret = e1000_hw_start(e, 0, err);
 	if (ret) {
 		e1000_rings_drain(e);
@@ -239,6 +241,7 @@ int e1000_start(struct ob_net *net, struct ob_error *err)
 	e1000_link_start(e);
 	e1000_link_update(e, e1000_read(e, E1000_STATUS));
 	e->running = true;
+	OB_FAULT_POINT("e1000.started");
 	return 0;
 }
 
@@ -405,6 +408,7 @@ static void restart(struct e1000 *e)
 {
 	struct ob_error err = {0};
 
+	OB_FAULT_POINT("e1000.restart");
 	e1000_hw_stop(e);
 	e1000_rings_drain(e);
 	if (e1000_hw_start(e, 0, &err)) {
@@ -584,7 +588,9 @@ void e1000_stop(struct ob_net *net)
 		return;
 	e->running = false;
 	e->armed = false;
+	OB_FAULT_POINT("e1000.stop");
 	e1000_hw_stop(e);
+	OB_FAULT_POINT("e1000.stopped");
 	e1000_rings_drain(e);
 	e->link = (struct ob_net_link){0};
 }
@@ -624,7 +630,7 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	if (!model)
 		return ob_error_set(err, -ENODEV, "%s is no 82540EM, 82545EM or 82574L",
 				    info->name);
-	e = aligned_alloc(64, (sizeof(*e) + 63) & ~63ul);
+	e = OB_FAULT_ERROR("e1000.probe") ? NULL : aligned_alloc(64, (sizeof(*e) + 63) & ~63ul);
 	if (!e)
 		return ob_error_set(err, -ENOMEM, "%s: no memory", info->name);
 	memset(e, 0, sizeof(*e));
@@ -651,9 +657,11 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 		ob_error_set(err, ret, "%s does not answer", info->name);
 		goto free;
 	}
+	OB_FAULT_POINT("e1000.probe.reset");
 	ret = e1000_read_mac(e, err);
 	if (ret)
 		goto free;
+	OB_FAULT_POINT("e1000.probe.address");
 	e1000_eeprom_word(e, 5, &version); /* image version (5.6.4) */
 	snprintf(e->net.version, sizeof(e->net.version), "%s, EEPROM %x.%x.%x", model->name,
 		 version >> 12, version >> 4 & 0xff, version & 0xf);
@@ -661,9 +669,11 @@ static int probe(struct ob_binding *b, struct ob_error *err)
 	ret = e1000_rings_alloc(e, b->config.depth, err);
 	if (ret)
 		goto free;
+	OB_FAULT_POINT("e1000.probe.rings");
 	ret = take_vectors(e, &b->config, err);
 	if (ret)
 		goto rings;
+	OB_FAULT_POINT("e1000.probe.vectors");
 	e->tso = e1000_tso_is_right(e);
 	b->priv = e;
 	b->net = &e->net;
@@ -680,10 +690,12 @@ static void remove_(struct ob_binding *b)
 {
 	struct e1000 *e = b->priv;
 
+	OB_FAULT_POINT("e1000.remove");
 	e1000_stop(&e->net);
 	give_vectors_back(e);
 	e1000_rings_free(e);
 	free(e);
+	OB_FAULT_POINT("e1000.removed");
 	b->priv = NULL;
 	b->net = NULL;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/faultpoint.h"
 #include "drivers/e1000/e1000.h"
 
 #define always_inline inline __attribute__((always_inline))
@@ -176,6 +177,7 @@ static always_inline void doorbell(struct e1000 *e, struct e1000_rx_ring *r)
 	if (fresh >= r->batch || (fresh && left < r->batch)) {
 		ob_wmb(); /* descriptors before the tail that shows them */
 		r->rdt = r->fill;
+		OB_FAULT_POINT("e1000.before-rx-doorbell");
 		e1000_write(e, E1000_RDT, r->rdt);
 		e->sw.doorbells++;
 	}
@@ -371,6 +373,8 @@ static always_inline unsigned int rx_burst(struct e1000 *e, struct ob_pkt **pkts
 	e->sw.rx_packets += got;
 	e->sw.rx_polls++;
 	e->sw.rx_empty_polls += !got;
+	if (got)
+		OB_FAULT_POINT("e1000.frames-taken");
 	refill(e, r);
 	return got;
 }
@@ -825,7 +829,9 @@ unsigned int e1000_tx_burst(struct ob_net *net, unsigned int queue, struct ob_pk
 	if (ob_likely(tail != r->tail)) {
 		r->tail = tail;
 		ob_wmb(); /* descriptors before the tail that shows them */
+		OB_FAULT_POINT("e1000.before-tx-doorbell");
 		e1000_write(e, E1000_TDT, tail);
+		OB_FAULT_POINT("e1000.after-tx-doorbell");
 		e->sw.doorbells++;
 	}
 	e->sw.tx_packets += taken - dropped;

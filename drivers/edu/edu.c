@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "access/faultpoint.h"
 #include "drivers/drivers.h"
 #include "drivers/edu/edu.h"
 
@@ -191,7 +192,9 @@ static int edu_dma(struct edu *e, void *buf, unsigned long len, uint64_t off, bo
 	if (e->irq)
 		cmd |= DMA_WANT_IRQ;
 	ob_wmb(); /* the device reads the payload once it has the command */
+	OB_FAULT_POINT("edu.before-dma");
 	ob_write64(e->bar, REG_DMA_CMD, cmd);
+	OB_FAULT_POINT("edu.after-dma");
 	if (e->irq)
 		rc = edu_irq_wait(e, IRQ_DMA, &got);
 	else
@@ -204,6 +207,7 @@ static int edu_dma(struct edu *e, void *buf, unsigned long len, uint64_t off, bo
 		e->dma_failed = true;
 		ob_device_bus_master(e->dev, false);
 	}
+	OB_FAULT_POINT("edu.dma-ended");
 	ob_rmb();
 	unmap_rc = ob_dma_unmap(&map);
 	return rc ? rc : unmap_rc;
@@ -267,6 +271,7 @@ static int edu_factorial(struct edu *e, bool by_irq, uint64_t *val)
 		return -ERANGE;
 	if (by_irq && !e->irq)
 		return -EOPNOTSUPP;
+	OB_FAULT_POINT("edu.before-factorial");
 	ob_write32(e->bar, REG_STATUS, by_irq ? STATUS_IRQ : 0);
 	ob_write32(e->bar, REG_FACTORIAL, (uint32_t)*val);
 	if (by_irq) {
@@ -511,7 +516,7 @@ static int edu_probe(struct ob_binding *b, struct ob_error *err)
 	uint32_t ident;
 	int rc;
 
-	e = calloc(1, sizeof(*e));
+	e = OB_FAULT_ERROR("edu.probe") ? NULL : calloc(1, sizeof(*e));
 	if (!e)
 		return ob_error_set(err, -ENOMEM, "no memory for %s", name);
 	e->dev = b->dev;
@@ -543,6 +548,7 @@ static int edu_probe(struct ob_binding *b, struct ob_error *err)
 		if (rc)
 			goto free;
 	}
+	OB_FAULT_POINT("edu.probe.vectors");
 	pthread_mutex_init(&e->lock, NULL);
 	e->chr.ops = &edu_char_ops;
 	e->chr.dev = b->dev;
@@ -561,6 +567,7 @@ static void edu_remove(struct ob_binding *b)
 {
 	struct edu *e = b->priv;
 
+	OB_FAULT_POINT("edu.remove");
 	edu_irq_off(e);
 	pthread_mutex_destroy(&e->lock);
 	free(e);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "drivers/ide/ide.h"
 
 /* A device may take 31 s to come back from SRST, spinning up its disks [ATA, software reset protocol]. */
@@ -274,8 +275,11 @@ static void issue(struct ide_channel *ch)
 		ide_out(&ch->cmd, ATA_LBA_HIGH, (uint8_t)(lba >> 16));
 		device |= ATA_DEVICE_LBA;
 		ide_out(&ch->cmd, ATA_DEVICE, device);
+		OB_FAULT_POINT("ide.before-command");
 		ide_out(&ch->cmd, ATA_COMMAND, choose_command(disk, first, ext));
+		OB_FAULT_POINT("ide.before-bus-master");
 		ide_out(&ch->bm, BM_COMMAND, direction | BM_START);
+		OB_FAULT_POINT("ide.after-bus-master");
 	} else {
 		ide_out(&ch->cmd, ATA_DEVICE, device);
 		ide_out(&ch->cmd, ATA_COMMAND, choose_command(disk, first, ext));
@@ -358,6 +362,7 @@ static void reset(struct ide_channel *ch)
 	ch->tries++;
 	ch->state = IDE_RESET;
 	ch->reset_ns = 0;
+	OB_FAULT_POINT("ide.reset");
 	stop_bus_master(ch);
 	ide_srst(ch, 0);
 	ob_device_log(ch->ide->dev, OB_LOG_WARN, "%s: channel %u reset, try %u of %u",
@@ -466,8 +471,10 @@ bool ide_poll(struct ide_channel *ch)
 
 	if (ob_likely((status & (ATA_DRDY | ATA_DF | ATA_DRQ | ATA_ERR)) == ATA_DRDY &&
 		      !(bm & (BM_ERROR | BM_ACTIVE)))) {
+		OB_FAULT_POINT("ide.end-seen");
 		ch->state = IDE_IDLE;
 		finish_current(ch, 0);
+		OB_FAULT_POINT("ide.end-taken");
 	} else {
 		command_failed(ch, bm, status);
 	}

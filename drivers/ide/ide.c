@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "drivers/drivers.h"
 #include "drivers/ide/ide.h"
 
@@ -224,6 +225,7 @@ static int probe_channel(struct ide_channel *ch, unsigned int depth, struct ob_e
 			       IDE_PRDS * sizeof(*ch->prd), "ide prd table", &ch->prd_iova);
 	if (!ch->prd)
 		return ob_error_set(err, -ENOMEM, "%s: no arena left for the PRD tables", name);
+	OB_FAULT_POINT("ide.probe.channel");
 	rc = ide_find_disks(ch, depth);
 	if (rc)
 		return ob_error_set(err, rc, "%s: channel %u cannot be searched for disks: %s",
@@ -248,7 +250,7 @@ static int ide_probe(struct ob_binding *b, struct ob_error *err)
 	struct ide_controller *ide;
 	int rc;
 
-	ide = calloc(1, sizeof(*ide));
+	ide = OB_FAULT_ERROR("ide.probe") ? NULL : calloc(1, sizeof(*ide));
 	if (!ide)
 		return ob_error_set(err, -ENOMEM, "no memory for %s", info->name);
 	ide->dev = b->dev;
@@ -291,11 +293,13 @@ static int ide_probe(struct ob_binding *b, struct ob_error *err)
 		ob_error_why(err, "%s", *ide->refused ? ide->refused : "nothing is on its cables");
 		goto free;
 	}
+	OB_FAULT_POINT("ide.probe.disks");
 	if (b->config.mode != OB_MODE_POLL) {
 		rc = ide_irq_on(ide, kind, err);
 		if (rc)
 			goto free;
 	}
+	OB_FAULT_POINT("ide.probe.vectors");
 	for (unsigned int i = 0; i < IDE_CHANNELS; i++) {
 		struct ide_channel *ch = &ide->channel[i];
 
@@ -319,6 +323,7 @@ static void ide_remove(struct ob_binding *b)
 {
 	struct ide_controller *ide = b->priv;
 
+	OB_FAULT_POINT("ide.remove");
 	for (unsigned int i = 0; i < b->nr_blocks; i++)
 		ide_block_stop(b->block[i]);
 	ide_irq_off(ide);
@@ -331,6 +336,7 @@ static void ide_remove(struct ob_binding *b)
 		ide_out(&ch->ctl, 0, ATA_NIEN);
 	}
 	ob_device_flush(b->dev);
+	OB_FAULT_POINT("ide.stopped");
 	free_controller(ide);
 }
 

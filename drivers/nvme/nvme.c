@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "drivers/drivers.h"
 #include "drivers/nvme/nvme.h"
 
@@ -493,6 +494,7 @@ static void teardown(struct nvme_ctrl *ctrl)
 		if (nvme_disable(ctrl, &err) && !ob_device_gone(ctrl->dev))
 			ob_device_bus_master(ctrl->dev, false);
 	}
+	OB_FAULT_POINT("nvme.disabled");
 	for (unsigned int i = 0; i < ctrl->nr_queues; i++)
 		free_queue(ctrl, ctrl->queue[i]);
 	for (unsigned int i = 0; i < ctrl->nr_disks; i++)
@@ -505,7 +507,7 @@ static void teardown(struct nvme_ctrl *ctrl)
 static int nvme_probe(struct ob_binding *b, struct ob_error *err)
 {
 	unsigned int timeout_ms = b->config.timeout_ms ? b->config.timeout_ms : NVME_TIMEOUT_MS;
-	struct nvme_ctrl *ctrl = calloc(1, sizeof(*ctrl));
+	struct nvme_ctrl *ctrl = OB_FAULT_ERROR("nvme.probe") ? NULL : calloc(1, sizeof(*ctrl));
 	int rc;
 
 	if (!ctrl)
@@ -529,14 +531,18 @@ static int nvme_probe(struct ob_binding *b, struct ob_error *err)
 		rc = ob_dma_set_mask(ctrl->dma, 64, err);
 	if (!rc)
 		rc = nvme_admin_alloc(ctrl, err);
+	OB_FAULT_POINT("nvme.probe.stopped");
 	if (!rc)
 		rc = start_controller(ctrl, err);
+	OB_FAULT_POINT("nvme.probe.enabled");
 	if (!rc) {
 		ask_write_cache(ctrl);
 		rc = find_disks(ctrl, err);
 	}
+	OB_FAULT_POINT("nvme.probe.identified");
 	if (!rc)
 		rc = make_queues(ctrl, &b->config, err);
+	OB_FAULT_POINT("nvme.probe.queues");
 	if (rc) {
 		teardown(ctrl);
 		return rc;
@@ -552,9 +558,11 @@ static void nvme_remove(struct ob_binding *b)
 {
 	struct nvme_ctrl *ctrl = b->priv;
 
+	OB_FAULT_POINT("nvme.remove");
 	for (unsigned int i = 0; i < ctrl->nr_disks; i++)
 		ob_block_stop(&ctrl->disk[i]->blk);
 	teardown(ctrl);
+	OB_FAULT_POINT("nvme.removed");
 	b->priv = NULL;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "access/faultpoint.h"
 #include "drivers/nvme/nvme.h"
 
 /* 7.6.2 leaves the time to RTD3E; controllers that do not report it get this, the others at most 30 s. */
@@ -399,11 +400,13 @@ int nvme_create_queue(struct nvme_ctrl *ctrl, struct nvme_queue *q, struct ob_er
 		return nvme_admin_error(ctrl, err, rc, what);
 	}
 	q->live = true;
+	OB_FAULT_POINT("nvme.queue-created");
 	return 0;
 }
 
 int nvme_delete_sq(struct nvme_ctrl *ctrl, struct nvme_queue *q)
 {
+	OB_FAULT_POINT("nvme.queue-deletion");
 	/* 5.6: all commands of the queue have ended, one way or the other, when this completes. */
 	return delete_one(ctrl, NVME_ADMIN_DELETE_SQ, q->qid);
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/faultpoint.h"
 #include "drivers/nvme/nvme.h"
 
 /* Refused completions that one call looks past: garbage must not keep the queue's thread. */
@@ -152,7 +153,9 @@ static void ring_sq(struct nvme_queue *q)
 {
 	/* The commands must be in memory before the controller hears of them. */
 	ob_wmb();
+	OB_FAULT_POINT("nvme.before-doorbell");
 	ob_write32(q->bar, q->sq_doorbell, q->sq_tail);
+	OB_FAULT_POINT("nvme.after-doorbell");
 	count_add(&q->doorbells, 1);
 	q->kick = false;
 }
@@ -411,12 +414,14 @@ static inline unsigned int reap(struct nvme_queue *q, struct ob_block_req **reqs
 		return 0;
 	/* Loads of what the device wrote to the buffers come after those of the completions. */
 	ob_rmb();
+	OB_FAULT_POINT("nvme.completions-seen");
 	q->nr_free += done;
 	q->cq_head = (uint32_t)(cqe - q->cq);
 	q->cq_want = want;
 	q->unacked += done + bad + again;
 	if (q->unacked >= q->ack_at)
 		ring_cq(q);
+	OB_FAULT_POINT("nvme.completions-taken");
 	if (ob_unlikely(q->kick))
 		ring_sq(q);
 	count_add(&q->completed, done);

@@ -25,6 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "drivers/nvme/nvme.h"
 
 static inline void count_add(uint64_t *counter, uint64_t n)
@@ -143,6 +144,7 @@ int nvme_reset(struct nvme_ctrl *ctrl, const char *why)
 	ob_device_log(ctrl->dev, OB_LOG_WARN, "controller reset: %s", why);
 	log_faults(ctrl);
 	count_add(&ctrl->resets, 1);
+	OB_FAULT_POINT("nvme.reset");
 	for (unsigned int i = 0; i < ctrl->nr_queues; i++) {
 		struct nvme_queue *q = ctrl->queue[i];
 
@@ -175,6 +177,7 @@ int nvme_reset(struct nvme_ctrl *ctrl, const char *why)
 			reissue_or_end(q);
 		}
 	}
+	OB_FAULT_POINT("nvme.reset-done");
 	leave_all(ctrl);
 	return rc;
 }
@@ -194,6 +197,7 @@ static void send_abort(struct nvme_ctrl *ctrl, struct nvme_queue *q, uint16_t ci
 		busy += ctrl->admin.slot[i].busy;
 	if (busy >= ctrl->id.abort_limit)
 		return;
+	OB_FAULT_POINT("nvme.abort");
 	if (nvme_admin_send(ctrl, &cmd) >= 0)
 		count_add(&q->aborts, 1);
 }
