@@ -6,6 +6,7 @@
 #ifndef ACCESS_FAULTPOINT_H
 #define ACCESS_FAULTPOINT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -58,6 +59,13 @@ int ob_fault_point_pass(struct ob_fault_point *point);
 
 /** OB_FAULT_ERROR() - and here a call can fail, too. Value: 0 or a negative errno value */
 #define OB_FAULT_ERROR(name) OB_FAULT_POINT_AT_(name, true)
+
+/** OB_FAULT_CALL() - a system call that can fail, with -1 and errno */
+#define OB_FAULT_CALL(name, call)                                                                  \
+	({                                                                                         \
+		int error_ = OB_FAULT_ERROR(name);                                                 \
+		error_ ? (errno = -error_, -1) : (call);                                           \
+	})
 
 /**
  * ob_fault_points_arm() - say what shall happen where

@@ -279,7 +279,7 @@ int ob_irq_wait(struct ob_irq *irq, int timeout_ms)
 	if (ob_device_gone(irq->dev))
 		return -ENODEV;
 	if (timeout_ms) {
-		ret = poll(&pfd, 1, timeout_ms);
+		ret = OB_FAULT_CALL("irq.wait", poll(&pfd, 1, timeout_ms));
 		if (ret <= 0)
 			return ret ? -errno : 0;
 		ret = take(irq, &count);

@@ -16,6 +16,8 @@
 #include <outboard/device.h>
 #include <outboard/loop.h>
 
+#include "access/faultpoint.h"
+
 #define NS_PER_MS 1000000ull
 
 enum {
@@ -356,7 +358,7 @@ static bool sleep_on(struct ob_loop *loop, int timeout_ms)
 	int n;
 
 	count(&loop->stats.sleeps, 1);
-	n = epoll_wait(loop->epoll_fd, ev, EVENTS, timeout_ms);
+	n = OB_FAULT_CALL("loop.wait", epoll_wait(loop->epoll_fd, ev, EVENTS, timeout_ms));
 	for (int i = 0; i < n; i++) {
 		int fd = (int)(uint32_t)ev[i].data.u64;
 

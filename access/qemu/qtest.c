@@ -14,6 +14,7 @@
 
 #include <outboard/device.h>
 
+#include "access/faultpoint.h"
 #include "access/qemu/qtest.h"
 
 /*
@@ -161,7 +162,7 @@ static int receive_some(struct qtest *qt, size_t want, int flags)
 	if (want > sizeof(qt->rx) - qt->rx_end)
 		want = sizeof(qt->rx) - qt->rx_end;
 	qt->syscalls++;
-	n = recv(qt->fd, qt->rx + qt->rx_end, want, flags);
+	n = OB_FAULT_CALL("qtest.receive", recv(qt->fd, qt->rx + qt->rx_end, want, flags));
 	if (n > 0) {
 		qt->rx_end += (size_t)n;
 		return 1;
@@ -282,7 +283,7 @@ static int send_all(struct qtest *qt, const char *p, size_t len)
 		ssize_t n;
 
 		qt->syscalls++;
-		n = send(qt->fd, p, len, MSG_NOSIGNAL);
+		n = OB_FAULT_CALL("qtest.send", send(qt->fd, p, len, MSG_NOSIGNAL));
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "access/vfio/vfio.h"
 
 static int open_container(struct vfio_space *s, const char *name, struct ob_error *err)
@@ -112,7 +113,8 @@ static int group_open_device(struct vfio_space *s, struct vfio_device *vd, struc
 {
 	int ret;
 
-	vd->fd = ioctl(s->group_fd, VFIO_GROUP_GET_DEVICE_FD, vd->fn.name);
+	vd->fd = OB_FAULT_CALL("vfio.device",
+			       ioctl(s->group_fd, VFIO_GROUP_GET_DEVICE_FD, vd->fn.name));
 	if (vd->fd >= 0)
 		return fcntl(vd->fd, F_SETFD, FD_CLOEXEC) ? -errno : 0;
 	ret = -errno;
@@ -150,7 +152,8 @@ static int group_map(struct vfio_space *s, void *va, uint64_t iova, uint64_t len
 		.size = len,
 	};
 
-	return ioctl(s->container, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
+	return OB_FAULT_CALL("vfio.map", ioctl(s->container, VFIO_IOMMU_MAP_DMA, &map)) ? -errno
+											: 0;
 }
 
 static int group_unmap(struct vfio_space *s, uint64_t iova, uint64_t len, uint64_t *done)
@@ -161,7 +164,7 @@ static int group_unmap(struct vfio_space *s, uint64_t iova, uint64_t len, uint64
 		.size = len,
 	};
 
-	if (ioctl(s->container, VFIO_IOMMU_UNMAP_DMA, &unmap))
+	if (OB_FAULT_CALL("vfio.unmap", ioctl(s->container, VFIO_IOMMU_UNMAP_DMA, &unmap)))
 		return -errno;
 	*done = unmap.size;
 	return 0;

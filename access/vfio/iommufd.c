@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "access/vfio/vfio.h"
 
 static int iommufd_open_space(struct vfio_space *s, const struct sysfs_function *fn,
@@ -125,7 +126,7 @@ static int iommufd_map(struct vfio_space *s, void *va, uint64_t iova, uint64_t l
 		.iova = iova,
 	};
 
-	return ioctl(s->iommufd, IOMMU_IOAS_MAP, &map) ? -errno : 0;
+	return OB_FAULT_CALL("vfio.map", ioctl(s->iommufd, IOMMU_IOAS_MAP, &map)) ? -errno : 0;
 }
 
 static int iommufd_unmap(struct vfio_space *s, uint64_t iova, uint64_t len, uint64_t *done)
@@ -137,7 +138,7 @@ static int iommufd_unmap(struct vfio_space *s, uint64_t iova, uint64_t len, uint
 		.length = len,
 	};
 
-	if (ioctl(s->iommufd, IOMMU_IOAS_UNMAP, &unmap))
+	if (OB_FAULT_CALL("vfio.unmap", ioctl(s->iommufd, IOMMU_IOAS_UNMAP, &unmap)))
 		return -errno;
 	*done = unmap.length;
 	return 0;

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "access/faultpoint.h"
 #include "access/vfio/vfio.h"
 
 static unsigned int index_of(enum ob_irq_kind kind)
@@ -36,7 +37,7 @@ static int set_irqs(struct vfio_device *vd, unsigned int index, uint32_t flags, 
 	if (data)
 		memcpy(set.head.data, fds, data);
 	vfio_count(vd);
-	ret = ioctl(vd->fd, VFIO_DEVICE_SET_IRQS, &set);
+	ret = OB_FAULT_CALL("vfio.set-irqs", ioctl(vd->fd, VFIO_DEVICE_SET_IRQS, &set));
 	return ret < 0 ? -errno : ret;
 }
 

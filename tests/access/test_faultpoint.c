@@ -216,6 +216,25 @@ static void memory_that_fails_is_told_and_leaves_nothing(void **state)
 	assert_int_equal(WEXITSTATUS(disk("block.start=enomem")), 0);
 }
 
+static void a_system_call_fails_and_is_made_again(void **state)
+{
+	struct ob_device *dev;
+	struct ob_irq *irq;
+
+	assert_int_equal(ob_device_open("fuzz:edu", &dev, NULL), 0);
+	assert_int_equal(ob_irq_enable(dev, OB_IRQ_MSI, 1, NULL), 0);
+	assert_int_equal(ob_irq_open(dev, 0, 0, &irq, NULL), 0);
+	assert_int_equal(ob_fault_points_arm("irq.wait=eintr@2", NULL), 0);
+	ob_write32(ob_device_bar(dev, 0), 0x60, 1); /* raise */
+	assert_int_equal(ob_irq_wait(irq, 1000), 1);
+	ob_write32(ob_device_bar(dev, 0), 0x60, 1);
+	assert_int_equal(ob_irq_wait(irq, 1000), -EINTR);
+	assert_int_equal(ob_irq_wait(irq, 1000), 1);
+	assert_int_equal(ob_fault_points_arm(NULL, NULL), 0);
+	ob_irq_close(irq);
+	ob_device_close(dev);
+}
+
 static int count_them(void *arg, const struct ob_fault_point *point)
 {
 	unsigned int *n = arg;
@@ -268,6 +287,7 @@ int main(void)
 		cmocka_unit_test(the_seed_decides_what_is_drawn),
 		cmocka_unit_test(all_passings_are_counted_and_each_can_be_struck),
 		cmocka_unit_test(memory_that_fails_is_told_and_leaves_nothing),
+		cmocka_unit_test(a_system_call_fails_and_is_made_again),
 		cmocka_unit_test(they_can_be_listed),
 		cmocka_unit_test(what_makes_no_sense_is_refused),
 	};
