@@ -316,8 +316,11 @@ int ob_devices_hold(const char *const *specs, unsigned int n, struct ob_error *e
 {
 	struct ob_spec *parsed, *group[OB_SPEC_OPTIONS];
 	const struct ob_access_ops *ops = NULL;
-	int ret = parse_specs(specs, n, true, &parsed, err);
+	int ret = ob_fault_points_environment(err);
 
+	/* Armed here, they count in all driver processes together. */
+	if (!ret)
+		ret = parse_specs(specs, n, true, &parsed, err);
 	if (ret)
 		return ret;
 	ops = find_backend(&parsed[0], err);

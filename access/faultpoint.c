@@ -3,7 +3,8 @@
  * Fault points: what happens where, and at which passing. Contract: faultpoint.h; docs/fault-injection.md.
  *
  * Everything is decided by the specification and by counting, so that a run with one thread can be repeated, and every
- * (point, passing) of it be gone through: one run with "count" says how many there are.
+ * (point, passing) of it be gone through: one run with "count" says how many there are. Counters lie in memory that is shared over
+ * fork(), so that what struck a driver process does not strike the next one at the same passing again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "access/faultpoint.h"
@@ -21,7 +23,7 @@
 enum {
 	RULES = 16,
 	NAME = 64,
-	POINTS = 256, /* of the library; each name once */
+	POINTS = 256, /* of the library, and of drivers that were loaded; each name once */
 	LEAK = 1 << 20,
 };
 
@@ -56,15 +58,26 @@ static const struct {
 };
 
 /**
- * struct rule - at the @at-th passing of the points that @name matches, or from there on
+ * struct rule - at the @at-th passing of the points that @name matches
  * @which: of actions[]
+ * @on: and at all that follow
+ * @each: or at each @at-th
  */
 struct rule {
 	char name[NAME];
 	unsigned int which;
 	uint64_t at;
-	bool on;
-	uint64_t passed;
+	bool on, each;
+};
+
+/* What is counted: passings for each rule, and for each name. */
+struct counters {
+	uint64_t rule[RULES];
+	struct {
+		char name[NAME];
+		uint64_t passed;
+	} point[POINTS];
+	unsigned int points;
 };
 
 static struct {
@@ -74,7 +87,8 @@ static struct {
 	bool count;
 	char file[256];	  /* of counts; empty for standard error */
 	uintptr_t memory; /* the heap's begin */
-	struct ob_fault_point *seen;
+	struct counters *counters;
+	pid_t pid; /* whose end writes the counts */
 	bool at_exit;
 	pthread_mutex_t lock;
 } armed = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -88,8 +102,8 @@ extern struct ob_fault_point __start_ob_fault_points[], __stop_ob_fault_points[]
 const char *ob_fault_points_help(void)
 {
 	return "POINT=ACTION      at the first passing of POINT, or of all that a pattern with * matches\n"
-	       "POINT=ACTION@K    at the K-th passing; @K+ from there on; @?M at one from 1 to M that the\n"
-	       "                  seed draws\n"
+	       "POINT=ACTION@K    at the K-th passing; @K+ from there on; @%K at each K-th; @?M at one from\n"
+	       "                  1 to M that the seed draws\n"
 	       "seed=N            before what it draws (default 1)\n"
 	       "count[=FILE]      write at the end how often each point was passed\n"
 	       "actions: segv abort ill stack exit kill (deaths), spin stop deadlock (hangs), ? (one of\n"
@@ -184,23 +198,32 @@ static int strike(enum action action, int error)
 	return 0;
 }
 
-static void see(struct ob_fault_point *point)
+/* The counter of a name. Two processes that see one for the first time at once may give it two: they are added up when they are told. */
+static unsigned int find_counter(const char *name)
 {
+	struct counters *c = armed.counters;
+	unsigned int n;
+
+	for (n = 0; n < __atomic_load_n(&c->points, __ATOMIC_ACQUIRE) && n < POINTS; n++)
+		if (!strncmp(c->point[n].name, name, NAME - 1))
+			return n + 1;
 	pthread_mutex_lock(&armed.lock);
-	if (!point->seen) {
-		point->seen = true;
-		point->next = armed.seen;
-		armed.seen = point;
-	}
+	n = __atomic_fetch_add(&c->points, 1, __ATOMIC_ACQ_REL);
+	if (n < POINTS)
+		snprintf(c->point[n].name, NAME, "%s", name);
 	pthread_mutex_unlock(&armed.lock);
+	return n < POINTS ? n + 1 : 0;
 }
 
 int ob_fault_point_pass(struct ob_fault_point *point)
 {
 	int ret = 0;
 
-	if (!__atomic_fetch_add(&point->passed, 1, __ATOMIC_RELAXED))
-		see(point);
+	if (!point->count)
+		point->count = find_counter(point->name);
+	if (point->count)
+		__atomic_fetch_add(&armed.counters->point[point->count - 1].passed, 1,
+				   __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < armed.n; i++) {
 		struct rule *r = &armed.rule[i];
 		uint64_t passed;
@@ -208,8 +231,8 @@ int ob_fault_point_pass(struct ob_fault_point *point)
 		if ((actions[r->which].action == FAIL && !point->can_fail) ||
 		    fnmatch(r->name, point->name, 0))
 			continue;
-		passed = __atomic_add_fetch(&r->passed, 1, __ATOMIC_RELAXED);
-		if (passed < r->at || (passed > r->at && !r->on))
+		passed = __atomic_add_fetch(&armed.counters->rule[i], 1, __ATOMIC_RELAXED);
+		if (r->each ? passed % r->at != 0 : passed < r->at || (passed > r->at && !r->on))
 			continue;
 		/* One write: what follows may be the end of the process. */
 		dprintf(STDERR_FILENO, "outboard: fault point %s, passing %" PRIu64 ": %s\n",
@@ -248,22 +271,23 @@ int ob_fault_points_each(int (*fn)(void *arg, const struct ob_fault_point *point
 static void write_counts(void)
 {
 	FILE *f = *armed.file ? fopen(armed.file, "we") : stderr;
+	unsigned int n;
 
 	if (!f)
 		return;
-	for (struct ob_fault_point *p = armed.seen; p; p = p->next) {
+	n = armed.counters->points < POINTS ? armed.counters->points : POINTS;
+	for (unsigned int i = 0; i < n; i++) {
 		uint64_t passed = 0;
+		unsigned int first = n;
 
-		for (struct ob_fault_point *q = armed.seen; q; q = q->next) {
-			if (strcmp(p->name, q->name))
+		for (unsigned int j = 0; j < n; j++) {
+			if (strcmp(armed.counters->point[i].name, armed.counters->point[j].name))
 				continue;
-			/* Told with the first of its name. */
-			if (!passed && q != p)
-				break;
-			passed += q->passed;
+			first = j < first ? j : first;
+			passed += armed.counters->point[j].passed;
 		}
-		if (passed)
-			fprintf(f, "%s %" PRIu64 "\n", p->name, passed);
+		if (passed && first == i)
+			fprintf(f, "%s %" PRIu64 "\n", armed.counters->point[i].name, passed);
 	}
 	if (f != stderr)
 		fclose(f);
@@ -271,7 +295,7 @@ static void write_counts(void)
 
 static void counts_at_exit(void)
 {
-	if (armed.count)
+	if (armed.count && armed.pid == getpid())
 		write_counts();
 }
 
@@ -293,16 +317,18 @@ static int is_named(void *arg, const struct ob_fault_point *point)
 
 static int parse_at(struct rule *r, const char *text, struct ob_error *err)
 {
-	bool drawn = *text == '?';
+	bool drawn = *text == '?', each = *text == '%';
+	const char *number = text + (drawn || each);
 	char *end;
 
 	errno = 0;
-	r->at = strtoull(text + drawn, &end, 10);
-	r->on = *end == '+' && !drawn;
-	if (errno || end == text + drawn || end[r->on] || !r->at || text[drawn] < '0' ||
-	    text[drawn] > '9')
+	r->at = strtoull(number, &end, 10);
+	r->on = *end == '+' && number == text;
+	r->each = each;
+	if (errno || end[r->on] || !r->at || *number < '0' || *number > '9')
 		return ob_error_set(err, -EINVAL,
-				    "fault points: '@%s' is no passing: @K, @K+ or @?M", text);
+				    "fault points: '@%s' is no passing: @K, @K+, @%%K or @?M",
+				    text);
 	if (drawn)
 		r->at = 1 + draw() % r->at;
 	return 0;
@@ -395,10 +421,20 @@ int ob_fault_points_arm(const char *spec, struct ob_error *err)
 	armed.n = 0;
 	armed.seed = 1;
 	armed.count = false;
-	for (struct ob_fault_point *p = armed.seen; p; p = p->next)
-		p->passed = 0;
 	if (!spec || !*spec)
 		return 0;
+	/* Kept for ever: a point that is being passed looks there. */
+	if (!armed.counters)
+		armed.counters = mmap(NULL, sizeof(*armed.counters), PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (armed.counters == MAP_FAILED) {
+		armed.counters = NULL;
+		return ob_error_set(err, -ENOMEM, "no memory for fault points");
+	}
+	memset(armed.counters->rule, 0, sizeof(armed.counters->rule));
+	for (unsigned int i = 0; i < POINTS; i++)
+		armed.counters->point[i].passed = 0;
+	armed.pid = getpid();
 	copy = strdup(spec);
 	if (!copy)
 		return ob_error_set(err, -ENOMEM, "no memory for fault points");

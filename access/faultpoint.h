@@ -20,15 +20,12 @@ extern "C" {
  * struct ob_fault_point - a point; made by the macros below
  * @name: "nvme.before-doorbell"
  * @can_fail: something that returns an error stands here
- * @passed: how often, since points are looked at
- * @next: of those that were passed
+ * @count: where its passings are counted, from 1; 0 until the first
  */
 struct ob_fault_point {
 	const char *name;
 	bool can_fail;
-	bool seen;
-	uint64_t passed;
-	struct ob_fault_point *next;
+	unsigned int count;
 };
 
 /*
@@ -69,8 +66,10 @@ int ob_fault_point_pass(struct ob_fault_point *point);
 
 /**
  * ob_fault_points_arm() - say what shall happen where
- * @spec: as OUTBOARD_FAULT_POINTS, which the first device that is opened arms: "POINT=ACTION[@K],...", "count[=FILE]", "seed=N"; NULL for
- *	nothing any more, in a process that a new driver runs in
+ * @spec: as OUTBOARD_FAULT_POINTS, which the first device that is opened or held arms: "POINT=ACTION[@K],...", "count[=FILE]", "seed=N"; NULL
+ *	for nothing any more
+ *
+ * What is armed before a fork() counts in parent and children together.
  *
  * Return: 0; -EINVAL, @err names the bad part.
  */

@@ -127,6 +127,37 @@ static void a_call_fails_once_or_from_then_on(void **state)
 	assert_int_equal(OB_FAULT_ERROR("test.on"), 0);
 }
 
+static void each_nth_time_it_happens(void **state)
+{
+	unsigned int when = 0;
+
+	assert_int_equal(ob_fault_points_arm("test.*=eio@%3", NULL), 0);
+	for (unsigned int i = 1; i <= 10; i++)
+		if (OB_FAULT_ERROR("test.each"))
+			when |= 1u << i;
+	assert_int_equal(when, 1u << 3 | 1u << 6 | 1u << 9);
+	assert_int_equal(ob_fault_points_arm(NULL, NULL), 0);
+}
+
+/* As a keeper does, which arms before it forks: the second driver process goes on counting, and does not die where the first did. */
+static void what_struck_one_process_does_not_strike_the_next(void **state)
+{
+	int status[3];
+
+	assert_int_equal(ob_fault_points_arm("test.point=kill@14", NULL), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(10 + (int)passings());
+		assert_int_equal(waitpid(pid, &status[i], 0), pid);
+	}
+	assert_int_equal(WEXITSTATUS(status[0]), 10);
+	assert_true(WIFSIGNALED(status[1]) && WTERMSIG(status[1]) == SIGKILL);
+	assert_int_equal(WEXITSTATUS(status[2]), 10);
+	assert_int_equal(ob_fault_points_arm(NULL, NULL), 0);
+}
+
 static void the_seed_decides_what_is_drawn(void **state)
 {
 	int first[20], second, others = 0;
@@ -284,6 +315,8 @@ int main(void)
 		cmocka_unit_test(what_comes_later_than_the_end_does_not_happen),
 		cmocka_unit_test(a_process_hangs_until_it_is_killed),
 		cmocka_unit_test(a_call_fails_once_or_from_then_on),
+		cmocka_unit_test(each_nth_time_it_happens),
+		cmocka_unit_test(what_struck_one_process_does_not_strike_the_next),
 		cmocka_unit_test(the_seed_decides_what_is_drawn),
 		cmocka_unit_test(all_passings_are_counted_and_each_can_be_struck),
 		cmocka_unit_test(memory_that_fails_is_told_and_leaves_nothing),
