@@ -62,7 +62,6 @@ static void *take_consistent(struct ob_dma *dma, size_t size, size_t align, cons
 {
 	struct dma_space *s = dma_space(dma);
 	size_t grain = s->page ? dma_page_size(s) : DMA_GRAIN;
-	uint64_t touched;
 	struct dma_range *r;
 	char *p = NULL;
 
@@ -74,7 +73,6 @@ static void *take_consistent(struct ob_dma *dma, size_t size, size_t align, cons
 	size = (size + grain - 1) & ~(grain - 1);
 
 	pthread_mutex_lock(&s->lock);
-	touched = s->arena.high;
 	r = dma_arena_take(s, size, align, label ? label : "");
 	if (!r)
 		goto out;
@@ -83,9 +81,8 @@ static void *take_consistent(struct ob_dma *dma, size_t size, size_t align, cons
 	if (s->debug)
 		dma_debug_arena_taken(s, r->start, r->size, r->label);
 	p = dma->base + r->start;
-	/* An arena is zero at first (struct ob_dma_window), and its pages cost most when they are touched. */
-	if (zero && r->start < touched)
-		memset(p, 0, touched - r->start < size ? touched - r->start : size);
+	if (zero)
+		memset(p, 0, size);
 	if (dma_pages_get(s, r->start, r->size, OB_DMA_READ | OB_DMA_WRITE))
 		goto forget;
 	s->nr_consistent++;

@@ -2,6 +2,7 @@
 /* The child process that outlives a server to take its disk down; contract in caretaker.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,11 @@
 #include <unistd.h>
 
 #include "attach/caretaker.h"
+
+enum {
+	ORDER_GO = 'q',
+	ORDER_SET_UP = 's',
+};
 
 /* ---- the child ------------------------------------------------------------------- */
 
@@ -105,6 +111,15 @@ static void unmap_shared(const struct caretaker_job *job)
 	}
 }
 
+/* By another one: this one must not be kept from taking down. */
+static void set_up(const struct caretaker_job *job, int order_fd)
+{
+	if (fork())
+		return;
+	job->set_up(job->arg);
+	_exit(send(order_fd, "", 1, MSG_NOSIGNAL) != 1);
+}
+
 static void __attribute__((noreturn)) child(const struct caretaker_job *job, int order_fd)
 {
 	ssize_t n;
@@ -113,10 +128,14 @@ static void __attribute__((noreturn)) child(const struct caretaker_job *job, int
 	prctl(PR_SET_NAME, "outboard-care");
 	close_others(job, order_fd);
 	unmap_shared(job);
-	do
+	/* Children need not be waited for. */
+	signal(SIGCHLD, SIG_IGN);
+	do {
 		n = read(order_fd, &word, 1);
-	while (n < 0 && errno == EINTR);
-	/* A byte is the order to go; an end without one is the parent's. */
+		if (n > 0 && word == ORDER_SET_UP)
+			set_up(job, order_fd);
+	} while (n < 0 ? errno == EINTR : n > 0 && word != ORDER_GO);
+	/* An end without an order is the parent's. */
 	if (!n)
 		job->take_down(job->arg);
 	_exit(0);
@@ -162,12 +181,31 @@ static void end(struct caretaker *c)
 	c->fd = -1;
 }
 
+static void order(struct caretaker *c, char word)
+{
+	/* One that was killed is told nothing. */
+	if (send(c->fd, &word, 1, MSG_NOSIGNAL) < 0)
+		return;
+}
+
+void caretaker_set_up(struct caretaker *c, int timeout_ms)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
+	char done;
+
+	if (!c->pid)
+		return;
+	order(c, ORDER_SET_UP);
+	/* Or it is gone: then it is not done, and no harm. */
+	if (poll(&p, 1, timeout_ms) > 0 && recv(c->fd, &done, 1, MSG_DONTWAIT) < 0)
+		return;
+}
+
 void caretaker_dismiss(struct caretaker *c)
 {
 	if (!c->pid)
 		return;
-	/* When it was killed there is nobody to be told. */
-	(void)!send(c->fd, "q", 1, MSG_NOSIGNAL);
+	order(c, ORDER_GO);
 	end(c);
 }
 

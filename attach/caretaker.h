@@ -20,13 +20,15 @@ enum {
  * struct caretaker_job - what the child does
  * @take_down: called in the child when the parent has died. A fork of a threaded process, so with
  *	async-signal-safe calls only (signal-safety(7)). All signals are blocked
- * @arg: for it; read as it was when the child was started
+ * @set_up: called in a child of the child's own, by caretaker_set_up(), under the same rules; or NULL
+ * @arg: for both; read as it was when the child was started
  * @fd, @nr_fds: descriptors that the child keeps, at the same numbers; all others are closed there
  * @shared, @size: shared memory that it keeps; all other shared memory (BARs, the arena) is unmapped there, so that
  *	it keeps no device in use
  */
 struct caretaker_job {
 	void (*take_down)(void *arg);
+	void (*set_up)(void *arg);
 	void *arg;
 	int fd[CARETAKER_FDS];
 	unsigned int nr_fds;
@@ -40,6 +42,12 @@ struct caretaker {
 };
 
 int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct ob_error *err);
+
+/**
+ * caretaker_set_up() - what must not be done by the process that serves: it may wait until requests have been served
+ * @timeout_ms: it is waited for so long; then it goes on alone
+ */
+void caretaker_set_up(struct caretaker *c, int timeout_ms);
 
 /** caretaker_dismiss() - everything was taken down in order; the child ends without doing anything */
 void caretaker_dismiss(struct caretaker *c);

@@ -18,8 +18,9 @@ int payload_open(struct payload *p, struct ob_dma *dma, size_t size)
 	p->used = calloc((pages + WORD - 1) / WORD, sizeof(*p->used));
 	if (!p->used)
 		return -ENOMEM;
-	p->base = ob_dma_alloc(dma, (size_t)pages * PAYLOAD_PAGE, PAYLOAD_PAGE,
-			       "attachment payload", NULL);
+	/* Not touched before it is used: that would be most of the time that a driver process takes to begin. */
+	p->base = ob_dma_reserve(dma, (size_t)pages * PAYLOAD_PAGE, PAYLOAD_PAGE,
+				 "attachment payload", NULL);
 	if (!p->base) {
 		free(p->used);
 		p->used = NULL;

@@ -30,6 +30,8 @@ enum {
 	 * requests, only by the time-out of one, 30 s.
 	 */
 	NOTICE_MS = 40000,
+	/* Without requests under way it is done at once. */
+	SET_UP_MS = 1000,
 	/* The block layer makes no fewer requests than this (include/linux/blkdev.h, BLKDEV_MIN_RQ). */
 	REQUESTS_MIN = 4,
 	GRACE_DEFAULT = 10,
@@ -264,7 +266,8 @@ static int add_device(struct ublk_attach *u, const struct wanted *w, struct ob_e
 /* From now on the device is ours to serve, and to take down when we die. */
 static int take_care(struct ublk_attach *u, struct ob_error *err)
 {
-	const struct caretaker_job job = {.take_down = ublk_take_down, .arg = &u->care};
+	const struct caretaker_job job = {
+		.take_down = ublk_take_down, .set_up = ublk_set_up, .arg = &u->care};
 	int holder = 0, ret = 0;
 
 	if (u->claim_fd < 0)
@@ -274,6 +277,14 @@ static int take_care(struct ublk_attach *u, struct ob_error *err)
 				    holder, strerror(-ret));
 	u->care.id = u->dev.dev_id;
 	u->care.server = getpid();
+	/* What merges and sorts pays for a disk that seeks; the kernel's own drivers of others do without. */
+	u->care.no_scheduler = !u->disk.blk->limits.rotational;
+	/*
+	 * Before Linux 6.15 the kernel notices the death of a server at once only while a tag of each queue
+	 * is not in use, else after 30 s: so one never is. (That kernel is told by a feature of it.)
+	 */
+	if (!(u->features & UBLK_F_SUPPORT_ZERO_COPY) && u->dev.queue_depth > REQUESTS_MIN)
+		u->care.requests = u->dev.queue_depth - 1u;
 	if (!u->recovery)
 		u->care.grace = 0;
 	return caretaker_start(&u->caretaker, &job, err);
@@ -575,35 +586,15 @@ static int explain_start(struct ublk_attach *u, int ret, struct ob_error *err)
 	return ret;
 }
 
-static void set_queue(const struct ublk_attach *u, const char *name, const char *value)
+/*
+ * By the caretaker's child: the kernel lets an attribute be written when it has no request under way, and who waits for that cannot be
+ * killed. A server that is killed meanwhile would wait for ever for what only its successor can serve.
+ */
+static void set_up_queue(struct ublk_attach *u)
 {
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/block/%s/queue/%s", u->node + strlen("/dev/"), name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	/* Without root it stays as it is, which works. */
-	if (fd >= 0 && write(fd, value, strlen(value)) < 0)
-		disk_log(&u->disk, OB_LOG_DEBUG, "%s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-}
-
-static void set_up_queue(const struct ublk_attach *u)
-{
-	char text[16];
-
-	/* What merges and sorts pays for a disk that seeks; the kernel's own drivers of others do without. */
-	if (!u->disk.blk->limits.rotational)
-		set_queue(u, "scheduler", "none");
-	/*
-	 * Before Linux 6.15 the kernel notices the death of a server at once only while a tag of each queue
-	 * is not in use, else after 30 s: so one never is. (That kernel is told by a feature of it.)
-	 */
-	if (!(u->features & UBLK_F_SUPPORT_ZERO_COPY) && u->dev.queue_depth > REQUESTS_MIN) {
-		snprintf(text, sizeof(text), "%u", u->dev.queue_depth - 1u);
-		set_queue(u, "nr_requests", text);
-	}
+	/* One that was taken over has been set up. */
+	if (!u->taken)
+		caretaker_set_up(&u->caretaker, SET_UP_MS);
 }
 
 static int ublk_publish(struct ob_attach *at, struct ob_error *err)

@@ -287,6 +287,32 @@ static bool cared_for(struct ublk_ctrl *c, const struct ublk_care *care)
 	       alive(info.ublksrv_pid);
 }
 
+static void set_queue(unsigned int id, const char *name, const char *value)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/block/ublkb%u/queue/%s", id, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	/* Without root it stays as it is, which works. */
+	if (fd >= 0 && write(fd, value, strlen(value)) < 0)
+		value = NULL;
+	if (fd >= 0)
+		close(fd);
+}
+
+void ublk_set_up(void *arg)
+{
+	const struct ublk_care *care = arg;
+	char text[16];
+
+	if (care->no_scheduler)
+		set_queue(care->id, "scheduler", "none");
+	snprintf(text, sizeof(text), "%u", care->requests);
+	if (care->requests)
+		set_queue(care->id, "nr_requests", text);
+}
+
 void ublk_take_down(void *arg)
 {
 	const struct ublk_care *care = arg;

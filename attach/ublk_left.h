@@ -71,12 +71,19 @@ int ublk_find_left(struct ublk_ctrl *c, uint64_t identity, int *claim_fd,
  * struct ublk_care - what the caretaker of a device knows
  * @server: the process that died
  * @grace: seconds that it waits for somebody to take the device over
+ * @no_scheduler: the disk is to have none
+ * @requests: of its queue, or 0: as it is
  */
 struct ublk_care {
 	unsigned int id;
 	int server;
 	unsigned int grace;
+	bool no_scheduler;
+	unsigned int requests;
 };
+
+/** ublk_set_up() - struct caretaker_job.set_up: attributes of the disk's queue; may wait for requests that are under way */
+void ublk_set_up(void *care);
 
 /** ublk_take_down() - struct caretaker_job.take_down, with a struct ublk_care */
 void ublk_take_down(void *care);

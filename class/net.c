@@ -44,7 +44,8 @@ int ob_pool_create(struct ob_dma *dma, unsigned int count, uint32_t buf_size, ui
 	pool->pkts = aligned_alloc(64, count * sizeof(*pool->pkts));
 	if (!pool->pkts)
 		goto free_stack;
-	pool->memory = ob_dma_alloc(dma, lead + stride * count, align, "net pool", &iova);
+	/* As in attach/payload.c: a frame is written before it is read. */
+	pool->memory = ob_dma_reserve(dma, lead + stride * count, align, "net pool", &iova);
 	if (!pool->memory) {
 		ret = -ENOSPC;
 		goto free_pkts;

@@ -266,7 +266,7 @@ struct ob_dma_hole {
 
 /**
  * struct ob_dma_window - what a backend tells the DMA layer
- * @base, @size: the arena in this process; zeroed
+ * @base, @size: the arena in this process
  * @iova: where the device shall see it. Without an IOMMU: where it does see it
  * @translated: an IOMMU is programmed by dma_map; else the arena is reachable as it is
  * @aperture_min, @aperture_max: IOVAs that dma_map can use (inclusive)
