@@ -7,9 +7,11 @@
 
 extern const struct ob_access_ops ob_access_fuzz;
 extern const struct ob_access_ops ob_access_qemu;
+extern const struct ob_access_ops ob_access_replay;
 extern const struct ob_access_ops ob_access_uio;
 extern const struct ob_access_ops ob_access_vfio;
 extern const struct ob_wrapper_ops ob_wrapper_fault;
+extern const struct ob_wrapper_ops ob_wrapper_record;
 
 /* Add to a counter of struct ob_access_stats; exact, because several threads may count. */
 static inline void ob_count(uint64_t *counter, uint64_t n)
@@ -22,6 +24,9 @@ static inline void ob_count(uint64_t *counter, uint64_t n)
  * @bar: of the wrapper's device
  */
 const struct ob_bar *ob_lower_bar(const struct ob_bar *bar);
+/** ob_lower_read(), ob_lower_write() - the same access, of @size bytes, at the device below */
+uint64_t ob_lower_read(const struct ob_bar *bar, uint64_t off, unsigned int size);
+void ob_lower_write(const struct ob_bar *bar, uint64_t off, unsigned int size, uint64_t val);
 
 /* Vectors of a device that closes or vanishes (irq.c). */
 void ob_irq_wake_all(struct ob_device *dev);

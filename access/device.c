@@ -17,11 +17,12 @@
 #include "access/sysfs.h"
 
 static const struct ob_access_ops *const backends[] = {
-	&ob_access_qemu, &ob_access_uio, &ob_access_vfio, &ob_access_fuzz, NULL,
+	&ob_access_qemu, &ob_access_uio, &ob_access_vfio, &ob_access_fuzz, &ob_access_replay, NULL,
 };
 
 static const struct ob_wrapper_ops *const wrappers[] = {
 	&ob_wrapper_fault,
+	&ob_wrapper_record,
 	NULL,
 };
 
@@ -506,6 +507,40 @@ const struct ob_bar *ob_lower_bar(const struct ob_bar *bar)
 	return bar->priv;
 }
 
+uint64_t ob_lower_read(const struct ob_bar *bar, uint64_t off, unsigned int size)
+{
+	bar = ob_lower_bar(bar);
+	switch (size) {
+	case 1:
+		return ob_read8(bar, off);
+	case 2:
+		return ob_read16(bar, off);
+	case 4:
+		return ob_read32(bar, off);
+	default:
+		return ob_read64(bar, off);
+	}
+}
+
+void ob_lower_write(const struct ob_bar *bar, uint64_t off, unsigned int size, uint64_t val)
+{
+	bar = ob_lower_bar(bar);
+	switch (size) {
+	case 1:
+		ob_write8(bar, off, (uint8_t)val);
+		break;
+	case 2:
+		ob_write16(bar, off, (uint16_t)val);
+		break;
+	case 4:
+		ob_write32(bar, off, (uint32_t)val);
+		break;
+	default:
+		ob_write64(bar, off, val);
+		break;
+	}
+}
+
 int ob_ports_claim(struct ob_device *dev, uint16_t base, uint16_t count, struct ob_bar *bar,
 		   struct ob_error *err)
 {
@@ -605,6 +640,14 @@ void ob_device_cork(struct ob_device *dev)
 void ob_device_uncork(struct ob_device *dev)
 {
 	cork(dev, false);
+}
+
+void ob_device_look(struct ob_device *dev)
+{
+	while (dev->lower && !dev->ops->look)
+		dev = dev->lower;
+	if (dev->ops->look)
+		dev->ops->look(dev);
 }
 
 void ob_device_flush(struct ob_device *dev)

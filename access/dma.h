@@ -51,6 +51,8 @@ struct dma_range *dma_ranges_alloc(struct dma_ranges *r, uint64_t size, uint64_t
 struct dma_range *dma_ranges_reserve(struct dma_ranges *r, uint64_t start, uint64_t size,
 				     const char *label);
 void dma_ranges_free(struct dma_ranges *r, struct dma_range *range);
+/** dma_ranges_label() - what the piece at @at is used for, or "" */
+const char *dma_ranges_label(const struct dma_ranges *r, uint64_t at);
 
 /* ---- one device's DMA memory ---------------------------------------------------------- */
 

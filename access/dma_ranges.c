@@ -185,3 +185,13 @@ void dma_ranges_free(struct dma_ranges *r, struct dma_range *p)
 	}
 	bin_add(r, p);
 }
+
+const char *dma_ranges_label(const struct dma_ranges *r, uint64_t at)
+{
+	const struct dma_range *range = r->first;
+
+	for (; range; range = range->next)
+		if (at >= range->start && at - range->start < range->size)
+			return range->label ? range->label : "";
+	return "";
+}

@@ -132,38 +132,6 @@ static uint64_t damage(struct fault *f, uint64_t val, unsigned int bits)
 
 /* ---- registers ------------------------------------------------------------------------ */
 
-static uint64_t lower_read(const struct ob_bar *bar, uint64_t off, unsigned int size)
-{
-	switch (size) {
-	case 1:
-		return ob_read8(bar, off);
-	case 2:
-		return ob_read16(bar, off);
-	case 4:
-		return ob_read32(bar, off);
-	default:
-		return ob_read64(bar, off);
-	}
-}
-
-static void lower_write(const struct ob_bar *bar, uint64_t off, unsigned int size, uint64_t val)
-{
-	switch (size) {
-	case 1:
-		ob_write8(bar, off, (uint8_t)val);
-		break;
-	case 2:
-		ob_write16(bar, off, (uint16_t)val);
-		break;
-	case 4:
-		ob_write32(bar, off, (uint32_t)val);
-		break;
-	default:
-		ob_write64(bar, off, val);
-		break;
-	}
-}
-
 /* A device that is pulled out does no DMA either. */
 static void vanish(struct ob_device *dev)
 {
@@ -211,7 +179,7 @@ static uint64_t fault_read(const struct ob_bar *bar, uint64_t off, unsigned int 
 	if (!access_begins(dev))
 		return UINT64_MAX;
 	/* The device sees the read in any case: reading can have effects. */
-	val = lower_read(ob_lower_bar(bar), off, size);
+	val = ob_lower_read(bar, off, size);
 	if (strike(f, FAULT_ONES))
 		val = UINT64_MAX;
 	else if (strike(f, FAULT_READ))
@@ -289,7 +257,7 @@ static void fault_write(const struct ob_bar *bar, uint64_t off, unsigned int siz
 	if (!access_begins(dev))
 		return;
 	if (!strike(f, FAULT_WRITE))
-		lower_write(ob_lower_bar(bar), off, size, val);
+		ob_lower_write(bar, off, size, val);
 	if (f->scribble[0] && granted(f, FAULT_SCRIBBLE))
 		scribble(dev);
 	access_ends(dev);

@@ -195,8 +195,9 @@ int ob_spec_parse(const char *text, struct ob_spec *spec, struct ob_error *err)
 			     text, spec->backend);
 		return -EINVAL;
 	}
+	/* A device may be a file, of replay: */
 	for (const char *c = p; *c; c++)
-		if (!name_char(*c) && *c != ':')
+		if (!name_char(*c) && *c != ':' && *c != '/')
 			return ob_error_set(err, -EINVAL,
 					    "device specification '%s': '%s' is not a device", text,
 					    p);

@@ -41,6 +41,7 @@ int cmd_devices(int argc, char **argv);
 int cmd_bind(int argc, char **argv);
 int cmd_unbind(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
+int cmd_record(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
 int cmd_ethtool(int argc, char **argv);

@@ -40,7 +40,7 @@ _outboard()
 	-*) words=$(_outboard_options "$command") ;;
 	*)
 		case $command in
-		run | probe | selftest) words=$(outboard specs qemu | awk '/^  [a-z0-9-]+  / && !/=/ { print "qemu:" $1 }') ;;
+		run | probe | selftest | record) words=$(outboard specs qemu | awk '/^  [a-z0-9-]+  / && !/=/ { print "qemu:" $1 }') ;;
 		char) words='qemu:edu qemu:i6300esb qemu:virtio-rng-pci qemu:es1370 qemu:ac97 read write say' ;;
 		bind) words=$(_outboard_addresses kernel free bound) ;;
 		unbind) words=$(_outboard_addresses bound held) ;;

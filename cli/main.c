@@ -17,6 +17,7 @@ static const struct cli_command commands[] = {
 	{"probe", "show one device in detail", cmd_probe},
 	{"show", "show running instances and their counters", cmd_show},
 	{"selftest", "let a driver test its device", cmd_selftest},
+	{"record", "record what a driver and its device say, and play it to a driver", cmd_record},
 	{"ethtool", "ask a network device what ethtool asks", cmd_ethtool},
 	{"net", "use a network card from this process alone: ping, send, HTTP", cmd_net},
 	{"char", "use a character device from this process alone", cmd_char},

@@ -14,6 +14,7 @@
 
 #include <outboard/driver.h>
 
+#include "class/look.h"
 #include "drivers/drivers.h"
 #include "linux_made_of.h"
 
@@ -110,6 +111,11 @@ int ob_driver_bind(struct ob_device *dev, const struct ob_driver *driver,
 	if (!driver->masters)
 		ob_device_wake(dev);
 	rc = driver->probe(b, &probe_err);
+	if (!rc) {
+		rc = look_install(b);
+		if (rc)
+			driver->remove(b);
+	}
 	if (rc) {
 		/* A driver may fail without a word; its caller still learns who and where. */
 		if (!probe_err.code)
@@ -134,6 +140,7 @@ void ob_driver_unbind(struct ob_binding *b)
 	/* The block class knows whether a disk runs and frees its queues; a network's remove() stops it. */
 	for (unsigned int i = 0; i < b->nr_blocks; i++)
 		ob_block_stop(b->block[i]);
+	look_remove(b);
 	b->driver->remove(b);
 	free(b);
 }

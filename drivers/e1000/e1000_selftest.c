@@ -262,6 +262,7 @@ static int test_loopback(struct e1000 *e, char *detail, size_t size)
 			break;
 		sent++;
 		for (unsigned int wait = 0; wait < 50; wait++) {
+			ob_device_look(e->dev);
 			n = e->net.ops->rx_burst(&e->net, 0, got, 8);
 			for (unsigned int i = 0; i < n; i++) {
 				good += is_test_frame(got[i], LOOPBACK_FRAME, (uint8_t)round);
@@ -425,8 +426,10 @@ bool e1000_tso_is_right(struct e1000 *e)
 		send_one(e, pkt);
 	end = ob_clock_ms() + TSO_PATIENCE_MS;
 	while (seen < TSO_FRAMES && !wrong && ob_clock_ms() < end && !ob_device_gone(e->dev)) {
-		unsigned int n = e->net.ops->rx_burst(&e->net, 0, got, 8);
+		unsigned int n;
 
+		ob_device_look(e->dev);
+		n = e->net.ops->rx_burst(&e->net, 0, got, 8);
 		for (unsigned int i = 0; i < n; i++) {
 			const uint8_t *p = got[i]->data;
 			bool last = seen + 1 >= TSO_FRAMES;

@@ -257,6 +257,7 @@ int nvme_admin_command(struct nvme_ctrl *ctrl, struct nvme_sqe *cmd, uint32_t *r
 	for (;;) {
 		bool late = ob_clock_ms() > end;
 
+		ob_device_look(ctrl->dev);
 		nvme_admin_poll(ctrl);
 		if (slot->done)
 			break;

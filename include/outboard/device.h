@@ -287,6 +287,14 @@ void ob_device_cork(struct ob_device *dev);
 /** ob_device_uncork() - in the same thread: send what was held back */
 void ob_device_uncork(struct ob_device *dev);
 
+/**
+ * ob_device_look() - say that memory which the device writes is about to be looked at
+ *
+ * For a driver that waits for memory to change in a loop of its own, once each time around: a recording (outboard-record(1)) then knows what it
+ * was given at which look. What is called through ob_net_ops and ob_block_ops has this done for it. Does nothing without a recording or a replay.
+ */
+void ob_device_look(struct ob_device *dev);
+
 /* ---- time ------------------------------------------------------------------------- */
 
 /** ob_clock_ns() - CLOCK_MONOTONIC in nanoseconds: what every tick() is given, and what time-outs go by */
