@@ -171,8 +171,8 @@ static uint32_t get_le32(const uint8_t *p)
 	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* CRC-32 of IEEE 802.3, 3.2.9, reflected, by half bytes. */
-static uint32_t checksum(const uint8_t *p, size_t len)
+/* Reflected, by half bytes. */
+uint32_t recording_checksum(const uint8_t *p, size_t len)
 {
 	static const uint32_t half[16] = {
 		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
@@ -389,7 +389,7 @@ static void write_chunk(struct recording_writer *w)
 		w->failed = -EFBIG;
 	if (w->chunk.len && !w->failed) {
 		put_le32(head, (uint32_t)w->chunk.len);
-		put_le32(head + 4, checksum(w->chunk.p, w->chunk.len));
+		put_le32(head + 4, recording_checksum(w->chunk.p, w->chunk.len));
 		write_all(w, head, sizeof(head));
 		write_all(w, w->chunk.p, w->chunk.len);
 	}
@@ -714,7 +714,7 @@ static int parse(struct parser *ps, size_t len)
 			return damaged(ps, at, "a chunk of an impossible length");
 		if (n > (size_t)(end - p) - CHUNK_HEAD)
 			return damaged(ps, at, "it is cut off");
-		if (checksum(p + CHUNK_HEAD, n) != get_le32(p + 4))
+		if (recording_checksum(p + CHUNK_HEAD, n) != get_le32(p + 4))
 			return damaged(ps, at, "a checksum is wrong");
 		p += CHUNK_HEAD;
 		ret = parse_chunk(ps, p, p + n);

@@ -170,6 +170,9 @@ int recording_parse(const char *name, const void *data, size_t len, struct recor
 		    struct ob_error *err);
 void recording_free(struct recording *rec);
 
+/** recording_checksum() - of a chunk: CRC-32 of IEEE 802.3, 3.2.9 */
+uint32_t recording_checksum(const uint8_t *p, size_t len);
+
 const struct recording_info *recording_info(const struct recording *rec);
 /** recording_length() - records, with INFO and END */
 uint64_t recording_length(const struct recording *rec);
