@@ -642,14 +642,6 @@ void ob_device_uncork(struct ob_device *dev)
 	cork(dev, false);
 }
 
-void ob_device_look(struct ob_device *dev)
-{
-	while (dev->lower && !dev->ops->look)
-		dev = dev->lower;
-	if (dev->ops->look)
-		dev->ops->look(dev);
-}
-
 void ob_device_flush(struct ob_device *dev)
 {
 	if (ob_device_gone(dev))

@@ -7,8 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include <outboard/access.h>
-
+#include "access/record/look.h"
 #include "class/look.h"
 
 struct look_net {
@@ -109,12 +108,9 @@ static int install_block(struct ob_block *blk)
 
 int look_install(struct ob_binding *b)
 {
-	const struct ob_device *dev = b->dev;
 	int ret = 0;
 
-	while (dev->lower && !dev->ops->look)
-		dev = dev->lower;
-	if (!dev->ops->look)
+	if (!look_wanted(b->dev))
 		return 0;
 	if (b->net)
 		ret = install_net(b->net);

@@ -17,6 +17,7 @@
 
 #include "access/access_private.h"
 #include "access/dma.h"
+#include "access/record/look.h"
 #include "access/record/shadow.h"
 
 enum {
@@ -199,7 +200,7 @@ static int record_config(struct ob_device *dev, bool write, unsigned int off, un
 	return 0;
 }
 
-static void record_look(struct ob_device *dev)
+void record_look(struct ob_device *dev)
 {
 	struct recorder *r = dev->priv;
 
@@ -542,7 +543,6 @@ static const struct ob_access_ops record_ops = {
 	.config = record_config,
 	.read = record_read,
 	.write = record_write,
-	.look = record_look,
 	.ports = record_ports,
 	.irq_enable = record_irq_enable,
 	.irq_disable = record_irq_disable,
@@ -552,6 +552,11 @@ static const struct ob_access_ops record_ops = {
 	.reset = record_reset,
 	.faults = record_faults,
 };
+
+bool record_owns(const struct ob_device *dev)
+{
+	return dev->ops == &record_ops;
+}
 
 /* The driver's arena: as large as the device's, seen by the device where that is. */
 static int make_arena(struct recorder *r, struct ob_error *err)

@@ -18,6 +18,7 @@
 
 #include "access/access_private.h"
 #include "access/dma.h"
+#include "access/record/look.h"
 #include "access/record/replay.h"
 #include "access/record/shadow.h"
 
@@ -448,7 +449,7 @@ out:
 	return ret;
 }
 
-static void replay_look(struct ob_device *dev)
+void replay_look(struct ob_device *dev)
 {
 	struct player *p = dev->priv;
 	struct record r;
@@ -865,7 +866,6 @@ const struct ob_access_ops ob_access_replay = {
 	.read = replay_read,
 	.write = replay_write,
 	.flush = replay_flush,
-	.look = replay_look,
 	.ports = replay_ports,
 	.irq_count = replay_irq_count,
 	.irq_enable = replay_irq_enable,
@@ -876,3 +876,8 @@ const struct ob_access_ops ob_access_replay = {
 	.reset = replay_reset,
 	.faults = replay_faults,
 };
+
+bool replay_owns(const struct ob_device *dev)
+{
+	return dev->ops == &ob_access_replay;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The boundary that every backend (qemu, vfio, uio) and every wrapper (fault injection, record)
- * fills, and device specifications. For those who write a backend; drivers use device.h,
+ * The boundary that every backend (qemu, vfio, uio) and every wrapper (fault injection, later record
+ * and replay) fills, and device specifications. For those who write a backend; drivers use device.h,
  * irq.h and dma.h.
  *
  * Threads: the library serialises open, close, irq_enable, irq_disable and reset of one device against
@@ -177,9 +177,6 @@ struct ob_access_ops {
 	 * @cork: see ob_device_cork() and ob_device_uncork(). Optional: without it nothing is held back.
 	 */
 	void (*cork)(struct ob_device *dev, bool on);
-
-	/** @look: see ob_device_look(); optional, for who holds the device's writes back until then. */
-	void (*look)(struct ob_device *dev);
 
 	/** @ports: claim legacy ports; optional (NULL: none). */
 	int (*ports)(struct ob_device *dev, uint16_t base, uint16_t count, struct ob_bar *bar,
