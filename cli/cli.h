@@ -48,6 +48,7 @@ int cmd_ethtool(int argc, char **argv);
 int cmd_net(int argc, char **argv);
 int cmd_char(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
 int cmd_linux(int argc, char **argv);
 int cmd_specs(int argc, char **argv);
 int cmd_version(int argc, char **argv);

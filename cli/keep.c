@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -145,20 +146,33 @@ static void say_cause(struct keeper *k, int status)
 
 /* ---- while it serves --------------------------------------------------------------------------------- */
 
+static void end_upgrade(struct keeper *k, uint64_t now)
+{
+	if (k->upgrade != UPGRADE_RUNNING && k->upgrade != UPGRADE_BACK)
+		return;
+	k->upgrade_ms = (double)(now - k->died_ns) / 1e6;
+	k->upgrades += k->upgrade == UPGRADE_RUNNING;
+	k->upgrade = UPGRADE_ENDED;
+	pthread_cond_broadcast(&k->upgraded);
+}
+
 static void is_ready(struct keeper *k)
 {
 	uint64_t now = ob_clock_ns();
+	bool upgraded;
 
 	pthread_mutex_lock(&k->ask_lock);
 	k->state = KEEP_SERVING;
 	k->ready_ns = now;
-	if (k->died_ns) {
+	upgraded = k->upgrade == UPGRADE_RUNNING;
+	if (k->died_ns && !upgraded) {
 		double ms = (double)(now - k->died_ns) / 1e6;
 
 		k->recovery_ms[k->recoveries++ % KEEP_RECOVERIES] = ms;
 	}
+	end_upgrade(k, now);
 	pthread_mutex_unlock(&k->ask_lock);
-	if (k->died_ns)
+	if (k->died_ns && !upgraded)
 		fprintf(stderr, "outboard run: driver process %d serves again after %.1f ms\n",
 			k->pid, (double)(now - k->died_ns) / 1e6);
 }
@@ -212,6 +226,122 @@ static bool has_ended(const struct keeper *k)
 	struct pollfd p = {.fd = k->pidfd, .events = POLLIN};
 
 	return k->pidfd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+/* ---- upgrades ------------------------------------------------------------------------------------------ */
+
+static void set_driver(struct keeper *k, const char *name)
+{
+	struct unit *unit = &k->ins->unit[k->upgrade_unit];
+
+	unit->driver_name = name;
+	unit->driver = NULL;
+}
+
+/*
+ * The process that serves is ended as a crash would end it: what it has under way goes to its successor by the same means. So the
+ * means are one, and tested by every kill.
+ */
+static void begin_upgrade(struct keeper *k)
+{
+	struct unit *unit = &k->ins->unit[k->upgrade_unit];
+	char *name = k->driver[k->upgrade_unit];
+
+	k->old_driver = unit->driver_name;
+	if (k->old_driver == name) {
+		/* Its memory is about to be the new one's. */
+		snprintf(k->back_driver, sizeof(k->back_driver), "%s", name);
+		k->old_driver = k->back_driver;
+	}
+	snprintf(name, KEEP_DRIVER, "%s", k->asked_driver);
+	set_driver(k, name);
+	pthread_mutex_lock(&k->ask_lock);
+	k->upgrade = UPGRADE_RUNNING;
+	pthread_mutex_unlock(&k->ask_lock);
+	kill(k->pid, SIGKILL);
+}
+
+/* The process that was to be replaced, or the one that was to replace it, has ended. */
+static enum ended_by died_of_upgrade(struct keeper *k, struct ob_error *err)
+{
+	bool replaced = k->state == KEEP_SERVING;
+
+	say_cause(k, bury(k));
+	if (!replaced) {
+		pthread_mutex_lock(&k->ask_lock);
+		k->upgrade = UPGRADE_BACK;
+		ob_error_set(&k->upgrade_err, -ECHILD,
+			     "driver '%s' does not come up; the one before serves again",
+			     k->asked_driver);
+		ob_error_why(&k->upgrade_err, "%s%s%s", k->err.code ? k->err.what : k->cause,
+			     k->err.code && *k->err.why ? ": " : "", k->err.code ? k->err.why : "");
+		pthread_mutex_unlock(&k->ask_lock);
+		set_driver(k, k->old_driver);
+	}
+	k->cause[0] = '\0';
+	return spawn(k, err) ? ENDED_FAILED : ENDED_NOT;
+}
+
+static const char *upgrade_request(struct keeper *k, const char *request, struct ob_error *err)
+{
+	unsigned int unit;
+	int at = 0;
+
+	if (sscanf(request, "upgrade %u %n", &unit, &at) != 1 || !at || !request[at] ||
+	    strlen(request + at) >= KEEP_DRIVER) {
+		ob_error_set(err, -EINVAL, "an upgrade wants a device and a driver");
+		return NULL;
+	}
+	if (unit >= k->ins->n) {
+		ob_error_set(err, -EINVAL, "instance '%s' has %u device%s, no number %u",
+			     k->ins->name, k->ins->n, k->ins->n > 1 ? "s" : "", unit);
+		return NULL;
+	}
+	if (k->state != KEEP_SERVING || k->upgrade != UPGRADE_NONE) {
+		ob_error_set(err, -EBUSY, "instance '%s' is %s", k->ins->name,
+			     k->upgrade != UPGRADE_NONE ? "being upgraded" : state_names[k->state]);
+		return NULL;
+	}
+	k->upgrade_unit = unit;
+	return request + at;
+}
+
+/* In control's thread. */
+static struct json_object *answer_upgrade(struct keeper *k, const char *request)
+{
+	struct json_object *doc = NULL;
+	struct ob_error err = {0};
+	struct timespec until;
+	const char *driver;
+	const uint64_t one = 1;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 2 * START_MS / 1000;
+	pthread_mutex_lock(&k->ask_lock);
+	driver = upgrade_request(k, request, &err);
+	if (driver) {
+		snprintf(k->asked_driver, sizeof(k->asked_driver), "%s", driver);
+		memset(&k->upgrade_err, 0, sizeof(k->upgrade_err));
+		k->upgrade = UPGRADE_ASKED;
+		/* The main thread sleeps on it, among others. */
+		if (write(k->wake_fd, &one, sizeof(one)) < 0)
+			k->upgrade_err.code = 0;
+		while (k->upgrade != UPGRADE_ENDED)
+			if (pthread_cond_timedwait(&k->upgraded, &k->ask_lock, &until))
+				break;
+		err = k->upgrade_err;
+		if (k->upgrade != UPGRADE_ENDED)
+			ob_error_set(&err, -ETIMEDOUT, "the upgrade has not ended in time");
+		k->upgrade = UPGRADE_NONE;
+	}
+	if (!err.code) {
+		doc = json_object_new_object();
+		cli_put_str(doc, "driver", k->asked_driver);
+		cli_put_u64(doc, "driver_pid", (uint64_t)k->pid);
+		cli_put_double(doc, "pause_ms", k->upgrade_ms);
+	}
+	pthread_mutex_unlock(&k->ask_lock);
+	return doc ? doc : control_failed(&err);
 }
 
 static enum ended_by died(struct keeper *k, struct ob_error *err)
@@ -270,7 +400,11 @@ static enum ended_by keep_look(void *arg, struct ob_error *err)
 {
 	struct keeper *k = arg;
 	enum ended_by ended;
+	uint64_t count;
 
+	/* Non-blocking: it may not have been written. */
+	if (read(k->wake_fd, &count, sizeof(count)) < 0)
+		count = 0;
 	if (k->pid > 0) {
 		ob_kept_receive(k->gifts);
 		ended = take_events(k, err);
@@ -280,13 +414,16 @@ static enum ended_by keep_look(void *arg, struct ob_error *err)
 			/* What it said last. */
 			ended = take_events(k, err);
 			if (!ended)
-				ended = died(k, err);
+				ended = k->upgrade == UPGRADE_RUNNING ? died_of_upgrade(k, err)
+								      : died(k, err);
 			if (ended)
 				return ended;
 		} else {
 			look_for_hang(k);
 		}
 	}
+	if (k->upgrade == UPGRADE_ASKED && k->state == KEEP_SERVING)
+		begin_upgrade(k);
 	if (k->state == KEEP_WAITING && ob_clock_ns() >= k->respawn_ns)
 		return start_again(k, err);
 	return ENDED_NOT;
@@ -298,6 +435,7 @@ static unsigned int keep_fds(void *arg, struct pollfd *p, unsigned int max, int 
 	unsigned int n = 0;
 	int wait = heartbeat_timeout_ms(&k->beats);
 
+	p[n++] = (struct pollfd){.fd = k->wake_fd, .events = POLLIN};
 	if (k->pid > 0) {
 		p[n++] = (struct pollfd){.fd = k->pidfd, .events = POLLIN};
 		p[n++] = (struct pollfd){.fd = k->events, .events = POLLIN};
@@ -387,6 +525,7 @@ void keep_put_state(struct keeper *k, struct json_object *state)
 	cli_put_u64(o, "generation", k->generation);
 	cli_put_u64(o, "deaths", k->deaths);
 	cli_put_u64(o, "hangs", k->hangs);
+	cli_put_u64(o, "upgrades", k->upgrades);
 	cli_put_str(o, "last_death", *k->cause ? k->cause : k->last_cause);
 	cli_put_bool(o, "restart", k->policy.restart);
 	cli_put_u64(o, "limit", k->policy.limit);
@@ -414,8 +553,11 @@ struct json_object *keep_answer(void *arg, const char *request)
 	struct json_object *doc = NULL;
 	struct ob_error err = {0};
 	struct channel_message m;
-	int ret = keep_ask(k, request, ASK_MS, &m);
+	int ret;
 
+	if (!strncmp(request, "upgrade ", 8))
+		return answer_upgrade(k, request);
+	ret = keep_ask(k, request, ASK_MS, &m);
 	if (!ret) {
 		doc = json_tokener_parse(m.text);
 		free(m.text);
@@ -461,6 +603,10 @@ int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **do
 	k->pidfd = k->events = k->gifts = k->ask = -1;
 	k->state = KEEP_DOWN;
 	pthread_mutex_init(&k->ask_lock, NULL);
+	pthread_cond_init(&k->upgraded, NULL);
+	k->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (k->wake_fd < 0)
+		return ob_error_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
 	for (unsigned int i = 0; i < k->ins->n; i++)
 		specs[i] = k->ins->unit[i].spec;
 	cli_progress("opening %s%s", specs[0], k->ins->n > 1 ? " and others" : "");
@@ -505,7 +651,15 @@ struct json_object *keep_finish(struct keeper *k)
 	struct json_object *doc = NULL;
 	struct channel_message m;
 
-	k->finishing = true;
+	/* Nobody is to wait for an upgrade that does not come any more. */
+	pthread_mutex_lock(&k->ask_lock);
+	if (k->upgrade != UPGRADE_NONE && k->upgrade != UPGRADE_ENDED) {
+		ob_error_set(&k->upgrade_err, -ECANCELED, "instance '%s' ended meanwhile",
+			     k->ins->name);
+		k->upgrade = UPGRADE_ENDED;
+		pthread_cond_broadcast(&k->upgraded);
+	}
+	pthread_mutex_unlock(&k->ask_lock);
 	if (!keep_ask(k, "finish", FINISH_MS, &m)) {
 		doc = json_tokener_parse(m.text);
 		free(m.text);
@@ -522,6 +676,8 @@ void keep_end(struct keeper *k)
 	}
 	heartbeat_close(&k->beats);
 	ob_devices_release();
+	close_fd(&k->wake_fd);
+	pthread_cond_destroy(&k->upgraded);
 	pthread_mutex_destroy(&k->ask_lock);
 }
 

@@ -13,6 +13,7 @@
 
 enum {
 	KEEP_RECOVERIES = 256,
+	KEEP_DRIVER = 768,
 };
 
 enum keep_state {
@@ -20,6 +21,15 @@ enum keep_state {
 	KEEP_SERVING,
 	KEEP_WAITING, /* for the back-off */
 	KEEP_DOWN,    /* no more is started */
+};
+
+/* Another driver for a device, in its place. */
+enum keep_upgrade {
+	UPGRADE_NONE,
+	UPGRADE_ASKED,
+	UPGRADE_RUNNING, /* a driver process with the new one begins */
+	UPGRADE_BACK,	 /* one with the old one begins, since the new one did not come up */
+	UPGRADE_ENDED,	 /* and nobody has read the result yet */
 };
 
 /**
@@ -44,7 +54,6 @@ struct keeper {
 	struct restart_history history;
 	unsigned int generation, deaths, hangs;
 	uint64_t started_ns, ready_ns, died_ns, respawn_ns;
-	bool finishing;
 	char cause[256], last_cause[256];
 	double recovery_ms[KEEP_RECOVERIES];
 	unsigned int recoveries;
@@ -53,6 +62,17 @@ struct keeper {
 	/* Questions, from any thread. */
 	pthread_mutex_t ask_lock;
 	int ask;
+
+	/* An upgrade: asked for by control's thread, done by the main thread. */
+	enum keep_upgrade upgrade;
+	pthread_cond_t upgraded;
+	int wake_fd;
+	unsigned int upgrade_unit, upgrades;
+	char driver[UNITS][KEEP_DRIVER]; /* names that were not on the command line */
+	char asked_driver[KEEP_DRIVER], back_driver[KEEP_DRIVER];
+	const char *old_driver;
+	double upgrade_ms;
+	struct ob_error upgrade_err;
 };
 
 /**

@@ -22,6 +22,7 @@ static const struct cli_command commands[] = {
 	{"net", "use a network card from this process alone: ping, send, HTTP", cmd_net},
 	{"char", "use a character device from this process alone", cmd_char},
 	{"stop", "end a running instance", cmd_stop},
+	{"upgrade", "replace the driver of a running instance", cmd_upgrade},
 	{"linux", "build drivers of the Linux kernel for use in a process, and list them",
 	 cmd_linux},
 	{"specs", "explain device specifications", cmd_specs},

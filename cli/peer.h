@@ -19,7 +19,7 @@
 /* Two PID namespaces over one network namespace may have the same PID: then ".1" and so on follow. */
 enum {
 	PEER_SAME_PID = 16,
-	PEER_REQUEST = 256,
+	PEER_REQUEST = 1024,
 };
 
 /**
