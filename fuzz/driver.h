@@ -7,9 +7,9 @@
 
 /**
  * fuzz_driver() - bind, use in every way, and unbind
- * @models: of the backend "fuzz", two that the driver knows; the input chooses
+ * @models: of the backend "fuzz", @n of them that the driver knows; the input chooses
  * @data: eight bytes that choose how the driver is used, and records of access/fuzz/fuzz.c
  */
-int fuzz_driver(const char *const models[2], const uint8_t *data, size_t size);
+int fuzz_driver(const char *const *models, unsigned int n, const uint8_t *data, size_t size);
 
 #endif

@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const models[2] = {"fuzz:e1000", "fuzz:e1000e"};
+	static const char *const models[] = {"fuzz:e1000", "fuzz:e1000e", "fuzz:e1000e-msix"};
 
-	return fuzz_driver(models, data, size);
+	return fuzz_driver(models, 3, data, size);
 }

@@ -30,15 +30,15 @@ enum {
 #define IOVA 0x04000000ull
 
 static const struct fuzz_model *const models[] = {
-	&fuzz_beep, &fuzz_e1000, &fuzz_e1000e,	&fuzz_edu,  &fuzz_ide,
-	&fuzz_igc,  &fuzz_ixgbe, &fuzz_ns83820, &fuzz_nvme, &fuzz_r8169,
+	&fuzz_beep, &fuzz_e1000, &fuzz_e1000e,	&fuzz_e1000e_msix, &fuzz_edu,	&fuzz_ide,
+	&fuzz_igc,  &fuzz_ixgbe, &fuzz_ns83820, &fuzz_nvme,	   &fuzz_r8169,
 };
 
 static const char *fuzz_help(void)
 {
 	return "A made-up device that does what its input says, for fuzzing drivers\n"
-	       "(docs/linux-fuzzing.md): beep, e1000, e1000e, edu, ide, igc, ixgbe, ns83820, nvme,\n"
-	       "r8169\n"
+	       "(docs/linux-fuzzing.md): beep, e1000, e1000e, e1000e-msix, edu, ide, igc, ixgbe,\n"
+	       "ns83820, nvme, r8169\n"
 	       "\n"
 	       "options:\n"
 	       "  input=FILE         what it does, of outboard-fuzz-linux; without: nothing unusual\n";
@@ -601,7 +601,7 @@ static int open_one(struct ob_spec *spec, struct ob_device *dev, struct ob_error
 		ob_error_set(err, -ENODEV, "fuzz: there is no model '%s'", spec->device.name);
 		ob_error_fix(
 			err,
-			"fuzz:beep, fuzz:e1000, fuzz:e1000e, fuzz:edu, fuzz:ide, fuzz:nvme; fuzz:igc, fuzz:ixgbe, fuzz:ns83820, fuzz:r8169");
+			"fuzz:beep, fuzz:e1000, fuzz:e1000e, fuzz:e1000e-msix, fuzz:edu, fuzz:ide, fuzz:nvme; fuzz:igc, fuzz:ixgbe, fuzz:ns83820, fuzz:r8169");
 		return -ENODEV;
 	}
 	fd = calloc(1, sizeof(*fd));

@@ -141,8 +141,8 @@ struct fuzz_device {
 	} timer;
 };
 
-extern const struct fuzz_model fuzz_beep, fuzz_e1000, fuzz_e1000e, fuzz_edu, fuzz_ide, fuzz_igc,
-	fuzz_ixgbe, fuzz_ns83820, fuzz_nvme, fuzz_r8169;
+extern const struct fuzz_model fuzz_beep, fuzz_e1000, fuzz_e1000e, fuzz_e1000e_msix, fuzz_edu,
+	fuzz_ide, fuzz_igc, fuzz_ixgbe, fuzz_ns83820, fuzz_nvme, fuzz_r8169;
 
 /* Registers as memory. */
 static inline uint32_t *fuzz_reg(struct fuzz_device *fd, unsigned int bar, uint64_t off)
