@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "access/dma.h"
+#include "access/faultpoint.h"
 
 /* Cache lines of all processors that we know; no two allocations share one. */
 #define DMA_GRAIN 64
@@ -65,6 +66,8 @@ static void *take_consistent(struct ob_dma *dma, size_t size, size_t align, cons
 	struct dma_range *r;
 	char *p = NULL;
 
+	if (OB_FAULT_ERROR("dma.alloc"))
+		return NULL;
 	if (align < grain)
 		align = grain;
 	if (!size || (align & (align - 1)) || size > dma->size)

@@ -10,6 +10,8 @@
 
 #include <outboard/net.h>
 
+#include "access/faultpoint.h"
+
 /* ---- pools ---------------------------------------------------------------------- */
 
 static bool is_power_of_two(uint32_t x)
@@ -25,6 +27,10 @@ int ob_pool_create(struct ob_dma *dma, unsigned int count, uint32_t buf_size, ui
 	int ret = -ENOMEM;
 	ob_iova iova;
 
+	ret = OB_FAULT_ERROR("net.pool");
+	if (ret)
+		return ret;
+	ret = -ENOMEM;
 	if (!align)
 		align = 1;
 	if (!count || count > 1u << 24 || !buf_size || headroom >= buf_size ||

@@ -175,7 +175,9 @@ static void the_seed_decides_what_is_drawn(void **state)
 }
 
 /* The library's own, with a driver that is used. */
-static void use_disk(const char *spec)
+static const char *device = "fuzz:nvme";
+
+static void use_device(const char *spec)
 {
 	struct ob_selftest_line lines[16];
 	struct ob_device *dev;
@@ -183,7 +185,7 @@ static void use_disk(const char *spec)
 
 	if (ob_fault_points_arm(spec, NULL))
 		exit(99);
-	if (ob_device_open("fuzz:nvme", &dev, NULL))
+	if (ob_device_open(device, &dev, NULL))
 		exit(3);
 	if (ob_driver_bind(dev, NULL, NULL, &b, NULL)) {
 		ob_device_close(dev);
@@ -195,7 +197,7 @@ static void use_disk(const char *spec)
 	exit(0);
 }
 
-static int disk(const char *spec)
+static int run_device(const char *spec)
 {
 	pid_t pid;
 	int status;
@@ -203,7 +205,7 @@ static int disk(const char *spec)
 	fflush(stdout); /* or the child writes it, too */
 	pid = fork();
 	if (!pid)
-		use_disk(spec);
+		use_device(spec);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
 }
@@ -218,17 +220,17 @@ static void all_passings_are_counted_and_each_can_be_struck(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	snprintf(spec, sizeof(spec), "count=%s", file);
-	assert_int_equal(disk(spec), 0);
+	assert_int_equal(run_device(spec), 0);
 	f = fopen(file, "re");
 	assert_non_null(f);
 	while (fscanf(f, "%63s %lu", name, &n) == 2) {
 		assert_true(n > 0);
 		/* The last passing there is, and one more. */
 		snprintf(spec, sizeof(spec), "%s=kill@%lu", name, n);
-		if (!WIFSIGNALED(disk(spec)))
+		if (!WIFSIGNALED(run_device(spec)))
 			fail_msg("%s: did not happen", spec);
 		snprintf(spec, sizeof(spec), "%s=kill@%lu", name, n + 1);
-		if (disk(spec))
+		if (run_device(spec))
 			fail_msg("%s: happened", spec);
 		points++;
 	}
@@ -240,11 +242,29 @@ static void all_passings_are_counted_and_each_can_be_struck(void **state)
 /* A probe gives everything back wherever it fails; the address sanitizer's build looks. */
 static void memory_that_fails_is_told_and_leaves_nothing(void **state)
 {
-	assert_int_equal(WEXITSTATUS(disk("device.open=enomem")), 3);
-	assert_int_equal(WEXITSTATUS(disk("nvme.probe=enomem")), 4);
-	assert_int_equal(WEXITSTATUS(disk("irq.enable=eio")), 4);
-	assert_int_equal(WEXITSTATUS(disk("irq.open=enomem@2")), 4);
-	assert_int_equal(WEXITSTATUS(disk("block.start=enomem")), 0);
+	static const char *const devices[] = {"fuzz:e1000", "fuzz:e1000e-msix", "fuzz:edu",
+					      "fuzz:ide", "fuzz:nvme"};
+	static const char *const points[] = {"dma.alloc", "net.pool", "irq.enable", "irq.open"};
+	char spec[64];
+
+	for (unsigned int i = 0; i < 5 * 4; i++) {
+		int status = 1;
+
+		device = devices[i / 4];
+		for (int k = 1; status && k < 50; k++) {
+			snprintf(spec, sizeof(spec), "%s=enomem@%d", points[i % 4], k);
+			status = run_device(spec);
+			if (status && WEXITSTATUS(status) != 4)
+				fail_msg("%s: %s: status %x", device, spec, status);
+		}
+		/* There is one after the last. */
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(WEXITSTATUS(run_device("device.open=enomem")), 3);
+	assert_int_equal(WEXITSTATUS(run_device("nvme.probe=enomem")), 4);
+	assert_int_equal(WEXITSTATUS(run_device("irq.enable=eio")), 4);
+	assert_int_equal(WEXITSTATUS(run_device("irq.open=enomem@2")), 4);
+	assert_int_equal(WEXITSTATUS(run_device("block.start=enomem")), 0);
 }
 
 static void a_system_call_fails_and_is_made_again(void **state)
