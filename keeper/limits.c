@@ -73,11 +73,13 @@ int sandbox_limit(struct sandbox *s, struct ob_error *err)
 static int highest_fd(void)
 {
 	struct rlimit lim;
-	int fd;
+	int fd = 1 << 20; /* the kernel's own limit, as it comes (sysctl fs.nr_open) */
 
 	if (getrlimit(RLIMIT_NOFILE, &lim))
 		return -1;
-	for (fd = (int)lim.rlim_cur - 1; fd >= 0; fd--)
+	if (lim.rlim_cur < (rlim_t)fd)
+		fd = (int)lim.rlim_cur;
+	while (--fd >= 0)
 		if (fcntl(fd, F_GETFD) >= 0)
 			break;
 	return fd;

@@ -239,6 +239,10 @@ int sandbox_lock(struct sandbox *s, struct ob_error *err)
 
 	if (ret)
 		return ret;
+	/* Where sandbox_enter() was not called. The filter gives it to the other threads with itself. */
+	if (!prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return ob_error_set(err, -errno, "sandbox: PR_SET_NO_NEW_PRIVS: %s",
+				    strerror(errno));
 	if (!(s->without & 1u << SANDBOX_LANDLOCK))
 		sandbox_landlock_rest();
 	return s->without & 1u << SANDBOX_RUN_CALLS ? 0 : sandbox_filter(s, SANDBOX_RUN, err);

@@ -171,6 +171,8 @@ int sandbox_enter(struct sandbox *s, struct ob_error *err);
 /**
  * sandbox_lock() - in the child, when it is ready to serve: the short list of system calls, for all its threads
  *
+ * Also of use without sandbox_enter(): then this list is all that holds.
+ *
  * Return: 0 or a negative errno value; then the process must end.
  */
 int sandbox_lock(struct sandbox *s, struct ob_error *err);
@@ -205,6 +207,12 @@ enum sandbox_phase {
 
 /** sandbox_calls_allowed() - how many the list has; with @f it is printed: number, name, reason, a line each */
 unsigned int sandbox_calls_allowed(enum sandbox_phase phase, unsigned int uses, FILE *f);
+
+/**
+ * sandbox_uses_of() - enum sandbox_uses of a backend ("vfio", "vfio:0000:03:00.0"), a driver ("linux:e1000e") or an attachment
+ * ("nbd,socket=..."); 0 where it needs nothing of its own. A device behind a wrapper is that of its own backend
+ */
+unsigned int sandbox_uses_of(const char *name);
 
 /* ---- is a device isolated? isolation.c -------------------------------------------------------------------------- */
 

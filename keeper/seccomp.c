@@ -116,7 +116,8 @@ static const struct call calls[] = {
 	 SANDBOX_USES_QEMU | SANDBOX_USES_UBLK | SANDBOX_USES_NBD | SANDBOX_USES_FUSE |
 		 SANDBOX_USES_VDUSE,
 	 ANY, "a lock that is held for an instant"},
-	{"sendto", SANDBOX_RUN, SANDBOX_USES_QEMU, ANY, "registers"},
+	{"sendto", SANDBOX_RUN, SANDBOX_USES_QEMU | SANDBOX_USES_TAP | SANDBOX_USES_VHOST, ANY,
+	 "registers; questions about an interface, on a socket that it has"},
 	{"recvfrom", SANDBOX_RUN, SANDBOX_USES_QEMU | SANDBOX_USES_TAP | SANDBOX_USES_VHOST, ANY,
 	 "registers; changes of an interface"},
 	{"timerfd_settime", SANDBOX_RUN, SANDBOX_USES_LINUX, ANY, "the kernel's timers"},
@@ -159,6 +160,7 @@ static const struct call calls[] = {
 	{"openat", SANDBOX_RUN, ALL, REFUSE + EACCES, "there is nothing to open"},
 	{"newfstatat", SANDBOX_RUN, ALL, REFUSE + EACCES, "stdio chooses a buffer's size by it"},
 	{"fstat", SANDBOX_RUN, ALL, REFUSE + EACCES, "as newfstatat"},
+	{"lseek", SANDBOX_RUN, ALL, REFUSE + ESPIPE, "dprintf() asks where in a file it is"},
 	{"clone3", BOTH, ALL, REFUSE + ENOSYS,
 	 "its flags cannot be seen by a filter; pthread_create() takes clone then"},
 

@@ -456,6 +456,79 @@ static void abort_is_a_crash(void **state)
 	sandbox_release(&s);
 }
 
+/* Shared memory has no rlimit. */
+static int leak_shared_memory(void)
+{
+	for (int i = 0; i < 128; i++) {
+		volatile char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
+					MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			return BAD;
+		for (int k = 0; k < 1 << 20; k += 4096)
+			p[k] = 1;
+	}
+	return BAD;
+}
+
+static void a_cgroup_ends_who_leaks_shared_memory(void **state)
+{
+	struct sandbox s = sandbox();
+	uint64_t kills, refused;
+	char path[320];
+	int status;
+	pid_t pid;
+
+	s.limits.memory = 32 << 20;
+	s.limits.memlock = 8 << 20;
+	prepare(&s);
+	snprintf(path, sizeof(path), "%s/memory.max", s.cgroup_path);
+	if (!*s.cgroup_path || access(path, F_OK)) {
+		print_message("# %s\n", s.report->measure[SANDBOX_CGROUP].why);
+		sandbox_release(&s);
+		skip();
+	}
+	assert_int_equal(sandbox_events(&s, &kills, &refused), 0);
+	assert_int_equal(kills, 0);
+	pid = sandbox_fork(&s);
+	if (!pid) {
+		enter(&s);
+		lock(&s);
+		_exit(leak_shared_memory());
+	}
+	status = status_of(pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	assert_int_equal(sandbox_events(&s, &kills, &refused), 0);
+	assert_true(kills > 0);
+	sandbox_release(&s);
+}
+
+static void a_cgroup_is_ended_as_a_whole(void **state)
+{
+	struct sandbox s = sandbox();
+	char path[320];
+	int hold, status;
+	pid_t pid;
+
+	prepare(&s);
+	if (!*s.cgroup_path) {
+		print_message("# %s\n", s.report->measure[SANDBOX_CGROUP].why);
+		sandbox_release(&s);
+		skip();
+	}
+	snprintf(path, sizeof(path), "%s", s.cgroup_path);
+	pid = resident(&s, &hold, true);
+	assert_int_equal(sandbox_kill(&s), 0);
+	status = status_of(pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	sandbox_release(&s);
+	/* Nothing of it is left. */
+	assert_int_not_equal(access(path, F_OK), 0);
+	close(hold);
+}
+
 static void what_is_required_and_missing_is_an_error(void **state)
 {
 	struct sandbox s = sandbox();
@@ -519,6 +592,8 @@ int main(void)
 		cmocka_unit_test(each_thread_is_locked),
 		cmocka_unit_test(the_call_is_named_to_who_debugs),
 		cmocka_unit_test(abort_is_a_crash),
+		cmocka_unit_test(a_cgroup_ends_who_leaks_shared_memory),
+		cmocka_unit_test(a_cgroup_is_ended_as_a_whole),
 		cmocka_unit_test(what_is_required_and_missing_is_an_error),
 		cmocka_unit_test(a_name_that_is_a_path_is_refused),
 		cmocka_unit_test(two_drivers_are_two_users),
