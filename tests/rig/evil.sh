@@ -32,6 +32,6 @@ part 'all attempts are refused' "$BUILD/tests/keeper/evil"
 # What namespaces an ordinary user gets is one distribution's decision, so it is asked once.
 [[ $RIG_KERNEL != 6.12.* ]] || part 'all attempts are refused, of an ordinary user' "$BUILD/tests/keeper/evil" user
 part 'the sandbox from outside' "$BUILD/tests/keeper/sandbox"
-part 'what it tries with its device' "$BUILD/tests/keeper/evil-device"
+part 'what it tries with its device' "$BUILD/tests/rig/rig-evil-device"
 umount /sys/fs/cgroup
 finish_checks
