@@ -1,34 +1,41 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# mutants.sh [--count N] [--first N] [--seed S] [--driver NAME] [--spec SPEC] [--json FILE] [--keep FOLDER] [--build FOLDER]
+# mutants.sh [--count N] [--first N] [--seed S] [--driver NAME|FILE] [--only PATTERN] [--spec SPEC] [--json FILE] [--keep FOLDER] [--build FOLDER]
 #
 # Drivers with a fault in their code: makes N copies of a native driver (edu, e1000, ide or nvme; default nvme) with one fault each (mutate.c has the
 # classes), uses each in a process of its own (mutant.c) on SPEC (default the made-up device fuzz:NAME, which keeps data), and says how that
 # went: a table and, with --json, a document. Same seed, same faults. --first begins at another number, so that a campaign can go on where
-# one ended. --keep puts those that were not "passed" into a folder, with the list of all.
+# one ended. FILE is a driver of another make, as an object of `outboard linux build`, and PATTERN its functions (e1000_*); then SPEC is to be given. --keep puts those that were not "passed" into a folder, with the list of all.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-count=100 first=1 seed=1 driver=nvme spec='' json='' keep='' build=$root/build
+count=100 first=1 seed=1 driver=nvme only='*' spec='' json='' keep='' build=$root/build
 while [ $# -gt 0 ]; do
 	case $1 in
 	--count) count=$2 ;;
 	--first) first=$2 ;;
 	--seed) seed=$2 ;;
 	--driver) driver=$2 ;;
+	--only) only=$2 ;;
 	--spec) spec=$2 ;;
 	--json) json=$2 ;;
 	--keep) keep=$2 ;;
 	--build) build=$2 ;;
-	--help) sed -n '4,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	--help) sed -n '4,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	*) echo "mutants.sh: unknown option '$1'" >&2; exit 2 ;;
 	esac
 	shift 2
 done
 spec=${spec:-fuzz:$driver}
-bin=$build/tests/campaign
-for file in "$bin/mutate" "$bin/mutant" "$bin/$driver.so"; do
+bin=$build/tests/campaign object=$build/tests/campaign/$driver.so
+case $driver in
+*/*)
+	object=$driver
+	driver=$(basename "$driver" .so)
+	;;
+esac
+for file in "$bin/mutate" "$bin/mutant" "$object"; do
 	[ -e "$file" ] || {
 		echo "mutants.sh: there is no $file; ninja -C $build builds it (and wants libcapstone-dev)" >&2
 		exit 2
@@ -39,14 +46,14 @@ trap 'rm -rf "$dir"' EXIT
 [ -z "$keep" ] || mkdir -p "$keep"
 
 # A control: the driver without a fault has to pass, or the table says nothing.
-control=$("$bin/mutant" "$bin/$driver.so" "$spec" 2>"$dir/errors" | cut -f1)
+control=$("$bin/mutant" "$object" "$spec" 2>"$dir/errors" | cut -f1)
 [ "$control" = passed ] || {
 	echo "mutants.sh: $driver without a fault on $spec: ${control:-no answer}; $(cat "$dir/errors")" >&2
 	exit 1
 }
 
 for ((number = first; number < first + count; number++)); do
-	line=$("$bin/mutate" --seed "$seed" --number "$number" "$bin/$driver.so" "$dir/$driver.so")
+	line=$("$bin/mutate" --only "$only" --seed "$seed" --number "$number" "$object" "$dir/$driver.so")
 	address=$(cut -f4 <<<"$line")
 	outcome=$("$bin/mutant" --watch "$address" "$dir/$driver.so" "$spec" 2>/dev/null) || {
 		echo "mutants.sh: mutant $number could not be run: $outcome" >&2

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * mutate --seed S --number N IN.so OUT.so: a copy of a driver's shared object with one fault in its code, of the kinds that programmers make
+ * mutate [--only PATTERN] --seed S --number N IN.so OUT.so: a copy of a driver's shared object with one fault in its code, of the kinds that programmers make
  * (after M. Swift et al., "Improving the Reliability of Commodity Operating Systems", SOSP 2003, section 6.1). Same seed and number, same
  * fault. One instruction differs, in place; it is printed: number, class, offset in the file, virtual address, function, before, after.
  *
- * mutate --count IN.so: how many places there are for each class.
+ * mutate [--only PATTERN] --count IN.so: how many places there are for each class.
+ *
+ * PATTERN, with *, is of the names of functions: "e1000_*" in an object that has a kernel in it.
  */
 #include <capstone/capstone.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +68,7 @@ struct object {
 };
 
 static csh engine;
+static const char *only = "*";
 
 static void fail(const char *what, const char *why)
 {
@@ -371,7 +375,7 @@ static bool is_own(const char *name)
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		if (!strcmp(name, foreign[i]))
 			return false;
-	return true;
+	return !fnmatch(only, name, 0);
 }
 
 struct function {
@@ -608,17 +612,23 @@ static int make_one(struct object *o, uint64_t seed, uint64_t number, const char
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: mutate --seed S --number N IN.so OUT.so\n"
-			"       mutate --count IN.so\n");
+	fprintf(stderr, "usage: mutate [--only PATTERN] --seed S --number N IN.so OUT.so\n"
+			"       mutate [--only PATTERN] --count IN.so\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	struct object o = {0};
-	bool count = argc == 3 && !strcmp(argv[1], "--count");
+	bool count;
 	int ret = 0;
 
+	if (argc > 2 && !strcmp(argv[1], "--only")) {
+		only = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
+	count = argc == 3 && !strcmp(argv[1], "--count");
 	if (!count && (argc != 7 || strcmp(argv[1], "--seed") || strcmp(argv[3], "--number")))
 		return usage();
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &engine) != CS_ERR_OK ||
