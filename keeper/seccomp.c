@@ -529,7 +529,7 @@ int sandbox_filter(const struct sandbox *s, enum sandbox_phase phase, struct ob_
 	const char *failed = "seccomp_init";
 	int ret = 0;
 
-	if (s->debuggable && phase == SANDBOX_INIT)
+	if (s->debuggable && !names[0][0])
 		ret = take_names();
 	if (ret)
 		return ob_error_set(err, ret, "sandbox: sigaction: %s", strerror(-ret));

@@ -61,8 +61,8 @@ serve() # SPEC ATTACH
 
 end()
 {
-	kill -INT $keeper
-	wait $keeper
+	kill -INT "$keeper"
+	wait "$keeper"
 }
 
 only_what_is_listed() # SPEC ATTACH USES... -- LOAD...

@@ -6,13 +6,14 @@
 #
 # rig-kernels: 6.12 6.1 7.2
 # rig-device: edu
+# rig-device: nvme,empty=64M
 # rig-modprobe: vfio-pci vfio_iommu_type1 tun
 # rig-timeout: 900
 # rig-allow-log: traps: sandbox.* general protection fault|Call Trace:
 set -u
 . tests/vfio/rig.sh
 
-give_to vfio-pci "$RIG_EDU"
+give_to vfio-pci "$RIG_EDU" "$RIG_NVME"
 mkdir -p /sys/fs/cgroup
 mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
 
@@ -33,5 +34,6 @@ part 'all attempts are refused' "$BUILD/tests/keeper/evil"
 [[ $RIG_KERNEL != 6.12.* ]] || part 'all attempts are refused, of an ordinary user' "$BUILD/tests/keeper/evil" user
 part 'the sandbox from outside' "$BUILD/tests/keeper/sandbox"
 part 'what it tries with its device' "$BUILD/tests/rig/rig-evil-device"
+part 'a driver binds and serves inside' "$BUILD/tests/rig/rig-confined"
 umount /sys/fs/cgroup
 finish_checks

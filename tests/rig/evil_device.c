@@ -303,9 +303,30 @@ static void other_requests_are_not_made(void **state)
 	is_killed(other_feature);
 }
 
+static void the_device_is_isolated_while_vfio_is_strict(void **state)
+{
+	static const char parameter[] =
+		"/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
+	struct ob_error err = {0};
+	char spec[64];
+	int ret;
+
+	snprintf(spec, sizeof(spec), "vfio:%s", scene.bdf);
+	if (sandbox_check_isolation("", spec, &err))
+		fail_msg("%s: %s", err.what, err.why);
+	assert_int_equal(rig_sysfs_write(parameter, "Y"), 0);
+	ret = sandbox_check_isolation("", spec, &err);
+	assert_int_equal(rig_sysfs_write(parameter, "N"), 0);
+	assert_int_equal(ret, -EXDEV);
+	assert_non_null(strstr(err.why, "interrupt remapping"));
+	snprintf(spec, sizeof(spec), "uio:%s", scene.bdf);
+	assert_int_equal(sandbox_check_isolation("", spec, &err), -EXDEV);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_device_is_isolated_while_vfio_is_strict),
 		cmocka_unit_test(what_is_allowed_works),
 		cmocka_unit_test(dma_outside_is_blocked_and_told),
 		cmocka_unit_test(identity_stays),
