@@ -56,7 +56,7 @@ awk -F '\t' '$2 != "bit" && ($7 == "(no instruction)" || $6 == $7) { exit 1 }' "
 ok $? "but for bits, each is another instruction"
 
 # Faults by hand, in a driver as small as can be.
-end() # C-CODE: how a driver ends whose probe has it
+end() # C-CODE [TIMEOUT-MS]: how a driver ends whose probe has it
 {
 	cat >"$dir/d.c" <<-END
 		#include <signal.h>
@@ -69,10 +69,10 @@ end() # C-CODE: how a driver ends whose probe has it
 		const struct ob_driver outboard_driver = {.name = "d", .ids = ids, .probe = probe, .remove = remove_};
 	END
 	${CC:-cc} -shared -fPIC -I"$here/../../include" -o "$dir/d.so" "$dir/d.c" &&
-		"$bin/mutant" --timeout-ms 500 "$dir/d.so" fuzz:nvme | cut -f1
+		"$bin/mutant" --timeout-ms "${2:-60000}" "$dir/d.so" fuzz:nvme | cut -f1
 }
 [ "$(end '')" = error ] && [ "$(end 'raise(SIGSEGV)')" = "crashed 11" ] && [ "$(end '_exit(3)')" = "ended 3" ] &&
-	[ "$(end 'for (;;) pause()')" = hung ] && [ "$(end 'ob_dma_alloc(ob_device_dma(b->dev), 64, 64, "x", 0)')" = error ]
+	[ "$(end 'for (;;) pause()' 500)" = hung ] && [ "$(end 'ob_dma_alloc(ob_device_dma(b->dev), 64, 64, "x", 0)')" = error ]
 ok $? "error, crash, end and hang are told from each other"
 
 bad=0
