@@ -2,11 +2,15 @@
 /*
  * A driver does its work inside of the sandbox: the keeper, this process, opens a real disk; a child enters the sandbox with its descriptors,
  * binds the driver, reads and writes, locks itself, and does it again. In the rig, by tests/rig/evil.sh.
+ *
+ *	rig-confined [OBJECT]	the driver in that file, loaded inside
  */
 #include <dirent.h>
 
 #include "keeper/sandbox.h"
 #include "tests/vfio/rig.h"
+
+static const char *object;
 
 enum {
 	FDS = 256,
@@ -67,12 +71,15 @@ static void work(struct ob_block *disk, unsigned char seed)
 
 static void __attribute__((noreturn)) drive(struct sandbox *s, struct ob_device *dev)
 {
+	const struct ob_driver *driver = NULL;
 	struct ob_error err = {0};
 	struct ob_binding *b;
 
 	if (sandbox_enter(s, &err))
 		rig_child_fails("sandbox_enter", &err);
-	if (ob_driver_bind(dev, NULL, NULL, &b, &err))
+	if (object && ob_driver_load(object, &driver, &err))
+		rig_child_fails("load", &err);
+	if (ob_driver_bind(dev, driver, NULL, &b, &err))
 		rig_child_fails("bind", &err);
 	if (!b->nr_blocks || ob_block_start(b->block[0], &err))
 		rig_child_fails("its disk", &err);
@@ -85,13 +92,18 @@ static void __attribute__((noreturn)) drive(struct sandbox *s, struct ob_device 
 
 static void a_driver_binds_and_serves_inside(void **state)
 {
-	struct ob_device *dev = rig_open("RIG_NVME", ",arena=4M");
+	struct ob_device *dev = rig_open("RIG_NVME", ",arena=64M");
 	struct sandbox s = {.name = "confined", .uses = SANDBOX_USES_VFIO | SANDBOX_USES_PASSING};
 	struct ob_error err = {0};
 	int fds[FDS], status;
 	pid_t pid;
 
 	s.uses |= sandbox_uses_of("ublk");
+	if (object) {
+		s.read = &object;
+		s.nr_read = 1;
+		s.uses |= sandbox_uses_of("linux:");
+	}
 	s.debuggable = true;
 	s.keep = fds;
 	s.nr_keep = every_descriptor(fds);
@@ -107,12 +119,13 @@ static void a_driver_binds_and_serves_inside(void **state)
 	ob_device_close(dev);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_driver_binds_and_serves_inside),
 	};
 
+	object = argc > 1 ? argv[1] : NULL;
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
