@@ -8,12 +8,12 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
 echo "1..3"
-"$here/points.sh" --actions kill --json "$dir/json" -- "$outboard" selftest fuzz:edu >"$dir/out" 2>&1
+"$here/points.sh" --actions kill --most 3 --json "$dir/json" -- "$outboard" selftest fuzz:edu >"$dir/out" 2>&1
 sed 's/^/# /' "$dir/out"
-if jq -e '.points > 15 and .faults > 20 and .struck == .faults and .failed == .faults and .survived == 0' "$dir/json" >/dev/null; then
-	echo "ok 1 - each passing of each point can be the last"
+if jq -e '.points > 10 and .faults > 20 and .struck == .faults and .failed == .faults and .survived == 0' "$dir/json" >/dev/null; then
+	echo "ok 1 - a passing of each point can be the last"
 else
-	echo "not ok 1 - each passing of each point can be the last"
+	echo "not ok 1 - a passing of each point can be the last"
 fi
 # Somebody who goes on in spite of it: the positive control of the above.
 "$here/points.sh" --points 'edu.*' --most 2 --json "$dir/json" -- sh -c "'$outboard' selftest fuzz:edu || true" >"$dir/out" 2>&1
