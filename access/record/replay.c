@@ -172,6 +172,11 @@ static void interrupt(struct player *p, const struct record *r)
 		p->turns = 0;
 }
 
+static unsigned int when_of(const struct record *r)
+{
+	return r->flags & ~(unsigned int)RECORD_MORE;
+}
+
 /* The vector that the next records are for: an interrupt, or memory that came with it. -1: for none */
 static int vector_ahead(const struct player *p)
 {
@@ -180,15 +185,25 @@ static int vector_ahead(const struct player *p)
 
 	do
 		recording_get(p->rec, at++, &r);
-	while (r.kind == RECORD_MEMORY && (r.flags & ~(unsigned int)RECORD_MORE) == RECORD_AT_IRQ);
+	while (r.kind == RECORD_MEMORY && when_of(&r) == RECORD_AT_IRQ);
 	return r.kind == RECORD_IRQ ? (int)r.off : -1;
 }
 
-/*
- * Do what the device did next, as far as it did so before the driver did anything. An interrupt waits until the one before it has been
- * read, as it did in the recording; @now: it does not, and memory for which the driver did not look comes, too, because it is at the next thing already.
- */
-static void advance(struct player *p, bool now)
+/* What the driver is at, as far as that decides what of the device's comes now. */
+enum moment {
+	/* An interrupt waits until the one before it has been read, as it did in the recording. */
+	AT_REST,
+	/*
+	 * It looks at memory, where it slept until that interrupt when it was recorded: so it has not read it, and would look for what
+	 * comes with the next in vain. That one comes on top.
+	 */
+	AT_LOOK,
+	/* It goes on to the next thing, so it has done without what it did not look for. */
+	AT_ACCESS,
+};
+
+/* Do what the device did next, as far as it did so before the driver did anything. */
+static void advance(struct player *p, enum moment moment)
 {
 	struct record r;
 	int vec;
@@ -198,15 +213,15 @@ static void advance(struct player *p, bool now)
 		switch (r.kind) {
 		case RECORD_MEMORY:
 			vec = vector_ahead(p);
-			if ((r.flags & ~(unsigned int)RECORD_MORE) == RECORD_AT_IRQ && vec >= 0 &&
-			    !now && readable(p->dev->vector[vec].fd))
+			if (when_of(&r) == RECORD_AT_IRQ && vec >= 0 && moment == AT_REST &&
+			    readable(p->dev->vector[vec].fd))
 				return;
-			if ((r.flags & ~(unsigned int)RECORD_MORE) > RECORD_AT_IRQ && !now)
+			if (when_of(&r) > RECORD_AT_IRQ && moment != AT_ACCESS)
 				return;
 			apply(p, &r);
 			break;
 		case RECORD_IRQ:
-			if (!now && readable(p->dev->vector[r.off].fd))
+			if (moment == AT_REST && readable(p->dev->vector[r.off].fd))
 				return;
 			interrupt(p, &r);
 			step(p, &r);
@@ -217,7 +232,7 @@ static void advance(struct player *p, bool now)
 			return;
 		case RECORD_IRQ_MASK:
 		case RECORD_FAULT:
-			if (!now)
+			if (moment != AT_ACCESS)
 				return;
 			step(p, &r);
 			break;
@@ -234,13 +249,13 @@ static void advance(struct player *p, bool now)
 static void turn(struct player *p, struct record *r)
 {
 	p->heard_ns = ob_clock_ns();
-	advance(p, true);
+	advance(p, AT_ACCESS);
 	peek(p, r);
 }
 
 static void settled(struct player *p)
 {
-	advance(p, false);
+	advance(p, AT_REST);
 	pthread_cond_signal(&p->moved);
 }
 
@@ -457,8 +472,7 @@ void replay_look(struct ob_device *dev)
 
 	pthread_mutex_lock(&p->lock);
 	p->heard_ns = ob_clock_ns();
-	/* A vector may have been read meanwhile, and who looks 200 times and then does something is quicker than the thread. */
-	advance(p, false);
+	advance(p, AT_LOOK);
 	while (!over(p)) {
 		peek(p, &r);
 		/* Masks need not be in order, and what came by itself is there when one looks. */
@@ -466,7 +480,7 @@ void replay_look(struct ob_device *dev)
 			step(p, &r);
 			continue;
 		}
-		when = r.flags & ~(unsigned int)RECORD_MORE;
+		when = when_of(&r);
 		if (r.kind != RECORD_MEMORY || when < RECORD_AT_LOOK)
 			break;
 		apply(p, &r);
@@ -659,9 +673,9 @@ static void *serve(void *arg)
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
-		advance(p, false);
+		advance(p, AT_REST);
 		peek(p, &r);
-		when = r.flags & ~(unsigned int)RECORD_MORE;
+		when = when_of(&r);
 		if (over(p) || !(r.kind == RECORD_IRQ ||
 				 (r.kind == RECORD_MEMORY && when != RECORD_AT_LOOK))) {
 			pthread_cond_wait(&p->moved, &p->lock);
@@ -710,7 +724,7 @@ int ob_replay_result(struct ob_device *dev, struct ob_replay_result *result)
 		return -EINVAL;
 	p = dev->priv;
 	pthread_mutex_lock(&p->lock);
-	advance(p, true);
+	advance(p, AT_ACCESS);
 	peek(p, &r);
 	p->result.record = p->next;
 	p->result.records = recording_length(p->rec);

@@ -125,14 +125,20 @@ expect "a file must be named" 2 "A FILE is missing"
 ob selftest record:qemu:edu
 expect "for the wrapper, too" 2 "record[file=PATH]"
 
+# Three times at most: a driver's tick reads a register each 100 ms, and on a machine so busy that a request takes that long there is
+# one in the recording that time alone explains (docs/record-replay.md).
 made_and_played() # SPEC OPTIONS...
 {
-	local spec=$1
+	local spec=$1 times
 	shift
-	ob record "$spec" "$dir/made.rec" "$@"
-	[ "$status" -eq 0 ] || return 1
-	ob record --replay "$dir/made.rec" "$@"
-	[ "$status" -eq 0 ]
+	for times in 1 2 3; do
+		ob record "$spec" "$dir/made.rec" "$@"
+		[ "$status" -eq 0 ] || return 1
+		ob record --replay "$dir/made.rec" "$@"
+		[ "$status" -ne 0 ] || return 0
+		show_last
+	done
+	return 1
 }
 for mode in adaptive poll interrupt; do
 	check "NVMe, $mode: recorded and played" made_and_played qemu:nvme,null=64M --mode $mode
