@@ -18,6 +18,7 @@ enum {
 static struct kept *entries[ENTRIES];
 static unsigned int nr_entries;
 static int keeper = -1;
+static pid_t keeper_pid;
 
 /* As it goes over the socket, in front of the descriptors that are there. */
 struct message {
@@ -98,6 +99,12 @@ int kept_put(const struct kept *k)
 void ob_kept_connect(int sock)
 {
 	keeper = sock;
+	keeper_pid = getppid();
+}
+
+int kept_keeper(void)
+{
+	return keeper_pid;
 }
 
 unsigned int ob_kept_count(void)

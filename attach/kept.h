@@ -44,6 +44,9 @@ bool kept_find(const char *key, struct kept *k);
 /** kept_put() - give; @k's descriptors stay the caller's. Return: 0, also when nobody keeps; or what sendmsg(2) says */
 int kept_put(const struct kept *k);
 
+/** kept_keeper() - the keeper of this process, or 0 */
+int kept_keeper(void);
+
 /* ---- for the two processes ---------------------------------------------------------------- */
 
 /** ob_kept_connect() - in a driver process: the keeper is behind this socket (SOCK_SEQPACKET) */

@@ -12,11 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "attach/attach.h"
 #include "attach/holders.h"
+#include "attach/kept.h"
 #include "attach/ublk.h"
 
 enum {
@@ -266,7 +268,7 @@ static int add_device(struct ublk_attach *u, const struct wanted *w, struct ob_e
 /* From now on the device is ours to serve, and to take down when we die. */
 static int take_care(struct ublk_attach *u, struct ob_error *err)
 {
-	const struct caretaker_job job = {
+	struct caretaker_job job = {
 		.take_down = ublk_take_down, .set_up = ublk_set_up, .arg = &u->care};
 	int holder = 0, ret = 0;
 
@@ -287,7 +289,17 @@ static int take_care(struct ublk_attach *u, struct ob_error *err)
 		u->care.requests = u->dev.queue_depth - 1u;
 	if (!u->recovery)
 		u->care.grace = 0;
-	return caretaker_start(&u->caretaker, &job, err);
+	u->care.keeper = -1;
+	if (kept_keeper()) {
+		u->care.keeper = (int)syscall(SYS_pidfd_open, kept_keeper(), 0);
+		if (u->care.keeper < 0)
+			return ob_error_set(err, -errno, "%s: its keeper is gone", u->node);
+		job.fd[job.nr_fds++] = u->care.keeper;
+	}
+	ret = caretaker_start(&u->caretaker, &job, err);
+	if (u->care.keeper >= 0)
+		close(u->care.keeper);
+	return ret;
 }
 
 static int set_params(struct ublk_attach *u, struct ob_error *err)

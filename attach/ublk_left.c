@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -317,6 +318,7 @@ void ublk_take_down(void *arg)
 {
 	const struct ublk_care *care = arg;
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000l};
+	struct pollfd keeper = {.fd = care->keeper, .events = POLLIN};
 	uint64_t patience = seconds() + care->grace;
 	uint64_t end = patience + TAKE_OVER_S;
 	int claim_fd, holder;
@@ -327,6 +329,11 @@ void ublk_take_down(void *arg)
 	while (!cared_for(&c, care)) {
 		uint64_t now = seconds();
 
+		/* Its servers may die one after the other: that none is there when we look says nothing. */
+		if (care->keeper >= 0 && !poll(&keeper, 1, 0)) {
+			patience = now + care->grace;
+			end = patience + TAKE_OVER_S;
+		}
 		if (now >= end || (now >= patience && !ublk_claim(care->id, &claim_fd, &holder))) {
 			ublk_dev_delete(&c, care->id);
 			return;

@@ -71,6 +71,7 @@ int ublk_find_left(struct ublk_ctrl *c, uint64_t identity, int *claim_fd,
  * struct ublk_care - what the caretaker of a device knows
  * @server: the process that died
  * @grace: seconds that it waits for somebody to take the device over
+ * @keeper: descriptor of a process (pidfd) that sees to that, however long it takes and how often, or -1
  * @no_scheduler: the disk is to have none
  * @requests: of its queue, or 0: as it is
  */
@@ -78,6 +79,7 @@ struct ublk_care {
 	unsigned int id;
 	int server;
 	unsigned int grace;
+	int keeper;
 	bool no_scheduler;
 	unsigned int requests;
 };

@@ -178,6 +178,8 @@ static void *answer_clients(void *arg)
 		if (fd < 0)
 			continue;
 		serve_client(c, fd);
+		/* A driver process that was forked meanwhile has it, too, and would keep it open. */
+		shutdown(fd, SHUT_RDWR);
 		close(fd);
 	}
 }

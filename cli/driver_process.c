@@ -50,6 +50,28 @@ static int load_drivers(struct instance *ins, struct ob_error *err)
 	return ret;
 }
 
+/* What is not made to be taken over goes with the process, and comes again as another. */
+static bool outlives(const struct ob_attach *at)
+{
+	static const char *const names[] = {"ublk", "nbd", "tap", "vhost-net"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(at->ops->name, names[i]))
+			return true;
+	return false;
+}
+
+static void warn(const struct instance *ins)
+{
+	for (unsigned int i = 0; i < ins->n; i++)
+		for (unsigned int k = 0; k < ins->unit[i].nr_at; k++)
+			if (!outlives(ins->unit[i].at[k]))
+				fprintf(stderr,
+					"outboard run: warning: attachment %s does not outlive a driver process: "
+					"when it dies, clients of %s get errors\n",
+					ins->unit[i].at[k]->ops->name, ins->unit[i].info[k].name);
+}
+
 static void begin(const struct driver *d)
 {
 	struct instance *ins = d->ins;
@@ -81,6 +103,8 @@ static void begin(const struct driver *d)
 		instance_close(ins);
 		fail(d, &err, code);
 	}
+	if (d->seat->first)
+		warn(ins);
 	doc = d->seat->ready(d->seat->ready_arg, &netns);
 	ret = channel_send(d->seat->events, CHANNEL_READY, 0, NULL,
 			   json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN), netns);

@@ -64,6 +64,7 @@ static int spawn(struct keeper *k, struct ob_error *err)
 			.ins = k->ins,
 			.beats = &k->beats,
 			.keeper = keeper,
+			.first = !k->generation,
 			.events = events[1],
 			.ask = ask[1],
 			.gifts = gifts[1],

@@ -103,12 +103,14 @@ extern const struct serving_ops keep_serving_ops;
 
 /**
  * struct driver_seat - what a driver process finds when it is forked
+ * @first: there was none before
  * @events, @ask, @gifts: its ends
  */
 struct driver_seat {
 	struct instance *ins;
 	struct heartbeat *beats;
 	pid_t keeper;
+	bool first;
 	int events, ask, gifts;
 	struct json_object *(*ready)(void *arg, int *netns);
 	void *ready_arg;

@@ -407,6 +407,37 @@ static void print_device(struct json_object *dev, struct json_object *before, do
 	print_section("DMA", cli_get(dev, "dma"), cli_get(before, "dma"), seconds, f);
 }
 
+static const char *ordinal(uint64_t n)
+{
+	static const char *const ends[] = {"th", "st", "nd", "rd"};
+
+	return n % 100 >= 11 && n % 100 <= 13 ? "th" : n % 10 < 4 ? ends[n % 10] : "th";
+}
+
+/* How its driver processes fared. */
+static void print_keeper(struct json_object *k, FILE *f)
+{
+	struct json_object *recovery = cli_get(k, "recovery_ms");
+	uint64_t generation = cli_get_u64(k, "generation"), deaths = cli_get_u64(k, "deaths");
+	char cause[256];
+
+	if (!k)
+		return;
+	fprintf(f, "  keeper: %s, driver process %llu, the %llu%s", cli_get_str(k, "state"),
+		(unsigned long long)cli_get_u64(k, "driver_pid"), (unsigned long long)generation,
+		ordinal(generation));
+	if (deaths)
+		fprintf(f, "; %llu died, %llu of them hung", (unsigned long long)deaths,
+			(unsigned long long)cli_get_u64(k, "hangs"));
+	fputc('\n', f);
+	snprintf(cause, sizeof(cause), "%s", cli_get_str(k, "last_death"));
+	if (*cause)
+		fprintf(f, "  the last death: %s\n", cli_clean(cause));
+	if (recovery)
+		fprintf(f, "  served again after %.1f ms (median), %.1f ms at most\n",
+			cli_get_double(recovery, "p50"), cli_get_double(recovery, "max"));
+}
+
 void state_print(struct json_object *state, struct json_object *before, FILE *f)
 {
 	double now = cli_get_double(state, "seconds");
@@ -419,6 +450,7 @@ void state_print(struct json_object *state, struct json_object *before, FILE *f)
 	fprintf(f, "%s%s%s  PID %u, %s mode, for %s\n", cli_bold(f), cli_clean(name), cli_plain(f),
 		(unsigned int)cli_get_u64(state, "pid"), cli_get_str(state, "mode"),
 		cli_seconds(a, now));
+	print_keeper(cli_get(state, "keeper"), f);
 	for (size_t i = 0; i < cli_array_length(devices); i++)
 		print_device(at_index(devices, i), at_index(old, i), seconds, f);
 }

@@ -1,0 +1,152 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# restart.sh OUTBOARD KILLS NVME.so WRONG.so: `outboard run --restart` from outside. Driver processes are killed, stopped and replaced under
+# clients of a disk and of a network interface, who notice a pause and nothing else.
+. "${BASH_SOURCE[0]%/*}/../cli/tap.sh"
+kills=$2 next=$3 wrong=$4
+disk=$dir/disk
+truncate -s 64M "$disk"
+
+drivers() # PID: of the keeper
+{
+	local child
+	for child in $(children "$1"); do
+		[ "$(cat "/proc/$child/comm" 2>/dev/null)" != outboard-driver ] || echo "$child"
+	done
+}
+
+keeper_state() # KEY
+{
+	"$outboard" show "$pid" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["keeper"][sys.argv[1]])' "$1"
+}
+
+state_is() # KEY VALUE
+{
+	[ "$(keeper_state "$1" 2>/dev/null)" = "$2" ]
+}
+
+# ---- what is said of policies ------------------------------------------------------------------------
+
+ob run qemu:nvme,null=1M --restart sometimes
+expect 'a policy that there is not' 2 "'sometimes' is none of never, or on-failure"
+ob run qemu:nvme,null=1M --restart on-failure,often=3
+expect 'an option that there is not' 2 often
+ob run qemu:nvme,null=1M --restart on-failure,limit=1000
+expect 'a limit beyond what is counted' 2 limit
+
+# ---- a disk ---------------------------------------------------------------------------------------------
+
+client() # KILLS
+{
+	"$kills" --target "$uri" --keeper "$pid" --log "$dir/acknowledged" --kills "$1" --seed 5
+}
+
+if serve run run "qemu:nvme,file=$disk" --attach nbd --restart on-failure,limit=0,backoff=0; then
+	uri=$(grep -o 'nbd://[^ ]*' "$dir/run")
+	check '40 kills while a client writes: nothing lost, no error' client 40
+	check 'they were counted, and it serves' eval 'state_is deaths 40 && state_is state serving'
+	check 'it is one keeper and one driver process' eval '[ "$(drivers $pid | wc -l)" = 1 ]'
+	check 'show tells a person' eval '"$outboard" show $pid | grep -q "driver process [0-9]*, the 41st; 40 died, 0 of them hung"'
+
+	kill -STOP "$(drivers "$pid")"
+	check 'a driver process that is stopped is noticed, and another serves' wait_for eval 'state_is hangs 1 && state_is state serving'
+	check 'and the reason is told' eval 'keeper_state last_death | grep -q "its thread is stopped"'
+	check 'clients go on' client 1
+
+	ob upgrade "$pid" --driver "$next" --json
+	check 'an upgrade to the driver in a file' eval '[ $status = 0 ] && is_json "$dir/out" && grep -q pause_ms "$dir/out"'
+	check 'it is what serves now' eval '"$outboard" show $pid --json | grep -q "\"upgrades\": *1"'
+	ob upgrade "$pid" --driver "$wrong"
+	expect 'a driver for other devices: the one before serves again' 1 'does not come up; the one before serves again' 'does not drive'
+	check 'clients go on after it' client 1
+	ob upgrade "$pid" --driver /nowhere/driver.so
+	expect 'a file that there is not' 1 'No such file'
+	ob upgrade "$pid" --device 3 --driver nvme
+	expect 'a device that there is not' 2 'no number 3'
+	ob upgrade nobody --driver nvme
+	expect 'an instance that there is not' 1 nobody
+	upgrades()
+	{
+		local i
+		client 0 && for i in 1 2 3 4 5 6 7 8 9 10; do
+			"$outboard" upgrade "$pid" --driver "$next" || return
+		done && client 0
+	}
+	check 'ten upgrades, and all is there' upgrades
+
+	kill -INT "$pid"
+	ended
+	check 'interrupted, it ends in order' [ "$status" -lt 128 ]
+fi
+
+# ---- policies ---------------------------------------------------------------------------------------------
+
+next_driver() # PID-BEFORE
+{
+	local now
+	now=$(drivers "$pid")
+	[ -n "$now" ] && [ "$now" != "$1" ] && state_is state serving
+}
+
+if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure,limit=2,backoff=0; then
+	for i in 1 2; do
+		before=$(drivers "$pid")
+		kill -KILL "$before"
+		check "death $i is followed by another process" wait_for next_driver "$before"
+	done
+	kill -SEGV "$(drivers "$pid")"
+	check 'the third is not' ended
+	check 'it says so' eval '[ $status = 1 ] && grep -q "death number 3, and more than 2 in 60 s" "$dir/run" && grep -q "signal 11" "$dir/run"'
+fi
+if serve run run qemu:nvme,null=1M --attach nbd --restart never; then
+	kill -KILL "$(drivers "$pid")"
+	check 'never is never' ended
+	check 'and what would be' eval '[ $status = 1 ] && grep -q -- "--restart=on-failure" "$dir/run"'
+fi
+if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure; then
+	everything=$(children "$pid")
+	kill -KILL "$pid"
+	check 'a keeper that is killed takes all with it' wait_for eval 'for p in $everything; do gone $p || exit 1; done'
+fi
+ob run qemu:nvme,null=1M --attach nbd,port=70000 --restart on-failure
+expect 'what cannot begin is told as without a keeper' 2 70000
+ob run qemu:edu --driver "$wrong.not" --attach nbd --restart on-failure
+expect 'a driver that there is not' 5 "$wrong.not"
+ob upgrade --driver nvme
+expect 'which instance?' 2 'which instance'
+
+# ---- a network interface --------------------------------------------------------------------------------------
+
+head -c 48M /dev/urandom >"$dir/file"
+# In the interface's namespace. Kills at any moment of the transfer, as often as it takes.
+cat >"$dir/download" <<'END'
+ip link set "$OUTBOARD_IF" up && ip address add 10.0.2.15/24 dev "$OUTBOARD_IF" || exit
+ip route add default via 10.0.2.2
+before=$(ip -o address show dev "$OUTBOARD_IF" scope global; ip route)
+timeout 120 busybox wget -Y off -q -O - http://10.0.2.100/file | sha256sum | cut -d' ' -f1 >sum &
+killed=0
+while [ -n "$(jobs -r)" ] || [ $killed -lt 5 ]; do
+	for child in $(cat /proc/$OUTBOARD_PID/task/$OUTBOARD_PID/children); do
+		[ "$(cat /proc/$child/comm 2>/dev/null)" = outboard-driver ] && kill -KILL "$child" && killed=$((killed + 1))
+	done
+	sleep 0.4
+done
+wait
+[ "$before" = "$(ip -o address show dev "$OUTBOARD_IF" scope global; ip route)" ] || exit
+echo "$killed kills"
+END
+download()
+{
+	local port=$((20000 + $$ % 20000)) server
+	busybox httpd -f -p "127.0.0.1:$port" -h "$dir" &
+	server=$!
+	started+=("$server")
+	(cd "$dir" && timeout 180 "$outboard" run "qemu:e1000e,netdev=user,fwd=10.0.2.100:80-$port" --attach tap,netns=new \
+		--restart on-failure,limit=0,backoff=0 -- bash download)
+	local code=$?
+	kill "$server"
+	[ $code = 0 ] && [ "$(cat "$dir/sum")" = "$(sha256sum <"$dir/file" | cut -d' ' -f1)" ]
+}
+check 'a download by TCP survives five kills and more; interface, address and route stay' download
+finish
