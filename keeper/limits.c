@@ -85,6 +85,18 @@ static int highest_fd(void)
 	return fd;
 }
 
+/* A log, for example; what it has by descriptor without a name is memory. */
+static bool writes_a_file(int highest)
+{
+	struct stat st;
+
+	for (int fd = 0; fd <= highest; fd++)
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink &&
+		    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
+			return true;
+	return false;
+}
+
 int sandbox_limit_more(const struct sandbox *s, struct ob_error *err)
 {
 	int fd, ret = 0;
@@ -95,7 +107,7 @@ int sandbox_limit_more(const struct sandbox *s, struct ob_error *err)
 	if (!s->limits.nofile && fd >= 0)
 		ret = limit(RLIMIT_NOFILE, (uint64_t)fd + 1 + SPARE_FDS);
 	/* Memory in memfds, too, does not grow any more. */
-	if (!ret && !s->may_write_files)
+	if (!ret && !s->may_write_files && !writes_a_file(fd))
 		ret = limit(RLIMIT_FSIZE, 0);
 	if (ret)
 		ob_error_set(err, ret, "sandbox: limits cannot be set: %s", strerror(-ret));

@@ -167,6 +167,8 @@ static void forget_handlers(void)
 		    (old.sa_flags & SA_SIGINFO || old.sa_handler != SIG_IGN))
 			sigaction(signo, &by_default, NULL);
 #endif
+	/* A file that may not grow is an error, not an end. */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static int check_required(struct sandbox *s, struct ob_error *err)
@@ -189,6 +191,11 @@ int sandbox_enter(struct sandbox *s, struct ob_error *err)
 
 	if (sandbox_has_threads())
 		return ob_error_set(err, -EBUSY, "sandbox: the process has several threads");
+	/* Where no root can be made, nothing else would miss it before the driver is loaded. */
+	for (unsigned int i = 0; i < s->nr_read; i++)
+		if (access(s->read[i], F_OK))
+			return ob_error_set(err, -errno, "sandbox: '%s' cannot be shown inside: %s",
+					    s->read[i], strerror(errno));
 	sandbox_cgroup_join(s);
 	forget_handlers();
 	/* No terminal, and no Ctrl-C from one. A process that leads a session already stays there. */

@@ -109,7 +109,8 @@ struct sandbox_report {
  * @debuggable: gdb works, cores are written, and the filter says which call was not on its list before it kills
  * @uses: enum sandbox_uses
  * @cgroup: absolute path of the cgroup (version 2) below which it gets one; NULL: chosen, see docs/sandbox.md
- * @may_write_files: after sandbox_lock(), too, files that it has open may grow
+ * @may_write_files: after sandbox_lock(), too, files and memfds that it has open may grow; so they may where one of them is a
+ *	file with a name, as a log
  */
 struct sandbox {
 	const char *name;

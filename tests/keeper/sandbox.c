@@ -529,6 +529,49 @@ static void a_cgroup_is_ended_as_a_whole(void **state)
 	close(hold);
 }
 
+/* Is what a locked process writes to a file there? */
+static bool written(bool named)
+{
+	struct sandbox s = sandbox();
+	int keep[4] = {0, 1, 2};
+	char path[] = "/tmp/outboard-test-XXXXXX", text[8] = "";
+	pid_t pid;
+	int fd;
+
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	if (!named)
+		unlink(path);
+	/* Whatever the test's own streams are. */
+	keep[0] = open("/dev/null", O_RDWR);
+	keep[1] = fd;
+	s.keep = keep;
+	s.nr_keep = 2;
+	prepare(&s);
+	pid = sandbox_fork(&s);
+	if (!pid) {
+		enter(&s);
+		lock(&s);
+		/* What came of it is seen outside. */
+		(void)!write(fd, "a log", 5);
+		_exit(GOOD);
+	}
+	ended_well(pid);
+	pid = (pid_t)pread(fd, text, 5, 0);
+	if (named)
+		unlink(path);
+	close(fd);
+	close(keep[0]);
+	sandbox_release(&s);
+	return pid == 5 && !strcmp(text, "a log");
+}
+
+static void a_log_grows_and_memory_without_a_name_does_not(void **state)
+{
+	assert_true(written(true));
+	assert_false(written(false));
+}
+
 static void what_is_required_and_missing_is_an_error(void **state)
 {
 	struct sandbox s = sandbox();
@@ -593,6 +636,7 @@ int main(void)
 		cmocka_unit_test(the_call_is_named_to_who_debugs),
 		cmocka_unit_test(abort_is_a_crash),
 		cmocka_unit_test(a_cgroup_ends_who_leaks_shared_memory),
+		cmocka_unit_test(a_log_grows_and_memory_without_a_name_does_not),
 		cmocka_unit_test(a_cgroup_is_ended_as_a_whole),
 		cmocka_unit_test(what_is_required_and_missing_is_an_error),
 		cmocka_unit_test(a_name_that_is_a_path_is_refused),
