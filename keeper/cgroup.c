@@ -3,9 +3,11 @@
  * A cgroup (version 2) for each driver process: memory, processes, processor time, and an end for all of them at once.
  * Documentation/admin-guide/cgroup-v2.rst of the kernel.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -160,6 +162,23 @@ static void set_limits(struct sandbox *s)
 			lacking);
 }
 
+/* Of keepers that were killed: "NAME.PID". One with a process in it cannot be removed. */
+static void remove_orphans(const char *parent)
+{
+	DIR *dir = opendir(parent);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		const char *dot = strrchr(e->d_name, '.');
+		pid_t pid = dot ? (pid_t)atoi(dot + 1) : 0;
+
+		if (e->d_type == DT_DIR && pid > 0 && kill(pid, 0) && errno == ESRCH)
+			unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 void sandbox_cgroup_make(struct sandbox *s)
 {
 	char parent[200];
@@ -185,6 +204,7 @@ void sandbox_cgroup_make(struct sandbox *s)
 	}
 	give_controllers(dir);
 	close(dir);
+	remove_orphans(parent);
 	snprintf(s->cgroup_path, sizeof(s->cgroup_path), "%s/%.32s.%d", parent, s->name, getpid());
 	if (mkdir(s->cgroup_path, 0755) && errno != EEXIST) {
 		sandbox_lacks(s, SANDBOX_CGROUP, "%s: %s", parent, strerror(errno));

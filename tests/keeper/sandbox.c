@@ -529,6 +529,33 @@ static void a_cgroup_is_ended_as_a_whole(void **state)
 	close(hold);
 }
 
+static void what_a_killed_keeper_left_is_removed(void **state)
+{
+	char(*path)[sizeof(((struct sandbox *)0)->cgroup_path)];
+	struct sandbox s = sandbox();
+	pid_t pid;
+
+	path = mmap(NULL, sizeof(*path), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(path != MAP_FAILED);
+	pid = fork();
+	if (!pid) {
+		if (sandbox_prepare(&s, NULL))
+			_exit(BAD);
+		memcpy(*path, s.cgroup_path, sizeof(*path));
+		_exit(GOOD);
+	}
+	ended_well(pid);
+	if (!**path) {
+		print_message("# no cgroup can be made here\n");
+		skip();
+	}
+	assert_int_equal(access(*path, F_OK), 0);
+	prepare(&s);
+	assert_int_not_equal(access(*path, F_OK), 0);
+	sandbox_release(&s);
+	munmap(path, sizeof(*path));
+}
+
 /* Is what a locked process writes to a file there? */
 static bool written(bool named)
 {
@@ -636,6 +663,7 @@ int main(void)
 		cmocka_unit_test(the_call_is_named_to_who_debugs),
 		cmocka_unit_test(abort_is_a_crash),
 		cmocka_unit_test(a_cgroup_ends_who_leaks_shared_memory),
+		cmocka_unit_test(what_a_killed_keeper_left_is_removed),
 		cmocka_unit_test(a_log_grows_and_memory_without_a_name_does_not),
 		cmocka_unit_test(a_cgroup_is_ended_as_a_whole),
 		cmocka_unit_test(what_is_required_and_missing_is_an_error),
