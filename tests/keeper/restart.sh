@@ -61,7 +61,7 @@ if serve run run "qemu:nvme,file=$disk" --attach nbd --restart on-failure,limit=
 	expect 'a driver for other devices: the one before serves again' 1 'does not come up; the one before serves again' 'does not drive'
 	check 'clients go on after it' client 1
 	ob upgrade "$pid" --driver /nowhere/driver.so
-	expect 'a file that there is not' 1 'No such file'
+	expect 'a file that there is not' 5 'No such file'
 	ob upgrade "$pid" --device 3 --driver nvme
 	expect 'a device that there is not' 2 'no number 3'
 	ob upgrade nobody --driver nvme
