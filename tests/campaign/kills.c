@@ -46,7 +46,7 @@ struct entry {
 };
 
 static struct {
-	const char *target, *log;
+	const char *target, *log, *with;
 	uint64_t seed, offset;
 	unsigned int blocks, depth, kills, every;
 	pid_t keeper;
@@ -233,7 +233,8 @@ static int verify(struct target *t)
 static void acknowledged(void)
 {
 	uint64_t now = now_ns(), before = atomic_exchange(&last_ack_ns, now);
-	uint64_t gap = now - before, longest = atomic_load(&longest_ns);
+	/* Another thread may have been here in between. */
+	uint64_t gap = now > before ? now - before : 0, longest = atomic_load(&longest_ns);
 
 	while (gap > longest && !atomic_compare_exchange_weak(&longest_ns, &longest, gap))
 		continue;
@@ -358,7 +359,8 @@ static unsigned int kill_on(struct target *t, double *recovery_ms)
 		if (!pid)
 			break;
 		atomic_store(&longest_ns, 0);
-		kill(pid, SIGKILL);
+		if (o.with ? system(o.with) : kill(pid, SIGKILL))
+			break;
 		if (!wait_until_acked(atomic_load(&acked) + LOOK * o.depth))
 			break;
 		recovery_ms[n++] = (double)atomic_load(&longest_ns) / 1e6;
@@ -380,6 +382,7 @@ static const struct option long_options[] = {
 	{"seed", required_argument, NULL, 's'},
 	{"every", required_argument, NULL, 'e'},
 	{"offset", required_argument, NULL, 'o'},
+	{"with", required_argument, NULL, 'w'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -415,6 +418,9 @@ static bool parse(int argc, char **argv)
 			break;
 		case 'e':
 			o.every = (unsigned int)n;
+			break;
+		case 'w':
+			o.with = optarg;
 			break;
 		case 'o':
 			o.offset = n;
@@ -473,7 +479,7 @@ int main(int argc, char **argv)
 		fprintf(stderr,
 			"usage: kills --target PATH|URI --log FILE --keeper PID [--kills N (100)] [--seed N (1)]\n"
 			"  [--blocks N (1024)] [--depth N (4)] [--every N: read all back after so many kills (10)]\n"
-			"  [--offset BYTES (0)]; --kills=0 only reads back\n");
+			"  [--offset BYTES (0)] [--with COMMAND: in place of a kill]; --kills=0 only reads back\n");
 		return 2;
 	}
 	ms = calloc(o.kills + 1, sizeof(*ms));

@@ -68,12 +68,10 @@ if serve run run "qemu:nvme,file=$disk" --attach nbd --restart on-failure,limit=
 	expect 'an instance that there is not' 1 nobody
 	upgrades()
 	{
-		local i
-		client 0 && for i in 1 2 3 4 5 6 7 8 9 10; do
-			"$outboard" upgrade "$pid" --driver "$next" || return
-		done && client 0
+		"$kills" --target "$uri" --keeper "$pid" --log "$dir/acknowledged" --kills 10 --seed 5 \
+			--with "$outboard upgrade $pid --driver $next"
 	}
-	check 'ten upgrades, and all is there' upgrades
+	check 'ten upgrades while the client writes: nothing lost, no error' upgrades
 
 	kill -INT "$pid"
 	ended
