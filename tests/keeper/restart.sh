@@ -105,7 +105,14 @@ fi
 if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure; then
 	everything=$(children "$pid")
 	kill -KILL "$pid"
-	check 'a keeper that is killed takes all with it' wait_for eval 'for p in $everything; do gone $p || exit 1; done'
+	all_gone()
+	{
+		local p
+		for p in $everything; do
+			gone "$p" || return
+		done
+	}
+	check 'a keeper that is killed takes all with it' wait_for all_gone
 fi
 ob run qemu:nvme,null=1M --attach nbd,port=70000 --restart on-failure
 expect 'what cannot begin is told as without a keeper' 2 70000
