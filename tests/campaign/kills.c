@@ -373,18 +373,12 @@ static unsigned int kill_on(struct target *t, double *recovery_ms)
 /* ---- main --------------------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-	{"target", required_argument, NULL, 't'},
-	{"keeper", required_argument, NULL, 'p'},
-	{"log", required_argument, NULL, 'l'},
-	{"blocks", required_argument, NULL, 'b'},
-	{"depth", required_argument, NULL, 'd'},
-	{"kills", required_argument, NULL, 'k'},
-	{"seed", required_argument, NULL, 's'},
-	{"every", required_argument, NULL, 'e'},
-	{"offset", required_argument, NULL, 'o'},
-	{"with", required_argument, NULL, 'w'},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
+	{"target", required_argument, NULL, 't'}, {"keeper", required_argument, NULL, 'p'},
+	{"log", required_argument, NULL, 'l'},	  {"blocks", required_argument, NULL, 'b'},
+	{"depth", required_argument, NULL, 'd'},  {"kills", required_argument, NULL, 'k'},
+	{"seed", required_argument, NULL, 's'},	  {"every", required_argument, NULL, 'e'},
+	{"offset", required_argument, NULL, 'o'}, {"with", required_argument, NULL, 'w'},
+	{"help", no_argument, NULL, 'h'},	  {NULL, 0, NULL, 0},
 };
 
 static bool parse(int argc, char **argv)
