@@ -591,6 +591,41 @@ static int first_event(struct keeper *k, const atomic_int *stop, struct channel_
 	}
 }
 
+/* Until one says that it serves, or that it cannot; those that die before are followed as later ones are. */
+static int first_word(struct keeper *k, const atomic_int *stop, struct channel_message *m,
+		      struct ob_error *err)
+{
+	for (;;) {
+		int ret = spawn(k, err), pause;
+
+		if (ret)
+			return ret;
+		ret = first_event(k, stop, m);
+		if (!ret)
+			return 0;
+		if (ret == -EINTR)
+			return ob_error_set(err, ret, "interrupted");
+		/* No word from it: it died. */
+		say_cause(k, bury(k));
+		k->deaths++;
+		pause = restart_after(&k->policy, &k->history, k->died_ns / NS_PER_MS, 0);
+		if (pause < 0)
+			return ob_error_set(err, -ECHILD,
+					    "the driver process died before it was ready: %s",
+					    k->cause);
+		fprintf(stderr, "outboard run: the driver process died before it was ready: %s\n",
+			k->cause);
+		snprintf(k->last_cause, sizeof(k->last_cause), "%s", k->cause);
+		k->cause[0] = '\0';
+		while (pause > 0 && !atomic_load(stop)) {
+			int part = pause < 100 ? pause : 100;
+
+			usleep((useconds_t)part * 1000);
+			pause -= part;
+		}
+	}
+}
+
 int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **doc, int *netns,
 	       int *exit_code, struct ob_error *err)
 {
@@ -619,18 +654,9 @@ int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **do
 	}
 	ret = heartbeat_open(&k->beats, k->ins->n, k->policy.heartbeat_ms, err);
 	if (!ret)
-		ret = spawn(k, err);
+		ret = first_word(k, stop, &m, err);
 	if (ret)
 		return ret;
-	ret = first_event(k, stop, &m);
-	if (ret == -EINTR)
-		return ob_error_set(err, ret, "interrupted");
-	if (ret) {
-		/* No word from it: it died. */
-		say_cause(k, bury(k));
-		return ob_error_set(err, -ECHILD, "the driver process died before it was ready: %s",
-				    k->cause);
-	}
 	if (m.kind == CHANNEL_READY) {
 		*netns = m.fd;
 		*doc = json_tokener_parse(m.text);

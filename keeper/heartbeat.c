@@ -71,7 +71,8 @@ void heartbeat_reset(struct heartbeat *h)
 
 int heartbeat_timeout_ms(const struct heartbeat *h)
 {
-	return h->period_ns ? (int)(h->period_ns / 2 / NS_PER_MS) + 1 : -1;
+	/* Silence for half a period, a period for the answer, and what a look comes late: two periods at most. */
+	return h->period_ns ? (int)(h->period_ns / 4 / NS_PER_MS) + 1 : -1;
 }
 
 struct thread {

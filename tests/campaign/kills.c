@@ -6,7 +6,7 @@
  * Each block carries the seed, its number, how often it was written, and a checksum. What was acknowledged is in the log before the
  * next write of that block begins; a block that is read back must be at least as new as that, and no newer than what was
  * begun. Kills come after a number of acknowledged writes, which comes from the seed, not after a time. With --kills=0 it only
- * reads back what an earlier run has left. Prints one JSON document; exit code 0 when nothing was lost and no request failed.
+ * reads back what an earlier run has left, or with --writes writes so often before, while somebody else sees to the deaths. Prints one JSON document; exit code 0 when nothing was lost and no request failed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +48,7 @@ struct entry {
 static struct {
 	const char *target, *log, *with;
 	uint64_t seed, offset;
-	unsigned int blocks, depth, kills, every;
+	unsigned int blocks, depth, kills, every, writes;
 	pid_t keeper;
 } o = {.seed = 1, .blocks = 1024, .depth = 4, .kills = 100, .every = 10};
 
@@ -122,8 +122,11 @@ static void target_close(struct target *t)
 {
 	if (t->fd >= 0)
 		close(t->fd);
-	if (t->nbd)
+	if (t->nbd) {
+		/* The server is told; it may be dead. */
+		nbd_shutdown(t->nbd, 0);
 		nbd_close(t->nbd);
+	}
 }
 
 /* The protocol's own way: who is cut off connects anew, and asks again for what was not answered. */
@@ -373,12 +376,19 @@ static unsigned int kill_on(struct target *t, double *recovery_ms)
 /* ---- main --------------------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-	{"target", required_argument, NULL, 't'}, {"keeper", required_argument, NULL, 'p'},
-	{"log", required_argument, NULL, 'l'},	  {"blocks", required_argument, NULL, 'b'},
-	{"depth", required_argument, NULL, 'd'},  {"kills", required_argument, NULL, 'k'},
-	{"seed", required_argument, NULL, 's'},	  {"every", required_argument, NULL, 'e'},
-	{"offset", required_argument, NULL, 'o'}, {"with", required_argument, NULL, 'w'},
-	{"help", no_argument, NULL, 'h'},	  {NULL, 0, NULL, 0},
+	{"target", required_argument, NULL, 't'},
+	{"keeper", required_argument, NULL, 'p'},
+	{"log", required_argument, NULL, 'l'},
+	{"blocks", required_argument, NULL, 'b'},
+	{"depth", required_argument, NULL, 'd'},
+	{"kills", required_argument, NULL, 'k'},
+	{"seed", required_argument, NULL, 's'},
+	{"every", required_argument, NULL, 'e'},
+	{"offset", required_argument, NULL, 'o'},
+	{"writes", required_argument, NULL, 'n'},
+	{"with", required_argument, NULL, 'w'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static bool parse(int argc, char **argv)
@@ -412,6 +422,9 @@ static bool parse(int argc, char **argv)
 			break;
 		case 'e':
 			o.every = (unsigned int)n;
+			break;
+		case 'n':
+			o.writes = (unsigned int)n;
 			break;
 		case 'w':
 			o.with = optarg;
@@ -473,7 +486,8 @@ int main(int argc, char **argv)
 		fprintf(stderr,
 			"usage: kills --target PATH|URI --log FILE --keeper PID [--kills N (100)] [--seed N (1)]\n"
 			"  [--blocks N (1024)] [--depth N (4)] [--every N: read all back after so many kills (10)]\n"
-			"  [--offset BYTES (0)] [--with COMMAND: in place of a kill]; --kills=0 only reads back\n");
+			"  [--offset BYTES (0)] [--with COMMAND: in place of a kill]; --kills=0 only reads back,\n"
+			"  or with --writes N writes so often before\n");
 		return 2;
 	}
 	ms = calloc(o.kills + 1, sizeof(*ms));
@@ -485,12 +499,14 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	atomic_store(&last_ack_ns, now_ns());
-	for (unsigned int i = 0; i < o.depth && o.kills; i++)
+	for (unsigned int i = 0; i < o.depth && (o.kills || o.writes); i++)
 		pthread_create(&threads[i], NULL, writer, (void *)(uintptr_t)i);
 	if (o.kills)
 		survived = kill_on(&t, ms);
+	else if (o.writes && !wait_until_acked(o.writes))
+		atomic_fetch_add(&errors, 1);
 	atomic_store(&stop, true);
-	for (unsigned int i = 0; i < o.depth && o.kills; i++)
+	for (unsigned int i = 0; i < o.depth && (o.kills || o.writes); i++)
 		pthread_join(threads[i], NULL);
 	verify(&t);
 	target_close(&t);
