@@ -165,6 +165,8 @@ static void is_ready(struct keeper *k)
 	pthread_mutex_lock(&k->ask_lock);
 	k->state = KEEP_SERVING;
 	k->ready_ns = now;
+	if (!k->began_ns)
+		k->began_ns = now;
 	upgraded = k->upgrade == UPGRADE_RUNNING;
 	if (k->died_ns && !upgraded) {
 		double ms = (double)(now - k->died_ns) / 1e6;
@@ -173,7 +175,7 @@ static void is_ready(struct keeper *k)
 	}
 	end_upgrade(k, now);
 	pthread_mutex_unlock(&k->ask_lock);
-	if (k->died_ns && !upgraded)
+	if (k->died_ns && !upgraded && !k->quiet)
 		fprintf(stderr, "outboard run: driver process %d serves again after %.1f ms\n",
 			k->pid, (double)(now - k->died_ns) / 1e6);
 }
@@ -367,7 +369,9 @@ static enum ended_by died(struct keeper *k, struct ob_error *err)
 			ob_error_fix(err, "have it restarted: --restart=on-failure");
 		return ENDED_FAILED;
 	}
+	pthread_mutex_lock(&k->ask_lock);
 	k->state = KEEP_WAITING;
+	pthread_mutex_unlock(&k->ask_lock);
 	k->respawn_ns = k->died_ns + (uint64_t)pause * NS_PER_MS;
 	return ENDED_NOT;
 }
@@ -524,6 +528,7 @@ void keep_put_state(struct keeper *k, struct json_object *state)
 	cli_put_u64(o, "driver_pid", (uint64_t)k->pid);
 	cli_put_str(o, "state", state_names[k->state]);
 	cli_put_u64(o, "generation", k->generation);
+	cli_put_double(o, "seconds", (double)(ob_clock_ns() - k->began_ns) / 1e9);
 	cli_put_u64(o, "deaths", k->deaths);
 	cli_put_u64(o, "hangs", k->hangs);
 	cli_put_u64(o, "upgrades", k->upgrades);

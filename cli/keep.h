@@ -36,6 +36,7 @@ enum keep_upgrade {
  * struct keeper - one driver process after the other
  * @ready: called in the driver process when all is attached: a document for the keeper and COMMAND; @netns: a namespace, or -1
  * @ready_arg: for it
+ * @quiet: nothing but errors is said
  * @generation: of the driver process, from 1
  * @cause, @last_cause: of the death that is dealt with, and of the one before; for people
  * @recovery_ms: from a death to the next READY: the last ones
@@ -45,6 +46,7 @@ struct keeper {
 	struct restart_policy policy;
 	struct json_object *(*ready)(void *arg, int *netns);
 	void *ready_arg;
+	bool quiet;
 
 	enum keep_state state;
 	pid_t pid;
@@ -53,7 +55,7 @@ struct keeper {
 	struct heartbeat beats;
 	struct restart_history history;
 	unsigned int generation, deaths, hangs;
-	uint64_t started_ns, ready_ns, died_ns, respawn_ns;
+	uint64_t began_ns, started_ns, ready_ns, died_ns, respawn_ns;
 	char cause[256], last_cause[256];
 	double recovery_ms[KEEP_RECOVERIES];
 	unsigned int recoveries;

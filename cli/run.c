@@ -409,8 +409,15 @@ static void finish(struct run *r, int exit_code)
 	char time[16];
 
 	if (r->state && !r->quiet) {
-		fprintf(r->say, "Served for %s.\n",
-			cli_seconds(time, cli_get_double(r->state, "seconds")));
+		struct json_object *kept = cli_get(r->state, "keeper");
+		struct json_object *whole = kept ? kept : r->state;
+		unsigned int processes = (unsigned int)cli_get_u64(kept, "generation");
+
+		fprintf(r->say, "Served for %s",
+			cli_seconds(time, cli_get_double(whole, "seconds")));
+		if (processes > 1)
+			fprintf(r->say, " by %u driver processes; of the last one", processes);
+		fputs(processes > 1 ? ":\n" : ".\n", r->say);
 		state_print_summary(r->state, r->say);
 		fflush(r->say);
 	}
@@ -548,6 +555,7 @@ static int serve_kept(struct run *r)
 	k->ins = &r->ins;
 	k->ready = ready_document;
 	k->ready_arg = r;
+	k->quiet = r->quiet;
 	atomic_store(&r->serving.begun, true);
 	ret = keep_start(k, &r->serving.signals, &doc, &e.netns, &exit_code, &r->err);
 	if (!ret)

@@ -36,6 +36,7 @@ enum {
 	LOOK = 2,
 	/* Somebody who has not recovered by then never does. */
 	PATIENCE_S = 60,
+	WRONG_SAID = 10,
 };
 
 #define NS 1000000000ull
@@ -189,9 +190,10 @@ static void fill(char *buf, uint32_t block, uint32_t generation)
 
 static void wrong(uint32_t block, const char *what, uint32_t generation)
 {
-	atomic_fetch_add(&lost, 1);
-	fprintf(stderr, "# block %u: %s (it says %u; acknowledged %u, begun %u)\n", block, what,
-		generation, entries[block].done, entries[block].begun);
+	/* The first ones say what is wrong. */
+	if (atomic_fetch_add(&lost, 1) < WRONG_SAID)
+		fprintf(stderr, "# block %u: %s (it says %u; acknowledged %u, begun %u)\n", block,
+			what, generation, entries[block].done, entries[block].begun);
 }
 
 static void check_block(const char *buf, uint32_t block)
