@@ -93,9 +93,9 @@ if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure,limit=2,bac
 		kill -KILL "$before"
 		check "death $i is followed by another process" wait_for next_driver "$before"
 	done
-	kill -SEGV "$(drivers "$pid")"
+	kill -ALRM "$(drivers "$pid")" # none that a sanitizer takes
 	check 'the third is not' ended
-	check 'it says so' eval '[ $status = 1 ] && grep -q "death number 3, and more than 2 in 60 s" "$dir/run" && grep -q "signal 11" "$dir/run"'
+	check 'it says so' eval '[ $status = 1 ] && grep -q "death number 3, and more than 2 in 60 s" "$dir/run" && grep -q "signal 14" "$dir/run"'
 fi
 if serve run run qemu:nvme,null=1M --attach nbd --restart never; then
 	kill -KILL "$(drivers "$pid")"
