@@ -158,7 +158,7 @@ static void leak(void)
 /* The processor is to find it, not a sanitizer, which would call it something else. */
 static void __attribute__((noinline, no_sanitize("undefined"))) write_nowhere(void)
 {
-	int *volatile nowhere = NULL; /* of which the compiler knows nothing */
+	volatile int *volatile nowhere = NULL; /* of which the compiler knows nothing */
 
 	*nowhere = 1;
 }
