@@ -48,10 +48,10 @@ struct entry {
 
 static struct {
 	const char *target, *log, *with;
-	uint64_t seed, offset;
+	uint64_t seed, offset, patience;
 	unsigned int blocks, depth, kills, every, writes;
 	pid_t keeper;
-} o = {.seed = 1, .blocks = 1024, .depth = 4, .kills = 100, .every = 10};
+} o = {.seed = 1, .patience = PATIENCE_S, .blocks = 1024, .depth = 4, .kills = 100, .every = 10};
 
 static struct entry *entries;
 static _Atomic uint64_t acked, last_ack_ns, longest_ns, errors, reconnects, lost, verified;
@@ -97,7 +97,7 @@ static bool is_uri(void)
 
 static int target_open(struct target *t)
 {
-	uint64_t until = now_ns() + PATIENCE_S * NS;
+	uint64_t until = now_ns() + o.patience * NS;
 
 	t->fd = -1;
 	t->nbd = NULL;
@@ -321,7 +321,7 @@ static pid_t driver_process(void)
 
 static bool wait_until_acked(uint64_t n)
 {
-	uint64_t until = now_ns() + PATIENCE_S * NS;
+	uint64_t until = now_ns() + o.patience * NS;
 
 	while (atomic_load(&acked) < n) {
 		struct timespec ts = {.tv_nsec = 50000};
@@ -354,7 +354,7 @@ static unsigned int kill_on(struct target *t, double *recovery_ms)
 
 	while (n < o.kills && !atomic_load(&lost)) {
 		uint64_t after = atomic_load(&acked) + next_random(&state) % APART + 1;
-		uint64_t until = now_ns() + PATIENCE_S * NS;
+		uint64_t until = now_ns() + o.patience * NS;
 		pid_t pid;
 
 		if (!wait_until_acked(after))
@@ -378,19 +378,13 @@ static unsigned int kill_on(struct target *t, double *recovery_ms)
 /* ---- main --------------------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-	{"target", required_argument, NULL, 't'},
-	{"keeper", required_argument, NULL, 'p'},
-	{"log", required_argument, NULL, 'l'},
-	{"blocks", required_argument, NULL, 'b'},
-	{"depth", required_argument, NULL, 'd'},
-	{"kills", required_argument, NULL, 'k'},
-	{"seed", required_argument, NULL, 's'},
-	{"every", required_argument, NULL, 'e'},
-	{"offset", required_argument, NULL, 'o'},
-	{"writes", required_argument, NULL, 'n'},
-	{"with", required_argument, NULL, 'w'},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
+	{"target", required_argument, NULL, 't'}, {"keeper", required_argument, NULL, 'p'},
+	{"log", required_argument, NULL, 'l'},	  {"blocks", required_argument, NULL, 'b'},
+	{"depth", required_argument, NULL, 'd'},  {"kills", required_argument, NULL, 'k'},
+	{"seed", required_argument, NULL, 's'},	  {"every", required_argument, NULL, 'e'},
+	{"offset", required_argument, NULL, 'o'}, {"patience", required_argument, NULL, 'a'},
+	{"writes", required_argument, NULL, 'n'}, {"with", required_argument, NULL, 'w'},
+	{"help", no_argument, NULL, 'h'},	  {NULL, 0, NULL, 0},
 };
 
 static bool parse(int argc, char **argv)
@@ -427,6 +421,9 @@ static bool parse(int argc, char **argv)
 			break;
 		case 'n':
 			o.writes = (unsigned int)n;
+			break;
+		case 'a':
+			o.patience = n;
 			break;
 		case 'w':
 			o.with = optarg;
@@ -489,7 +486,7 @@ int main(int argc, char **argv)
 			"usage: kills --target PATH|URI --log FILE --keeper PID [--kills N (100)] [--seed N (1)]\n"
 			"  [--blocks N (1024)] [--depth N (4)] [--every N: read all back after so many kills (10)]\n"
 			"  [--offset BYTES (0)] [--with COMMAND: in place of a kill]; --kills=0 only reads back,\n"
-			"  or with --writes N writes so often before\n");
+			"  or with --writes N writes so often before. [--patience SECONDS (60)]\n");
 		return 2;
 	}
 	ms = calloc(o.kills + 1, sizeof(*ms));

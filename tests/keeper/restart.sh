@@ -97,6 +97,13 @@ if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure,limit=2,bac
 	check 'the third is not' ended
 	check 'it says so' eval '[ $status = 1 ] && grep -q "death number 3, and more than 2 in 60 s" "$dir/run" && grep -q "signal 14" "$dir/run"'
 fi
+rm "$dir/acknowledged"
+if serve run run "qemu:nvme,file=$disk" --attach nbd --restart never; then
+	uri=$(grep -o 'nbd://[^ ]*' "$dir/run")
+	check 'a control: without a second process the client fails' eval '! "$kills" --target "$uri" --keeper "$pid" \
+		--log "$dir/acknowledged" --kills 1 --every 0 --patience 1 >"$dir/control" 2>&1 && grep -q "client_errors\":[1-9]" "$dir/control"'
+	ended
+fi
 if serve run run qemu:nvme,null=1M --attach nbd --restart never; then
 	kill -KILL "$(drivers "$pid")"
 	check 'never is never' ended
