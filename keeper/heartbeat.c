@@ -80,35 +80,37 @@ struct thread {
 	uint64_t cpu_ns;
 };
 
+/* One of a thread's files in /proc; empty when it cannot be read. */
+static void read_file(pid_t pid, int tid, const char *name, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, size - 1);
+		close(fd);
+	}
+	text[n > 0 ? n : 0] = '\0';
+}
+
 /* Return: false when it cannot be known. */
 static bool look_at_thread(pid_t pid, int tid, struct thread *t)
 {
-	char path[64], text[512], *p;
-	ssize_t n;
-	int fd;
+	char text[512], *p;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
+	read_file(pid, tid, "stat", text, sizeof(text));
 	/* The name in parentheses may hold anything (proc(5)). */
 	p = strrchr(text, ')');
 	if (!p || p[1] != ' ')
 		return false;
 	t->state = p[2];
 	/* On the CPU and waiting for one, in nanoseconds, and how often (Documentation/scheduler/sched-stats.rst). */
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	t->cpu_ns = strtoull(text, NULL, 10);
-	return n > 0;
+	read_file(pid, tid, "schedstat", text, sizeof(text));
+	t->cpu_ns = strtoull(text, &p, 10);
+	return p != text;
 }
 
 static void ping(struct heartbeat *h, unsigned int i, pid_t pid, uint64_t now)
