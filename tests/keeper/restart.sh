@@ -130,35 +130,6 @@ expect 'which instance?' 2 'which instance'
 
 # ---- a network interface --------------------------------------------------------------------------------------
 
-head -c 48M /dev/urandom >"$dir/file"
-# In the interface's namespace. Kills at any moment of the transfer, as often as it takes.
-cat >"$dir/download" <<'END'
-ip link set "$OUTBOARD_IF" up && ip address add 10.0.2.15/24 dev "$OUTBOARD_IF" || exit
-ip route add default via 10.0.2.2
-before=$(ip -o address show dev "$OUTBOARD_IF" scope global; ip route)
-timeout 120 busybox wget -Y off -q -O - http://10.0.2.100/file | sha256sum | cut -d' ' -f1 >sum &
-killed=0
-while [ -n "$(jobs -r)" ] || [ $killed -lt 5 ]; do
-	for child in $(cat /proc/$OUTBOARD_PID/task/$OUTBOARD_PID/children); do
-		[ "$(cat /proc/$child/comm 2>/dev/null)" = outboard-driver ] && kill -KILL "$child" && killed=$((killed + 1))
-	done
-	sleep 0.4
-done
-wait
-[ "$before" = "$(ip -o address show dev "$OUTBOARD_IF" scope global; ip route)" ] || exit
-echo "$killed kills"
-END
-download()
-{
-	local port=$((20000 + $$ % 20000)) server
-	busybox httpd -f -p "127.0.0.1:$port" -h "$dir" &
-	server=$!
-	started+=("$server")
-	(cd "$dir" && timeout 180 "$outboard" run "qemu:e1000e,netdev=user,fwd=10.0.2.100:80-$port" --attach tap,netns=new \
-		--restart on-failure,limit=0,backoff=0 -- bash download)
-	local code=$?
-	kill "$server"
-	[ $code = 0 ] && [ "$(cat "$dir/sum")" = "$(sha256sum <"$dir/file" | cut -d' ' -f1)" ]
-}
-check 'a download by TCP survives five kills and more; interface, address and route stay' download
+check 'a download by TCP survives five kills; interface, address and route stay' \
+	"${BASH_SOURCE[0]%/*}/../campaign/kept_download.sh" "$outboard" 48 5
 finish
