@@ -32,7 +32,7 @@ busybox httpd -f -p "127.0.0.1:$port" -h "$dir" &
 server=$!
 began=$(date +%s%N)
 (cd "$dir" && timeout 900 "$outboard" run -q "qemu:e1000e,netdev=user,fwd=10.0.2.100:80-$port" --attach tap,netns=new \
-	--restart on-failure,limit=0,backoff=0 --json=state -- bash download "$kills" "$pause" 2>"$dir/said")
+	--restart on-failure,limit=0,backoff=0,heartbeat=2000 --json=state -- bash download "$kills" "$pause" 2>"$dir/said")
 code=$?
 took=$(($(date +%s%N) - began))
 equal=false

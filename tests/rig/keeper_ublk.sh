@@ -22,7 +22,7 @@ kills=${KEEPER_KILLS:-200} chunk=${KEEPER_CHECK:-100}
 keeper=
 start()
 {
-	"$OUTBOARD" run "vfio:$RIG_NVME" --attach ublk --restart on-failure,limit=0,backoff=0 >"$dir/said" 2>"$dir/err" &
+	"$OUTBOARD" run "vfio:$RIG_NVME" --attach ublk --restart on-failure,limit=0,backoff=0,heartbeat=5000 >"$dir/said" 2>"$dir/err" &
 	keeper=$!
 	wait_for eval 'grep -q ublkb "$dir/said" || gone $keeper' && grep -q 'as /dev/ublkb0 through ublk' "$dir/said"
 }
