@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# kept_download.sh OUTBOARD MIB KILLS [SECONDS]: a file of MIB MiB is downloaded by one TCP connection through an e1000e below a keeper, whose
+# kept_download.sh OUTBOARD MIB KILLS [SECONDS [RUN-OPTION...]]: a file of MIB MiB is downloaded by one TCP connection through an e1000e below a keeper, whose
 # driver process is killed KILLS times, SECONDS (0.4) apart. Interface, address and routes must be as before, the
 # checksum that of the file. Prints one JSON document; exit code 0 when all is well.
 set -u
 outboard=$(readlink -f "$1") mib=$2 kills=$3 pause=${4:-0.4}
+shift "$(($# < 4 ? $# : 4))"
 dir=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$dir"' EXIT
@@ -14,6 +15,8 @@ head -c "${mib}M" /dev/urandom >"$dir/file"
 cat >"$dir/download" <<'END'
 ip link set "$OUTBOARD_IF" up && ip address add 10.0.2.15/24 dev "$OUTBOARD_IF" || exit
 ip route add default via 10.0.2.2
+# A link may take some seconds to come up the first time.
+for i in $(seq 30); do ping -c 1 -W 1 10.0.2.2 >/dev/null && break; done
 before=$(ip -o address show dev "$OUTBOARD_IF" scope global; ip route)
 timeout 600 busybox wget -Y off -q -O - http://10.0.2.100/file | sha256sum | cut -d' ' -f1 >sum &
 killed=0
@@ -32,7 +35,7 @@ busybox httpd -f -p "127.0.0.1:$port" -h "$dir" &
 server=$!
 began=$(date +%s%N)
 (cd "$dir" && timeout 900 "$outboard" run -q "qemu:e1000e,netdev=user,fwd=10.0.2.100:80-$port" --attach tap,netns=new \
-	--restart on-failure,limit=0,backoff=0,heartbeat=2000 --json=state -- bash download "$kills" "$pause" 2>"$dir/said")
+	--restart on-failure,limit=0,backoff=0,heartbeat=2000 --json=state "$@" -- bash download "$kills" "$pause" 2>"$dir/said")
 code=$?
 took=$(($(date +%s%N) - began))
 equal=false
