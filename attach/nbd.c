@@ -604,6 +604,14 @@ static int take_fd(struct nbd_server *srv, struct ob_error *err)
 	len = sizeof(listening);
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len))
 		return ob_error_set(err, -errno, "nbd: descriptor %d: %s", fd, strerror(errno));
+	if (!listening && kept_keeper()) {
+		ob_error_set(
+			err, -EOPNOTSUPP,
+			"nbd: descriptor %d is a connection, which no other driver process could go on with",
+			fd);
+		ob_error_fix(err, "hand over a listening socket, or run without --restart");
+		return -EOPNOTSUPP;
+	}
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
 		return ob_error_set(err, -errno, "nbd: descriptor %d: %s", fd, strerror(errno));

@@ -124,6 +124,17 @@ if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure; then
 fi
 ob run qemu:nvme,null=1M --attach nbd,port=70000 --restart on-failure
 expect 'what cannot begin is told as without a keeper' 2 70000
+handed_over()
+{
+	python3 - "$outboard" <<'END'
+import socket, subprocess, sys
+ours, theirs = socket.socketpair()
+run = subprocess.run([sys.argv[1], "run", "qemu:nvme,null=1M", "--attach", f"nbd,fd={theirs.fileno()}", "--restart", "on-failure"],
+                     pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True, timeout=60)
+sys.exit(run.returncode != 5 or "hand over a listening socket" not in run.stderr)
+END
+}
+check 'a connection that is handed over could not be gone on with' handed_over
 ob run qemu:edu --driver "$wrong.not" --attach nbd --restart on-failure
 expect 'a driver that there is not' 5 "$wrong.not"
 ob upgrade --driver nvme
