@@ -302,7 +302,7 @@ static void release(struct ob_stream *st)
 		link = &(*link)->next;
 	*link = st->next;
 	count(st, &st->stack->stats);
-	linux_release(st->stack, st->socket, false);
+	linux_release(st->stack, st->socket, stack_breaks_off(st));
 }
 
 const struct stack_stream_ops linux_stream = {

@@ -261,7 +261,7 @@ static void release(struct ob_stream *st)
 	}
 	if (pcb) {
 		forget_pcb(st);
-		if (tcp_close(pcb) != ERR_OK)
+		if (stack_breaks_off(st) || tcp_close(pcb) != ERR_OK)
 			tcp_abort(pcb);
 	}
 	/* The farewell goes now, not at the loop's next round, which may not come. */

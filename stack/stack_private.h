@@ -74,6 +74,12 @@ struct ob_stream {
 	char peer[64];
 };
 
+/* Let go of before either side has ended: a peer that read an end then would think that it has all. */
+static inline bool stack_breaks_off(const struct ob_stream *st)
+{
+	return !st->ended && !st->peer_ended;
+}
+
 /**
  * struct stack_stream_ops - TCP of a stack
  * @connect: begins it. @accept: one connection within @wait_ms. Both: 0, and @st is alive, or a negative errno value: then it was released

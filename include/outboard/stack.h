@@ -215,7 +215,8 @@ int ob_stream_end(struct ob_stream *stream, struct ob_error *err);
 /**
  * ob_stream_close() - free it; NULL is allowed
  *
- * What has not been acknowledged may be lost; ob_stream_end() before it when that matters.
+ * What has not been acknowledged may be lost; ob_stream_end() before it when that matters. Without it, and before the peer's end, the connection
+ * is broken off (reset), so that the peer does not take what it has for all.
  */
 void ob_stream_close(struct ob_stream *stream);
 

@@ -84,10 +84,21 @@ sending() # ARGUMENTS...
 	done
 }
 
+# A receiver that answers: on a busy machine it may have to be asked for twice.
+receiving() # ARGUMENTS...
+{
+	net_bg rx "${a[@]}" receive --wait 100 "$@"
+	reachable || {
+		kill -KILL "$pid"
+		wait "$pid" 2>/dev/null
+		net_bg rx "${a[@]}" receive --wait 100 "$@"
+		reachable
+	}
+	receiver=$pid
+}
+
 # A peer that stops taking anything, for good.
-net_bg rx "${a[@]}" receive --wait 100 --json
-receiver=$pid
-reachable
+receiving --json
 sending "${b[@]}" send 10.9.0.1 --time 100 --timeout 5
 sender=$pid
 kill -STOP "$receiver"
@@ -98,9 +109,7 @@ kill -KILL "$receiver"
 wait "$receiver" 2>/dev/null
 
 # One that leaves: with a reset.
-net_bg rx "${a[@]}" receive --wait 100 --json
-receiver=$pid
-reachable
+receiving --json
 sending "${b[@]}" send 10.9.0.1 --time 100 --timeout 20
 sender=$pid
 kill -INT "$receiver"
@@ -110,9 +119,7 @@ finish_bg tx
 expect "a peer that leaves resets the connection" 1 "reset"
 
 # And we: Ctrl-C, then a device that goes.
-net_bg rx "${a[@]}" receive --wait 100
-receiver=$pid
-reachable
+receiving
 sending "${b[@]}" send 10.9.0.1 --time 100
 kill -INT "$pid"
 finish_bg tx
@@ -121,9 +128,7 @@ pid=$receiver
 finish_bg rx
 # By a reset, unless it was to be told twice (RFC 5961), and we were gone.
 expect "and the peer's transfer has failed" 1 "10.9.0.2"
-net_bg rx "${a[@]}" receive --wait 100
-receiver=$pid
-reachable
+receiving
 sending "${b[@]}" send 10.9.0.1 --time 100
 for qemu in $(qemu_of "$pid"); do kill -9 "$qemu"; done
 finish_bg tx

@@ -36,7 +36,10 @@ reachable() # [ADDRESS [OTHER OPTIONS OF b]]
 {
 	local to=${1:-10.9.0.1} from=("${b[@]}")
 	[ $# -lt 2 ] || from=("${b[0]}" "${@:2}")
-	wait_for "$outboard" net "${from[@]}" ping "$to" -n 1 --timeout 2 >/dev/null 2>&1
+	wait_for "$outboard" net "${from[@]}" ping "$to" -n 1 --timeout 2 >/dev/null 2>&1 && return
+	echo "# $to does not answer; who listens there says:"
+	sed 's/^/# /' "$dir/rx.err"
+	return 1
 }
 
 # A receiver at a, a sender at b, both with --json.
