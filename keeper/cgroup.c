@@ -21,7 +21,7 @@ enum {
 
 static const char *const controllers[] = {"memory", "pids", "cpu"};
 
-static int put_at(int dir, const char *file, const char *text)
+int sandbox_write(int dir, const char *file, const char *text)
 {
 	int fd = openat(dir, file, O_WRONLY | O_CLOEXEC), ret = 0;
 
@@ -129,7 +129,7 @@ static void give_controllers(int dir)
 		char order[16];
 
 		snprintf(order, sizeof(order), "+%s", controllers[i]);
-		put_at(dir, "cgroup.subtree_control", order);
+		sandbox_write(dir, "cgroup.subtree_control", order);
 	}
 }
 
@@ -145,15 +145,15 @@ static void set_limits(struct sandbox *s)
 				 "%s%s", *lacking ? ", " : "", controllers[i]);
 	/* What it shares counts here, too: the arena, where it is the first to use a page. */
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)(l->memory + l->memlock));
-	put_at(s->cgroup_fd, "memory.max", text);
-	put_at(s->cgroup_fd, "memory.swap.max", "0");
-	put_at(s->cgroup_fd, "memory.oom.group", "1");
+	sandbox_write(s->cgroup_fd, "memory.max", text);
+	sandbox_write(s->cgroup_fd, "memory.swap.max", "0");
+	sandbox_write(s->cgroup_fd, "memory.oom.group", "1");
 	snprintf(text, sizeof(text), "%u", l->nproc);
-	put_at(s->cgroup_fd, "pids.max", text);
+	sandbox_write(s->cgroup_fd, "pids.max", text);
 	if (l->cpu_percent) {
 		snprintf(text, sizeof(text), "%u %u", l->cpu_percent * (CPU_PERIOD_US / 100),
 			 CPU_PERIOD_US);
-		put_at(s->cgroup_fd, "cpu.max", text);
+		sandbox_write(s->cgroup_fd, "cpu.max", text);
 	}
 	if (*lacking)
 		sandbox_lacks(
@@ -286,5 +286,5 @@ int sandbox_events(const struct sandbox *s, uint64_t *oom_kills, uint64_t *forks
 /* cgroup.kill: Linux 5.14. */
 int sandbox_kill(const struct sandbox *s)
 {
-	return s->cgroup_fd < 0 ? -ENOENT : put_at(s->cgroup_fd, "cgroup.kill", "1");
+	return s->cgroup_fd < 0 ? -ENOENT : sandbox_write(s->cgroup_fd, "cgroup.kill", "1");
 }

@@ -119,18 +119,6 @@ pid_t sandbox_fork(struct sandbox *s)
 
 /* ---- the user namespace of an ordinary user ------------------------------------------------------------------------------- */
 
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 /* The user stays who he is: of the keeper's files the namespace gives him none more. */
 static int map_user(const struct sandbox *s)
 {
@@ -138,12 +126,12 @@ static int map_user(const struct sandbox *s)
 	int ret;
 
 	snprintf(text, sizeof(text), "%u %u 1\n", s->keeper_uid, s->keeper_uid);
-	ret = put("/proc/self/uid_map", text);
+	ret = sandbox_write(AT_FDCWD, "/proc/self/uid_map", text);
 	if (!ret)
-		ret = put("/proc/self/setgroups", "deny");
+		ret = sandbox_write(AT_FDCWD, "/proc/self/setgroups", "deny");
 	snprintf(text, sizeof(text), "%u %u 1\n", s->keeper_gid, s->keeper_gid);
 	if (!ret)
-		ret = put("/proc/self/gid_map", text);
+		ret = sandbox_write(AT_FDCWD, "/proc/self/gid_map", text);
 	return ret;
 }
 

@@ -44,6 +44,8 @@ int sandbox_drop_privileges(struct sandbox *s, struct ob_error *err);
 void sandbox_cgroup_make(struct sandbox *s);
 void sandbox_cgroup_join(struct sandbox *s);
 void sandbox_cgroup_remove(struct sandbox *s);
+/** sandbox_write() - @text into a file that is there; @dir: as of openat(2). Return: 0 or a negative errno value */
+int sandbox_write(int dir, const char *file, const char *text);
 
 /* seccomp.c */
 int sandbox_filter(const struct sandbox *s, enum sandbox_phase phase, struct ob_error *err);

@@ -5,32 +5,17 @@
  *
  *	rig-confined [OBJECT]	the driver in that file, loaded inside
  */
-#include <dirent.h>
 
 #include "keeper/sandbox.h"
+#include "tests/rig/descriptors.h"
 #include "tests/vfio/rig.h"
 
 static const char *object;
 
 enum {
-	FDS = 256,
 	BLOCK = 4096,
 	BLOCKS = 64,
 };
-
-static unsigned int every_descriptor(int fds[FDS])
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-	struct dirent *e;
-
-	assert_non_null(dir);
-	while ((e = readdir(dir)))
-		if (e->d_name[0] != '.' && atoi(e->d_name) != dirfd(dir) && n < FDS)
-			fds[n++] = atoi(e->d_name);
-	closedir(dir);
-	return n;
-}
 
 static void one(struct ob_block *disk, enum ob_block_op op, unsigned int block, void *buf)
 {
@@ -95,7 +80,7 @@ static void a_driver_binds_and_serves_inside(void **state)
 	struct ob_device *dev = rig_open("RIG_NVME", ",arena=64M");
 	struct sandbox s = {.name = "confined", .uses = SANDBOX_USES_VFIO | SANDBOX_USES_PASSING};
 	struct ob_error err = {0};
-	int fds[FDS], status;
+	int fds[DESCRIPTORS], status;
 	pid_t pid;
 
 	s.uses |= sandbox_uses_of("ublk");

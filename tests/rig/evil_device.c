@@ -4,7 +4,6 @@
  * may not, the device's addresses and identity, interrupts that are not its own, more pinned memory, the device a second time. In the rig,
  * by tests/rig/evil.sh, on edu. The keeper, this process, has opened the device and looks at what became of it.
  */
-#include <dirent.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -13,6 +12,7 @@
 
 #include "access/vfio/vfio.h"
 #include "keeper/sandbox.h"
+#include "tests/rig/descriptors.h"
 #include "tests/vfio/rig.h"
 #include "tests/wild_dma.h"
 
@@ -21,7 +21,6 @@ enum {
 	MEMLOCK_MIB = 8,
 	MORE_MIB = 16,
 	CONFIG = 256,
-	FDS = 256,
 	/* The device model's DMA reaches 28 bits; nothing is mapped there. */
 	WILD = 0x8000000,
 	MSI_CAP_ADDRESS = 4,
@@ -145,20 +144,6 @@ static int other_feature(void)
 
 /* ---- one of them ---------------------------------------------------------------------------------------------------------- */
 
-static unsigned int every_descriptor(int fds[FDS])
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-	struct dirent *e;
-
-	assert_non_null(dir);
-	while ((e = readdir(dir)))
-		if (e->d_name[0] != '.' && atoi(e->d_name) != dirfd(dir) && n < FDS)
-			fds[n++] = atoi(e->d_name);
-	closedir(dir);
-	return n;
-}
-
 /* Returns what it returned, or minus the number of the signal that ended it, minus 1000. */
 static int inside(int (*attack)(void))
 {
@@ -168,7 +153,7 @@ static int inside(int (*attack)(void))
 		.uses = SANDBOX_USES_VFIO,
 	};
 	struct ob_error err = {0};
-	int fds[FDS], status;
+	int fds[DESCRIPTORS], status;
 	pid_t pid;
 
 	s.keep = fds;
