@@ -969,6 +969,7 @@ const struct ob_attach_ops ob_attach_nbd = {
 	.class_ = OB_CLASS_BLOCK,
 	.options = "port=N (0: any), socket=PATH, fd=N, export=NAME, connections=N, "
 		   "users=own|any, depth=N, memory=SIZE",
+	.outlives = true,
 	.probe = nbd_probe,
 	.open = nbd_open,
 	.publish = nbd_publish,

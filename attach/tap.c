@@ -753,6 +753,7 @@ const struct ob_attach_ops ob_attach_tap = {
 	.class_ = OB_CLASS_NET,
 	.options = "name=IF, netns=new|NAME|PATH|pid:N, up, address=CIDR, mtu=N, queues=N, "
 		   "owner=UID, csum=on|off, gso=on|off, gro=on|off, vhost=auto|on|off",
+	.outlives = true,
 	.probe = tap_probe,
 	.open = tap_open,
 	.publish = tap_publish,
@@ -768,6 +769,7 @@ const struct ob_attach_ops ob_attach_vhost_net = {
 	.class_ = OB_CLASS_NET,
 	.options = "name=IF, netns=new|NAME|PATH|pid:N, up, address=CIDR, mtu=N, queues=N, "
 		   "owner=UID, csum=on|off, gso=on|off, gro=on|off",
+	.outlives = true,
 	.probe = vhost_net_attach_probe,
 	.open = vhost_net_attach_open,
 	.publish = tap_publish,

@@ -689,6 +689,7 @@ const struct ob_attach_ops ob_attach_ublk = {
 	.options =
 		"queues=N,id=N,recover,recovery=on|off,grace=SECONDS,unprivileged,partscan=on|off,"
 		"share=FILE,zero-copy=auto|off," DISK_OPTIONS,
+	.outlives = true,
 	.probe = ublk_probe,
 	.open = ublk_open,
 	.publish = ublk_publish,

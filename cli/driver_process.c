@@ -51,21 +51,11 @@ static int load_drivers(struct instance *ins, struct ob_error *err)
 }
 
 /* What is not made to be taken over goes with the process, and comes again as another. */
-static bool outlives(const struct ob_attach *at)
-{
-	static const char *const names[] = {"ublk", "nbd", "tap", "vhost-net"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(at->ops->name, names[i]))
-			return true;
-	return false;
-}
-
 static void warn(const struct instance *ins)
 {
 	for (unsigned int i = 0; i < ins->n; i++)
 		for (unsigned int k = 0; k < ins->unit[i].nr_at; k++)
-			if (!outlives(ins->unit[i].at[k]))
+			if (!ins->unit[i].at[k]->ops->outlives)
 				fprintf(stderr,
 					"outboard run: warning: attachment %s does not outlive a driver process: "
 					"when it dies, clients of %s get errors\n",

@@ -53,6 +53,7 @@ struct ob_attach_ops {
 	const char *summary;
 	enum ob_class class_;
 	const char *options; /* for errors and --help, "name=IF,netns=NAME|new,queues=N" */
+	bool outlives; /* the process: below a keeper the next one goes on with it, and clients wait */
 
 	/** @probe: can this system do it, for this user? 0, or why not. Changes nothing. */
 	int (*probe)(struct ob_error *err);
