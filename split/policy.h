@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a driver's source does not say: in which context the kernel calls which of its functions, which functions of the kernel call back, which take
+ * locks or reach the device. One file for each class of devices, split/policy/CLASS.json; docs/factor.md describes them.
+ */
+#ifndef SPLIT_POLICY_H
+#define SPLIT_POLICY_H
+
+#include <stdbool.h>
+
+#include <outboard/error.h>
+
+#include "split/vector.h"
+
+/* Where functions belong that are reached from a root; the first that applies counts. */
+enum set {
+	SET_STAY,
+	SET_MUST,
+	SET_MIGHT,
+	SET_INIT,     /* loading and unloading of the module */
+	SET_UNLISTED, /* the kernel gets its address, but no rule says what for */
+	SET_DEAD,     /* nobody calls it */
+	SETS
+};
+
+/* What a function of the kernel does to the device or to the caller; later ones are the harder ones to move. */
+enum api {
+	API_NONE,
+	API_PLAIN, /* strings, arithmetic, messages: a process has the like */
+	API_SLEEP,
+	API_PORT,
+	API_MMIO,
+	API_DMA,
+	API_SKB,
+	API_IRQ,
+	APIS
+};
+
+/* Patterns are those of fnmatch(3) with FNM_EXTMATCH: @(a|b), *. */
+typedef VECTOR(char *) patterns;
+
+struct root_rule {
+	patterns at; /* nodes: field:STRUCT.FIELD, param:FUNCTION#INDEX */
+	enum set set;
+	char *why;
+};
+
+struct callback_rule {
+	char *library;
+	patterns calls; /* functions of the kernel */
+	patterns into;	/* nodes whose functions they call */
+};
+
+struct lock_rule {
+	char *acquire, *release;
+	char *name;  /* "": the first argument names it */
+	bool sleeps; /* a mutex: its holder may wait for a daemon */
+};
+
+struct api_rule {
+	enum api api;
+	patterns calls;
+};
+
+struct policy {
+	char *name, *title;
+	patterns detect;    /* nodes that only drivers of this class have */
+	patterns otherwise; /* nodes that make it this class where no other is */
+	patterns ignore;    /* functions of the kernel that are no roots of anybody */
+	VECTOR(struct root_rule) roots;
+	VECTOR(struct callback_rule) callbacks;
+	VECTOR(struct lock_rule) locks;
+	VECTOR(struct api_rule) apis;
+	VECTOR(char *) included;
+};
+
+extern const char *const set_names[SETS];
+extern const char *const api_names[APIS];
+
+/**
+ * policy_load() - read DIR/NAME.json and what it includes
+ * @dir: folder of policies
+ * @name: a class, or a path (with a slash) of a file elsewhere, which may include those of @dir
+ *
+ * Return: 0; -ENOENT; -EINVAL with file and line of what is wrong in it; -ENOMEM.
+ */
+int policy_load(struct policy **out, const char *dir, const char *name, struct ob_error *err);
+void policy_free(struct policy *p);
+
+/** policy_list() - names of the classes in @dir, separated by spaces, without the "any" that they share */
+char *policy_list(const char *dir);
+
+bool matches(const patterns *p, const char *text);
+/** policy_root() - the rule for a node: one that names it exactly, else the first whose pattern fits; NULL */
+const struct root_rule *policy_root(const struct policy *p, const char *node);
+/** policy_api() - what calling the function, or using the macro, means */
+enum api policy_api(const struct policy *p, const char *function);
+/** policy_lock_sleeps() - whether the lock of this name, taken by @function, is one that may be held asleep */
+const struct lock_rule *policy_lock(const struct policy *p, const char *function);
+
+#endif
