@@ -11,6 +11,8 @@ outboard=$build/cli/outboard
 client=$build/bench/outboard-bench-client
 inprocess=$build/bench/outboard-bench-inprocess
 quick=${BENCH_QUICK:-1}
+# shellcheck source=bench/experiments/guest.bash
+. "$(dirname "$0")/experiments/guest.bash"
 
 load() # SIDE NAME COMMAND...
 {
@@ -21,26 +23,6 @@ load() # SIDE NAME COMMAND...
 		exit 1
 	fi
 	printf '%s\t%s\t%s\n' "$side" "$name" "$line"
-}
-
-to_vfio() # BDF
-{
-	local at=/sys/bus/pci/devices/$1
-	[ ! -e "$at/driver" ] || echo "$1" >"$at/driver/unbind"
-	echo vfio-pci >"$at/driver_override"
-	echo "$1" >/sys/bus/pci/drivers_probe
-	[ "$(basename "$(readlink "$at/driver")")" = vfio-pci ]
-}
-
-wait_for() # COMMAND...
-{
-	local i
-	for i in $(seq 100); do
-		"$@" && return
-		sleep 0.1
-	done
-	echo "kernel_guest: waited in vain: $*" >&2
-	exit 1
 }
 
 # A User-mode Linux with the device BDF by VFIO does COMMANDS, in bash, with $client. Prints what that said, which is JSON, with the number of
@@ -152,40 +134,11 @@ net_loads() # SIDE INTERFACE
 	load "$1" "UDP ping" "$client" --test ping --from-ns own --to-ns peer --to 10.7.0.2 --size 56 --count $((2000 / quick))
 }
 
-# Every frame that INTERFACE receives goes out of it again, by the shortest way that the kernel has for any driver: a redirection at the
-# hook where the network stack begins, with no queue behind it.
-sends_back() # NAMESPACE, or nothing, INTERFACE
-{
-	modprobe -aq sch_ingress cls_matchall act_mirred
-	tc ${1:+-n "$1"} qdisc replace dev "$2" root noqueue && tc ${1:+-n "$1"} qdisc add dev "$2" clsact &&
-		tc ${1:+-n "$1"} filter add dev "$2" ingress matchall action mirred egress redirect dev "$2" || exit 1
-}
-
-sends_back_no_more() # NAMESPACE INTERFACE
-{
-	tc -n "$1" qdisc del dev "$2" clsact && tc -n "$1" qdisc del dev "$2" root || exit 1
-}
-
 forward_of() # SIDE INPROCESS-OPTION...
 {
 	local side=$1
 	shift
 	load "$side" "64 bytes forwarded, twice" "$inprocess" "$@" --test forward --size 64 --count $((20000 / quick))
-}
-
-interface_of() # BDF
-{
-	ls "/sys/bus/pci/devices/$1/net" 2>/dev/null | head -n 1
-}
-
-there() # NAMESPACE INTERFACE
-{
-	ip -n "$1" link show "$2" 2>/dev/null | grep -q LOWER_UP
-}
-
-settled()
-{
-	ip netns exec own ping -c 1 -W 1 10.7.0.2 >/dev/null 2>&1
 }
 
 net()
@@ -195,32 +148,14 @@ net()
 		module=e1000 ours=$RIG_E1000_82545EM theirs=$RIG_E1000E
 	fi
 	modprobe e1000e && modprobe e1000 || exit 1
-	wait_for test -d "/sys/bus/pci/devices/$RIG_E1000E/net"
-	wait_for test -d "/sys/bus/pci/devices/$RIG_E1000_82545EM/net"
-	own=$(interface_of "$ours")
-	peer=$(interface_of "$theirs")
-	ip netns add own
-	ip netns add peer
-	ip -n own link set lo up
-	ip -n peer link set lo up
-	ip link set "$peer" netns peer
-	ip -n peer addr add 10.7.0.2/24 dev "$peer"
-	ip -n peer link set "$peer" up
-	ip link set "$own" netns own
-	ip -n own addr add 10.7.0.1/24 dev "$own"
-	ip -n own link set "$own" up
-	wait_for there own "$own"
-	wait_for there peer "$peer"
-	wait_for settled
+	two_cards "$ours" "$theirs"
 	net_loads kernel "$own"
 	# Frames go round between the two, and nobody else has to make any.
 	sends_back peer "$peer"
 	sends_back own "$own"
 	load kernel "64 bytes forwarded, twice" ip netns exec own "$client" --test forward --path "$own" --size 64 --count $((20000 / quick))
 	sends_back_no_more own "$own"
-	ip -n own link set "$own" down
-	ip -n own link set "$own" netns 1
-	to_vfio "$ours" || exit 1
+	own_to_vfio "$ours"
 	modprobe -r "$module"
 	load in-process "frames of 64 bytes, sent" "$inprocess" --spec "vfio:$ours" --test frames --size 64 \
 		--count $((20000 / quick))
