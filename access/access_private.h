@@ -32,6 +32,9 @@ void ob_lower_write(const struct ob_bar *bar, uint64_t off, unsigned int size, u
 void ob_irq_wake_all(struct ob_device *dev);
 void ob_irq_close_all(struct ob_device *dev);
 
+/* Mask a vector in the first device from @dev down that knows how (irq.c). */
+int ob_vector_mask(struct ob_device *dev, unsigned int vec, bool mask);
+
 /* What a vector's eventfd counted while nobody had the vector is nobody's (irq.c). */
 void ob_irq_empty(int fd);
 

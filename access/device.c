@@ -200,6 +200,13 @@ static int wrap(const struct ob_wrapper_ops *ops, struct ob_spec_part *part, str
 	return 0;
 }
 
+static void name_device(struct ob_device *dev, const struct ob_spec *spec)
+{
+	snprintf(dev->info.spec, sizeof(dev->info.spec), "%s", spec->text);
+	snprintf(dev->info.name, sizeof(dev->info.name), "%s:%.40s", spec->backend,
+		 spec->device.name);
+}
+
 static int open_group(struct ob_spec *specs, unsigned int n, struct ob_device **devs,
 		      struct ob_error *err)
 {
@@ -219,9 +226,7 @@ static int open_group(struct ob_spec *specs, unsigned int n, struct ob_device **
 			goto free;
 		}
 		opened[i]->ops = ops;
-		snprintf(opened[i]->info.spec, sizeof(opened[i]->info.spec), "%s", specs[i].text);
-		snprintf(opened[i]->info.name, sizeof(opened[i]->info.name), "%s:%.40s",
-			 specs[i].backend, specs[i].device.name);
+		name_device(opened[i], &specs[i]);
 		opened[i]->info.backend = ops->name;
 	}
 	/* Wrappers that do not exist are found before anything is started. */
@@ -332,6 +337,8 @@ int ob_devices_hold(const char *const *specs, unsigned int n, struct ob_error *e
 		held_devices[i] = device_alloc();
 		if (!held_devices[i])
 			ret = ob_error_set(err, -ENOMEM, "%s: out of memory", specs[i]);
+		else
+			name_device(held_devices[i], &parsed[i]);
 	}
 	if (!ret && ops->hold)
 		ret = ops->hold(group, n, held_devices, err);
@@ -339,6 +346,16 @@ int ob_devices_hold(const char *const *specs, unsigned int n, struct ob_error *e
 		ob_devices_release();
 	free(parsed);
 	return ret;
+}
+
+unsigned int ob_devices_held_list(int *fds, unsigned int max)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; backends[i]; i++)
+		if (backends[i]->held)
+			n += backends[i]->held(fds + n, max - n);
+	return n;
 }
 
 void ob_devices_release(void)

@@ -9,15 +9,16 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "access/access_private.h"
 #include "access/fault.h"
+#include "access/threads.h"
 
 const char *const fault_kind_names[FAULT_KINDS] = {
 	"reads damaged",      "reads all ones",	    "writes dropped",	   "config reads damaged",
@@ -36,6 +37,8 @@ const char *const fault_kind_names[FAULT_KINDS] = {
  * @storm: interrupts a second, on each vector, without a cause
  * @bars: bytes that are left of each memory BAR; 0 for all
  * @event: numbers every decision
+ * @once_left: events of kind @once until the one that somebody asked for; 0 for none
+ * @struck: set to 1 then
  */
 struct fault {
 	uint64_t chance[FAULT_KINDS];
@@ -44,11 +47,16 @@ struct fault {
 	uint64_t accesses, event, total;
 	uint64_t counts[FAULT_KINDS];
 
+	enum fault_kind once;
+	uint64_t once_left;
+	_Atomic uint32_t *struck;
+
 	/* Interrupts pass through a thread only when some are to be swallowed; it makes the storm, too. */
 	bool relaying;
 	pthread_t relay;
 	unsigned int vectors;
-	int stop_fd;
+	uint64_t masked; /* a bit for each vector */
+	int stop_fd, storm_fd;
 	bool own_fds;
 };
 
@@ -97,9 +105,21 @@ static void record(struct fault *f, enum fault_kind kind)
 	__atomic_fetch_add(&f->counts[kind], 1, __ATOMIC_RELAXED);
 }
 
+/* The one that ob_fault_device_once() is waiting for? */
+static bool asked_for(struct fault *f, enum fault_kind kind)
+{
+	if (ob_likely(!__atomic_load_n(&f->once_left, __ATOMIC_ACQUIRE)) || f->once != kind ||
+	    __atomic_fetch_sub(&f->once_left, 1, __ATOMIC_ACQ_REL) != 1)
+		return false;
+	atomic_store(f->struck, 1);
+	return true;
+}
+
 /* Shall it happen now? What is granted counts against the limit. */
 static bool granted(struct fault *f, enum fault_kind kind)
 {
+	if (asked_for(f, kind))
+		return true;
 	if (!f->chance[kind])
 		return false;
 	if (f->after && __atomic_load_n(&f->accesses, __ATOMIC_RELAXED) <= f->after)
@@ -258,7 +278,7 @@ static void fault_write(const struct ob_bar *bar, uint64_t off, unsigned int siz
 		return;
 	if (!strike(f, FAULT_WRITE))
 		ob_lower_write(bar, off, size, val);
-	if (f->scribble[0] && granted(f, FAULT_SCRIBBLE))
+	if (f->scribble[0] ? granted(f, FAULT_SCRIBBLE) : asked_for(f, FAULT_SCRIBBLE))
 		scribble(dev);
 	access_ends(dev);
 }
@@ -294,6 +314,8 @@ static void storm(struct ob_device *dev)
 	for (unsigned int i = 0; i < f->vectors; i++) {
 		if (f->after && __atomic_load_n(&f->accesses, __ATOMIC_RELAXED) <= f->after)
 			return;
+		if (__atomic_load_n(&f->masked, __ATOMIC_RELAXED) & 1ull << i)
+			continue;
 		if (__atomic_fetch_add(&f->total, 1, __ATOMIC_RELAXED) >= f->max) {
 			__atomic_fetch_sub(&f->total, 1, __ATOMIC_RELAXED);
 			return;
@@ -311,22 +333,20 @@ static void *relay(void *arg)
 {
 	struct ob_device *dev = arg;
 	struct fault *f = dev->priv;
-	const struct timespec period = {.tv_nsec = f->storm ? 1000000000l / (long)f->storm - 1 : 0};
-	struct pollfd pfd[OB_IRQ_VECTORS + 1];
+	struct pollfd pfd[OB_IRQ_VECTORS + 2];
 	unsigned int n = f->own_fds ? f->vectors : 0, i;
 	uint64_t count;
-	int ready;
 
 	for (i = 0; i < n; i++)
 		pfd[i] = (struct pollfd){.fd = dev->lower->vector[i].fd, .events = POLLIN};
 	pfd[n] = (struct pollfd){.fd = f->stop_fd, .events = POLLIN};
+	pfd[n + 1] = (struct pollfd){.fd = f->storm_fd, .events = POLLIN};
 	for (;;) {
-		ready = ppoll(pfd, n + 1, f->storm ? &period : NULL, NULL);
-		if (ready < 0)
+		if (poll(pfd, n + 2, -1) < 0)
 			continue;
 		if (pfd[n].revents)
 			return NULL;
-		if (!ready)
+		if (pfd[n + 1].revents && read(f->storm_fd, &count, sizeof(count)) > 0)
 			storm(dev);
 		for (i = 0; i < n; i++) {
 			if (!(pfd[i].revents & POLLIN) ||
@@ -340,10 +360,22 @@ static void *relay(void *arg)
 	}
 }
 
+/* A timer, and not a wait's end: a confined process has the calls of this one when it serves, too. */
+static int start_storm(struct fault *f)
+{
+	const long period = 1000000000l / (long)f->storm - 1;
+	const struct itimerspec every = {
+		.it_interval = {.tv_nsec = period},
+		.it_value = {.tv_nsec = period},
+	};
+
+	f->storm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return f->storm_fd < 0 || timerfd_settime(f->storm_fd, 0, &every, NULL) ? -errno : 0;
+}
+
 static int start_relay(struct ob_device *dev, unsigned int n, struct ob_error *err)
 {
 	struct fault *f = dev->priv;
-	sigset_t all, old;
 	unsigned int i;
 	int ret;
 
@@ -361,13 +393,15 @@ static int start_relay(struct ob_device *dev, unsigned int n, struct ob_error *e
 	if (f->stop_fd < 0)
 		return ob_error_set(err, -errno, "%s: no descriptor", dev->info.name);
 	f->vectors = n;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = pthread_create(&f->relay, NULL, relay, dev);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	f->storm_fd = -1;
+	ret = f->storm ? start_storm(f) : 0;
+	if (!ret)
+		ret = ob_thread_start(&f->relay, relay, dev);
 	if (ret) {
+		if (f->storm_fd >= 0)
+			close(f->storm_fd);
 		close(f->stop_fd);
-		return ob_error_set(err, -ret, "%s: no thread to swallow interrupts",
+		return ob_error_set(err, ret, "%s: no thread to swallow interrupts",
 				    dev->info.name);
 	}
 	f->relaying = true;
@@ -383,6 +417,8 @@ static void stop_relay(struct fault *f)
 	/* A fresh eventfd takes a 1 without blocking. */
 	if (write(f->stop_fd, &one, sizeof(one)) == sizeof(one))
 		pthread_join(f->relay, NULL);
+	if (f->storm_fd >= 0)
+		close(f->storm_fd);
 	close(f->stop_fd);
 	f->relaying = false;
 }
@@ -412,6 +448,19 @@ static void fault_irq_disable(struct ob_device *dev)
 {
 	ob_irq_disable(dev->lower);
 	stop_relay(dev->priv);
+}
+
+/* A storm, too, is of a device whose vector can be masked. */
+static int fault_irq_mask(struct ob_device *dev, unsigned int vec, bool mask)
+{
+	struct fault *f = dev->priv;
+	int ret = ob_vector_mask(dev->lower, vec, mask);
+
+	if (!ret && mask)
+		__atomic_fetch_or(&f->masked, 1ull << vec, __ATOMIC_RELAXED);
+	else if (!ret)
+		__atomic_fetch_and(&f->masked, ~(1ull << vec), __ATOMIC_RELAXED);
+	return ret;
 }
 
 /* ---- life ------------------------------------------------------------------------------ */
@@ -539,6 +588,7 @@ static const struct ob_access_ops fault_ops = {
 	.write = fault_write,
 	.irq_enable = fault_irq_enable,
 	.irq_disable = fault_irq_disable,
+	.irq_mask = fault_irq_mask,
 };
 
 int fault_counts(const struct ob_device *dev, uint64_t counts[FAULT_KINDS])
@@ -550,6 +600,20 @@ int fault_counts(const struct ob_device *dev, uint64_t counts[FAULT_KINDS])
 	for (i = 0; i < FAULT_KINDS; i++)
 		counts[i] =
 			__atomic_load_n(&((struct fault *)dev->priv)->counts[i], __ATOMIC_RELAXED);
+	return 0;
+}
+
+int ob_fault_device_once(struct ob_device *dev, enum fault_kind kind, uint64_t at,
+			 _Atomic uint32_t *struck)
+{
+	struct fault *f = dev->priv;
+
+	if (dev->ops != &fault_ops || kind == FAULT_GONE || kind >= FAULT_KINDS)
+		return -EINVAL;
+	__atomic_store_n(&f->once_left, 0, __ATOMIC_RELEASE);
+	f->once = kind;
+	f->struck = struck;
+	__atomic_store_n(&f->once_left, at, __ATOMIC_RELEASE);
 	return 0;
 }
 

@@ -3,6 +3,8 @@
 #ifndef ACCESS_FAULT_H
 #define ACCESS_FAULT_H
 
+#include <stdatomic.h>
+
 #include <outboard/access.h>
 
 enum fault_kind {
@@ -28,5 +30,16 @@ const char *fault_help(void);
  * Return: 0; -EINVAL when @dev has no such wrapper outermost.
  */
 int fault_counts(const struct ob_device *dev, uint64_t counts[FAULT_KINDS]);
+
+/**
+ * ob_fault_device_once() - one fault at a time, for a campaign: the @at-th event of @kind from now
+ * @at: from 1; 0: none any more
+ * @kind: not FAULT_GONE; interrupts are swallowed only where the wrapper has the option irq=
+ * @struck: set to 1 when it strikes; as long-lived as the device
+ *
+ * Return: 0; -EINVAL when @dev has no such wrapper outermost.
+ */
+int ob_fault_device_once(struct ob_device *dev, enum fault_kind kind, uint64_t at,
+			 _Atomic uint32_t *struck);
 
 #endif

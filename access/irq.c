@@ -68,8 +68,10 @@ static int enable_locked(struct ob_device *dev, enum ob_irq_kind kind, unsigned 
 		return ret;
 	dev->irq_kind = kind;
 	dev->irq_n = n;
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		dev->vector[i].enabled = true;
+		dev->vector[i].masked = false;
+	}
 	return 0;
 }
 
@@ -225,35 +227,97 @@ int ob_irq_fd(const struct ob_irq *irq)
 	return irq->fd;
 }
 
-int ob_irq_mask(struct ob_irq *irq)
+int ob_vector_mask(struct ob_device *dev, unsigned int vec, bool mask)
+{
+	while (!dev->ops->irq_mask)
+		dev = dev->lower;
+	return dev->ops->irq_mask(dev, vec, mask);
+}
+
+static int set_mask(struct ob_irq *irq, bool mask)
 {
 	struct ob_device *dev = irq->dev;
 
 	if (ob_device_gone(dev))
 		return -ENODEV;
-	while (!dev->ops->irq_mask)
-		dev = dev->lower;
-	return dev->ops->irq_mask(dev, irq->vec, true);
+	__atomic_store_n(&dev->vector[irq->vec].masked, mask, __ATOMIC_RELAXED);
+	if (ob_unlikely(__atomic_load_n(&dev->muted, __ATOMIC_ACQUIRE)))
+		return 0;
+	return ob_vector_mask(dev, irq->vec, mask);
+}
+
+int ob_irq_mask(struct ob_irq *irq)
+{
+	return set_mask(irq, true);
 }
 
 int ob_irq_unmask(struct ob_irq *irq)
 {
-	struct ob_device *dev = irq->dev;
+	return set_mask(irq, false);
+}
 
-	if (ob_device_gone(dev))
-		return -ENODEV;
-	while (!dev->ops->irq_mask)
+/* ---- held back by somebody who watches ----------------------------------------------------- */
+
+static int mute_locked(struct ob_device *dev)
+{
+	int ret = 0;
+
+	/* First, so that an unmask that comes now is held back; one on its way is seen by who watches, and he asks again. */
+	__atomic_store_n(&dev->muted, true, __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < dev->irq_n && !ret; i++)
+		ret = ob_vector_mask(dev, i, true);
+	if (ret != -EOPNOTSUPP || dev->irqs_off)
+		return ret;
+	while (!dev->ops->irq_disable)
 		dev = dev->lower;
-	return dev->ops->irq_mask(dev, irq->vec, false);
+	dev->ops->irq_disable(dev);
+	dev->irqs_off = true;
+	return 0;
+}
+
+static int unmute_locked(struct ob_device *dev)
+{
+	struct ob_device *low = dev;
+	int ret = 0;
+
+	while (!low->ops->irq_enable)
+		low = low->lower;
+	if (low->irqs_off && dev->irq_kind != OB_IRQ_NONE)
+		ret = low->ops->irq_enable(low, dev->irq_kind, dev->irq_n, NULL);
+	low->irqs_off = false;
+	__atomic_store_n(&dev->muted, false, __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < dev->irq_n; i++)
+		if (!__atomic_load_n(&dev->vector[i].masked, __ATOMIC_RELAXED))
+			ob_vector_mask(dev, i, false); /* no failure where there is no mask */
+	return ret;
+}
+
+int ob_device_mute(struct ob_device *dev, bool on)
+{
+	int ret = -ENODEV;
+
+	pthread_mutex_lock(dev->sync);
+	if (!ob_device_gone(dev))
+		ret = on ? mute_locked(dev) : unmute_locked(dev);
+	pthread_mutex_unlock(dev->sync);
+	return ret;
+}
+
+void ob_device_count_irqs(struct ob_device *dev, uint64_t *counter)
+{
+	__atomic_store_n(&dev->irqs_counter, counter, __ATOMIC_RELEASE);
 }
 
 /* What is due when interrupts were read. */
 static int taken(struct ob_irq *irq, uint64_t count)
 {
 	struct ob_device *dev = irq->dev;
+	uint64_t *counter = __atomic_load_n(&dev->irqs_counter, __ATOMIC_ACQUIRE);
 
 	if (ob_device_gone(dev))
 		return -ENODEV;
+	if (counter)
+		ob_count(counter, count);
 	if (irq->flags & OB_IRQ_MASK_UNTIL_SERVED && dev->irq_kind != OB_IRQ_INTX)
 		ob_irq_mask(irq);
 	while (dev->lower)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "attach/attach.h"
@@ -36,6 +37,42 @@ static bool has_class(const struct ob_binding *b, unsigned int index, enum ob_cl
 	return b->chr && index == 0;
 }
 
+/* What was found before: by ob_attach_probe_all(), for it and the processes that it forks. */
+static struct probed {
+	const struct ob_attach_ops *ops;
+	int ret;
+	struct ob_error err;
+} * probed;
+
+int ob_attach_probe(const struct ob_attach_ops *ops, struct ob_error *err)
+{
+	for (const struct probed *p = probed; p && p->ops; p++) {
+		if (p->ops != ops)
+			continue;
+		if (p->ret)
+			*err = p->err;
+		return p->ret;
+	}
+	return ops->probe(err);
+}
+
+void ob_attach_probe_all(void)
+{
+	const struct ob_attach_ops *const *a = ob_attachments();
+	struct probed *list;
+	unsigned int n = 0;
+
+	while (a[n])
+		n++;
+	list = probed ? NULL : calloc(n + 1, sizeof(*list));
+	for (unsigned int i = 0; list && i < n; i++) {
+		list[i].ops = a[i];
+		list[i].ret = a[i]->probe(&list[i].err);
+	}
+	if (list)
+		probed = list;
+}
+
 static void list_names(char *buf, size_t size, bool all, enum ob_class class_)
 {
 	size_t n = 0;
@@ -61,7 +98,7 @@ static int choose(struct ob_binding *b, unsigned int index, const struct ob_atta
 			continue;
 		tried++;
 		memset(&missing, 0, sizeof(missing));
-		rc = (*a)->probe(&missing);
+		rc = ob_attach_probe(*a, &missing);
 		if (!rc) {
 			*found = *a;
 			return 0;
@@ -97,7 +134,7 @@ static int find(struct ob_binding *b, unsigned int index, const char *name,
 			return -EINVAL;
 		}
 		*found = *a;
-		return (*a)->probe(err);
+		return ob_attach_probe(*a, err);
 	}
 	list_names(list, sizeof(list), true, OB_CLASS_CHAR);
 	ob_error_set(err, -EINVAL, "there is no attachment '%s'", name);

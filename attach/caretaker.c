@@ -19,31 +19,42 @@
 
 enum {
 	ORDER_GO = 'q',
+	ORDER_ACT = 'a',
 	ORDER_SET_UP = 's',
 };
 
 /* ---- the child ------------------------------------------------------------------- */
 
-static bool is_kept(const struct caretaker_job *job, int fd, int order_fd)
+struct seat {
+	const struct caretaker_job *job;
+	int order_fd;
+};
+
+static bool is_kept(const void *arg, int fd)
 {
-	for (unsigned int i = 0; i < job->nr_fds; i++)
-		if (job->fd[i] == fd)
+	const struct seat *seat = arg;
+
+	for (unsigned int i = 0; i < seat->job->nr_fds; i++)
+		if (seat->job->fd[i] == fd)
 			return true;
-	return fd == order_fd;
+	return fd == seat->order_fd;
 }
 
-static void close_others(const struct caretaker_job *job, int order_fd)
+static int highest(const struct caretaker_job *job, int order_fd)
 {
-	int highest = order_fd;
-
 	for (unsigned int i = 0; i < job->nr_fds; i++)
-		if (job->fd[i] > highest)
-			highest = job->fd[i];
-	for (int fd = 0; fd <= highest; fd++)
-		if (!is_kept(job, fd, order_fd))
+		if (job->fd[i] > order_fd)
+			order_fd = job->fd[i];
+	return order_fd;
+}
+
+static void close_others(bool (*kept)(const void *arg, int fd), const void *arg, int last)
+{
+	for (int fd = 0; fd <= last; fd++)
+		if (!kept(arg, fd))
 			close(fd);
-	if (syscall(SYS_close_range, highest + 1, ~0u, 0))
-		for (int fd = highest + 1; fd < 65536; fd++) /* before Linux 5.9 */
+	if (syscall(SYS_close_range, last + 1, ~0u, 0))
+		for (int fd = last + 1; fd < 65536; fd++) /* before Linux 5.9 */
 			close(fd);
 }
 
@@ -62,9 +73,9 @@ static const char *parse_hex(const char *p, uintptr_t *val)
 }
 
 /* One line of /proc/self/maps (proc(5)); returns true when something was unmapped. */
-static bool unmap_line(const struct caretaker_job *job, const char *line)
+static bool unmap_line(const char *line, uintptr_t keep, size_t size)
 {
-	uintptr_t start, end, keep = (uintptr_t)job->shared;
+	uintptr_t start, end;
 	const char *p = parse_hex(line, &start);
 
 	if (*p != '-')
@@ -73,7 +84,7 @@ static bool unmap_line(const struct caretaker_job *job, const char *line)
 	/* " rw-s": the fourth letter of the rights. */
 	if (p[0] != ' ' || p[4] != 's' || end <= start)
 		return false;
-	if (job->shared && start < keep + job->size && keep < end)
+	if (size && start < keep + size && keep < end)
 		return false;
 	return !munmap((void *)start, end - start);
 }
@@ -82,7 +93,7 @@ static bool unmap_line(const struct caretaker_job *job, const char *line)
  * A mapping keeps its file open as a descriptor does. The list changes under our feet, so it is read again after each
  * change, until nothing is left to do.
  */
-static void unmap_shared(const struct caretaker_job *job)
+static void unmap_shared(uintptr_t keep, size_t size)
 {
 	bool changed = true;
 
@@ -104,11 +115,18 @@ static void unmap_shared(const struct caretaker_job *job)
 				}
 				line[n] = '\0';
 				n = 0;
-				changed = unmap_line(job, line);
+				changed = unmap_line(line, keep, size);
 			}
 		}
 		close(fd);
 	}
+}
+
+void caretaker_let_go(bool (*kept)(const void *arg, int fd), const void *arg, int last, void *keep,
+		      size_t size)
+{
+	close_others(kept, arg, last);
+	unmap_shared((uintptr_t)keep, size);
 }
 
 /* By another one: this one must not be kept from taking down. */
@@ -122,21 +140,22 @@ static void set_up(const struct caretaker_job *job, int order_fd)
 
 static void __attribute__((noreturn)) child(const struct caretaker_job *job, int order_fd)
 {
+	const struct seat seat = {.job = job, .order_fd = order_fd};
 	ssize_t n;
 	char word;
 
 	prctl(PR_SET_NAME, "outboard-care");
-	close_others(job, order_fd);
-	unmap_shared(job);
+	caretaker_let_go(is_kept, &seat, highest(job, order_fd), job->shared,
+			 job->shared ? job->size : 0);
 	/* Children need not be waited for. */
 	signal(SIGCHLD, SIG_IGN);
 	do {
 		n = read(order_fd, &word, 1);
 		if (n > 0 && word == ORDER_SET_UP)
 			set_up(job, order_fd);
-	} while (n < 0 ? errno == EINTR : n > 0 && word != ORDER_GO);
-	/* An end without an order is the parent's. */
-	if (!n)
+	} while (n < 0 ? errno == EINTR : n > 0 && word != ORDER_GO && word != ORDER_ACT);
+	/* An end without an order is that of the last who had the other end. */
+	if (!n || word == ORDER_ACT)
 		job->take_down(job->arg);
 	_exit(0);
 }
@@ -149,10 +168,22 @@ int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct
 	int fds[2];
 
 	c->pid = 0;
+	c->others = false;
 	c->fd = -1;
 	/* Not a pipe: writing to a child that was killed must not raise SIGPIPE. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return ob_error_set(err, -errno, "no socket pair: %s", strerror(errno));
+	/* Before there is a child: one whose parent is killed in between must not take that for the end of all. */
+	if (job->keep) {
+		int rc = job->keep(job->arg, fds[0]);
+
+		if (rc) {
+			close(fds[0]);
+			close(fds[1]);
+			return ob_error_set(err, rc, "a descriptor cannot be kept: %s",
+					    strerror(-rc));
+		}
+	}
 	/* Ctrl-C on the terminal is for us, who end the child in order: it has signals blocked from its first moment on. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
@@ -172,10 +203,32 @@ int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct
 	return 0;
 }
 
+bool caretaker_adopt(struct caretaker *c, int fd)
+{
+	char word;
+	ssize_t n = recv(fd, &word, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	c->pid = 0;
+	c->others = true;
+	c->fd = -1;
+	if (!n || (n < 0 && errno != EAGAIN)) {
+		close(fd);
+		return false;
+	}
+	c->pid = -1;
+	c->fd = fd;
+	return true;
+}
+
 static void end(struct caretaker *c)
 {
+	char word;
+
+	/* Another's child: by its end its end of the pair is closed. */
+	while (c->pid < 0 && (recv(c->fd, &word, 1, 0) > 0 || errno == EINTR))
+		errno = 0;
 	close(c->fd);
-	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+	while (!c->others && waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 		continue;
 	c->pid = 0;
 	c->fd = -1;
@@ -183,8 +236,11 @@ static void end(struct caretaker *c)
 
 static void order(struct caretaker *c, char word)
 {
+	struct iovec iov = {&word, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
 	/* One that was killed is told nothing. */
-	if (send(c->fd, &word, 1, MSG_NOSIGNAL) < 0)
+	if (sendmsg(c->fd, &msg, MSG_NOSIGNAL) < 0)
 		return;
 }
 
@@ -192,12 +248,14 @@ void caretaker_set_up(struct caretaker *c, int timeout_ms)
 {
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
 	char done;
+	struct iovec iov = {&done, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	if (!c->pid)
 		return;
 	order(c, ORDER_SET_UP);
 	/* Or it is gone: then it is not done, and no harm. */
-	if (poll(&p, 1, timeout_ms) > 0 && recv(c->fd, &done, 1, MSG_DONTWAIT) < 0)
+	if (poll(&p, 1, timeout_ms) > 0 && recvmsg(c->fd, &msg, MSG_DONTWAIT) < 0)
 		return;
 }
 
@@ -209,8 +267,20 @@ void caretaker_dismiss(struct caretaker *c)
 	end(c);
 }
 
+void caretaker_leave(struct caretaker *c)
+{
+	if (!c->pid)
+		return;
+	close(c->fd);
+	c->pid = 0;
+	c->fd = -1;
+}
+
 void caretaker_act(struct caretaker *c)
 {
-	if (c->pid)
-		end(c);
+	if (!c->pid)
+		return;
+	/* By a word: somebody else may have this end, too. */
+	order(c, ORDER_ACT);
+	end(c);
 }

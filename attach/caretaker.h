@@ -7,6 +7,7 @@
 #ifndef ATTACH_CARETAKER_H
 #define ATTACH_CARETAKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,7 +22,9 @@ enum {
  * @take_down: called in the child when the parent has died. A fork of a threaded process, so with
  *	async-signal-safe calls only (signal-safety(7)). All signals are blocked
  * @set_up: called in a child of the child's own, by caretaker_set_up(), under the same rules; or NULL
- * @arg: for both; read as it was when the child was started
+ * @keep: called before the child is started with our end of what it waits on: it waits until all who have it are dead or have
+ *	closed it, so whoever is given a duplicate lives on in our place, and caretaker_adopt() gives it to a successor; or NULL
+ * @arg: for all; read as it was when the child was started
  * @fd, @nr_fds: descriptors that the child keeps, at the same numbers; all others are closed there
  * @shared, @size: shared memory that it keeps; all other shared memory (BARs, the arena) is unmapped there, so that
  *	it keeps no device in use
@@ -29,6 +32,7 @@ enum {
 struct caretaker_job {
 	void (*take_down)(void *arg);
 	void (*set_up)(void *arg);
+	int (*keep)(void *arg, int fd);
 	void *arg;
 	int fd[CARETAKER_FDS];
 	unsigned int nr_fds;
@@ -37,9 +41,25 @@ struct caretaker_job {
 };
 
 struct caretaker {
-	pid_t pid; /* 0: none */
+	pid_t pid;   /* 0: none; -1: a former driver process has started it */
+	bool others; /* another process has started it: it is not waited for as a child */
 	int fd;
 };
+
+/**
+ * caretaker_adopt() - go on with one that a process before this one has started
+ * @fd: what its @keep was given; taken over
+ *
+ * Return: false when it is not there any more, or never came to be.
+ */
+bool caretaker_adopt(struct caretaker *c, int fd);
+
+/**
+ * caretaker_let_go() - in a child of a threaded process: close all descriptors but those from 0 to @last that @kept allows, and
+ *	unmap all shared memory but [@keep, @keep + @size): either keeps a device in use
+ */
+void caretaker_let_go(bool (*kept)(const void *arg, int fd), const void *arg, int last, void *keep,
+		      size_t size);
 
 int caretaker_start(struct caretaker *c, const struct caretaker_job *job, struct ob_error *err);
 
@@ -51,6 +71,9 @@ void caretaker_set_up(struct caretaker *c, int timeout_ms);
 
 /** caretaker_dismiss() - everything was taken down in order; the child ends without doing anything */
 void caretaker_dismiss(struct caretaker *c);
+
+/** caretaker_leave() - nothing more is said to it from here; somebody else has the same end, too (@keep) */
+void caretaker_leave(struct caretaker *c);
 
 /** caretaker_act() - it takes down now, as if this process had died; returns when it has */
 void caretaker_act(struct caretaker *c);

@@ -14,8 +14,8 @@
 
 #include "attach/attach.h"
 #include "attach/fuse.h"
+#include "attach/fuse_broker.h"
 #include "attach/fuse_mount.h"
-#include "attach/holders.h"
 
 struct fuse_attach {
 	struct ob_attach at; /* first */
@@ -37,41 +37,75 @@ static void drop_mount(struct fuse_attach *fa)
 	if (fa->root >= 0)
 		close(fa->root);
 	else
-		fuse_unmount_now(fa->mountpoint);
+		fuse_unmount_broker(fa->mountpoint);
 	fa->root = -1;
+}
+
+/* The connection, and what of the mount is not placed yet: a former driver process's, or another. */
+static int connect_file(struct fuse_attach *fa, struct ob_error *err)
+{
+	struct fuse_disk *f = &fa->f;
+	int ret, fuse;
+
+	if (f->taken_over) {
+		fuse = f->left[FUSE_KEPT_DEVICE];
+		fa->root = f->left[FUSE_KEPT_ROOT];
+		fa->keeper.fd = f->left[FUSE_KEPT_HOLDER];
+		for (unsigned int i = 0; i < FUSE_KEPT_FDS; i++)
+			f->left[i] = -1;
+		return fuse_disk_connect(f, fuse, err);
+	}
+	ret = fuse_mount_broker(f->file, fa->mountpoint, &fuse, &fa->root, err);
+	if (ret)
+		return ret;
+	memcpy(f->log->mountpoint, fa->mountpoint, sizeof(f->log->mountpoint));
+	ret = fuse_disk_connect(f, fuse, err);
+	if (!ret) {
+		ret = fuse_disk_keep(f, fa->root, -1);
+		if (ret)
+			ob_error_set(err, ret, "%s cannot be kept: %s", f->file, strerror(-ret));
+	}
+	if (ret)
+		drop_mount(fa);
+	return ret;
+}
+
+/* As it was typed; mounting makes it absolute, because the process may change its directory before it unmounts. */
+static int find_mountpoint(struct fuse_attach *fa, const char *path, struct ob_error *err)
+{
+	if (fa->f.taken_over)
+		path = fa->f.log->mountpoint;
+	else if (!path || !*path)
+		return fuse_mount_check("fuse", path, err);
+	if (strnlen(path, sizeof(fa->mountpoint)) >= sizeof(fa->mountpoint))
+		return ob_error_set(err, -ENAMETOOLONG, "mountpoint '%.60s...' is too long", path);
+	strcpy(fa->mountpoint, path);
+	return 0;
 }
 
 static int fuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
 		     struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
 {
 	const char *path = ob_spec_get(part, "mountpoint");
-	char absolute[PATH_MAX];
-	struct fuse_attach *fa;
-	int ret = fuse_mount_check("fuse", path, err), fuse;
+	struct fuse_attach *fa = calloc(1, sizeof(*fa));
+	int ret;
 
-	if (ret)
-		return ret;
-	fa = calloc(1, sizeof(*fa));
 	if (!fa)
 		return ob_error_set(err, -ENOMEM, "out of memory");
-	/* Absolute, because the process may change its directory before it unmounts. */
-	if (!realpath(path, absolute) || strlen(absolute) >= sizeof(fa->mountpoint)) {
-		free(fa);
-		return ob_error_set(err, -ENAMETOOLONG, "mountpoint '%s' is too long", path);
-	}
-	strcpy(fa->mountpoint, absolute);
-	ret = fuse_disk_open(&fa->f, b, index, part, loop, err);
+	fa->keeper.fd = fa->root = -1;
+	ret = fuse_disk_open(&fa->f, "fuse", b, index, part, loop, err);
 	if (ret) {
 		free(fa);
 		return ret;
 	}
-	ret = fuse_mount_prepare(fa->f.file, fa->mountpoint, "", &fuse, &fa->root, err);
-	if (!ret) {
-		ret = fuse_disk_connect(&fa->f, fuse, err);
-		if (ret)
-			drop_mount(fa);
-	}
+	ret = find_mountpoint(fa, path, err);
+	if (!ret)
+		ret = connect_file(fa, err);
 	if (ret) {
+		if (fa->root >= 0)
+			close(fa->root);
+		if (fa->keeper.fd >= 0)
+			close(fa->keeper.fd);
 		fuse_disk_close(&fa->f);
 		free(fa);
 		return ret;
@@ -80,19 +114,21 @@ static int fuse_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	return 0;
 }
 
-/* In the keeper. */
-static int place(void *arg, int root, int result[KEEPER_RESULTS])
+static int keep(void *arg, int pidfd)
 {
 	const struct fuse_attach *fa = arg;
 
-	return fuse_mount_place(fa->root < 0 ? -1 : root, fa->mountpoint);
+	return fuse_disk_keep(&fa->f, fa->root, pidfd);
 }
 
-static void unmount(void *arg, int root)
+static int spawn(void *arg, int *pidfd, int *go)
 {
 	const struct fuse_attach *fa = arg;
+	struct broker_hold hold = {.placed = fa->root < 0};
 
-	fuse_unmount(root, fa->mountpoint);
+	memcpy(hold.file, fa->f.file, sizeof(hold.file));
+	memcpy(hold.path, fa->mountpoint, sizeof(hold.path));
+	return fuse_hold_spawn(&hold, fa->f.log_fd, fa->root, pidfd, go);
 }
 
 static int fuse_publish(struct ob_attach *at, struct ob_error *err)
@@ -101,8 +137,9 @@ static int fuse_publish(struct ob_attach *at, struct ob_error *err)
 	struct fuse_keeper_job job = {
 		.root = fa->root,
 		.path = fa->mountpoint,
-		.setup = place,
-		.at_end = unmount,
+		.spawn = spawn,
+		.keep = keep,
+		.report = &fa->f.log->report,
 		.arg = fa,
 	};
 	int result[KEEPER_RESULTS];
@@ -119,7 +156,10 @@ static int fuse_publish(struct ob_attach *at, struct ob_error *err)
 		close(fa->root);
 	fa->root = -1;
 	fa->published = true;
-	return 0;
+	/* From now on the keeper holds no mount. */
+	ret = fuse_disk_keep(&fa->f, -1, fa->keeper.fd);
+	return ret ? ob_error_set(err, ret, "%s cannot be kept: %s", fa->f.file, strerror(-ret))
+		   : 0;
 }
 
 static int fuse_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
@@ -128,7 +168,7 @@ static int fuse_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 
 	if (!fa->keeper.pid)
 		return 0;
-	if (!force && !fa->f.broken && holder_check_unused(fa->mountpoint, fa->keeper.pid, err))
+	if (!force && !fa->f.broken && fuse_check_unused(fa->mountpoint, fa->keeper.pid, err))
 		return -EBUSY;
 	/* The kernel writes back what it still has, so the loop is serving meanwhile. */
 	fuse_keeper_stop(&fa->f.hold, &fa->keeper);
@@ -141,9 +181,11 @@ static void fuse_close(struct ob_attach *at)
 
 	/* First the connection: nobody serves any more. */
 	fuse_disk_abort(&fa->f);
-	if (!fa->published)
+	if (!fa->published && !fa->f.taken_over)
 		drop_mount(fa);
-	fuse_keeper_stop(&fa->f.hold, &fa->keeper);
+	else if (fa->root >= 0)
+		close(fa->root);
+	fuse_disk_let_holder_go(&fa->f, &fa->keeper);
 	fuse_disk_close(&fa->f);
 	free(fa);
 }
@@ -168,6 +210,8 @@ const struct ob_attach_ops ob_attach_fuse = {
 	.name = "fuse",
 	.summary = "a file in a directory, without root",
 	.class_ = OB_CLASS_BLOCK,
+	.confined = true,
+	.outlives = true,
 	.options = "mountpoint=DIR," DISK_OPTIONS,
 	.probe = fuse_probe,
 	.open = fuse_open,

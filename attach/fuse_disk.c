@@ -15,8 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "attach/broker.h"
 #include "attach/fuse.h"
 
 /* In front of a write's payload: so the message begins this much before a page. */
@@ -27,6 +30,8 @@
  * more than it finds. A round is well below a microsecond.
  */
 #define LOOK_EVERY 16
+/* Payload memory that is mapped beyond what is asked for: a fault costs less in company. */
+#define MAP_AHEAD (512u << 10)
 /* Attributes never change behind the kernel's back. */
 #define FOR_EVER 86400.0
 
@@ -63,6 +68,36 @@ static void reply_error(struct fuse_disk *f, fuse_req_t req, int error)
 {
 	count_reply(f);
 	fuse_reply_err(req, error);
+}
+
+/* ---- payload memory --------------------------------------------------------------------- */
+
+/*
+ * Where the page of a message or of an answer's data is not mapped the kernel faults it in, which fails for a process that is being
+ * killed; and for that it ends the client's request with EIO (fs/fuse/dev.c, fuse_copy_fill()). Where another driver process is to go on
+ * with the request, the pages are mapped before: those that are used for the first time, as the pool is gone through from its beginning.
+ */
+static void map_pages(struct fuse_disk *f, const char *mem, uint64_t len)
+{
+	const struct payload *p = &f->disk.payload;
+	size_t all = (size_t)p->pages * PAYLOAD_PAGE, to = (size_t)(mem - p->base) + len;
+
+	if (ob_likely(to <= f->mapped) || !f->kept)
+		return;
+	to = to < all - MAP_AHEAD ? to + MAP_AHEAD : all;
+	/* Where it fails they are mapped when they are touched. */
+	(void)!madvise(p->base + f->mapped, to - f->mapped, MADV_POPULATE_WRITE);
+	disk_count(&f->disk.stats.syscalls, 1);
+	f->mapped = (to + PAYLOAD_PAGE - 1) & ~(size_t)(PAYLOAD_PAGE - 1);
+}
+
+static char *get_memory(struct fuse_disk *f, uint64_t len)
+{
+	char *mem = payload_get(&f->disk.payload, len);
+
+	if (mem)
+		map_pages(f, mem, len);
+	return mem;
 }
 
 /* ---- requests to the disk -------------------------------------------------------------- */
@@ -317,7 +352,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	t = tag_get(f, req, OB_BLOCK_READ, (uint64_t)off, len);
-	t->mem = payload_get(&f->disk.payload, len);
+	t->mem = get_memory(f, len);
 	t->mem_len = len;
 	if (!t->mem) {
 		/* Not before the memory of a longest message was there; see room(). */
@@ -347,7 +382,7 @@ static char *take_payload(struct fuse_disk *f, struct fuse_tag *t, const char *b
 		return t->mem + PAYLOAD_PAGE;
 	}
 	/* Another libfuse may hand its own copy on. */
-	t->mem = payload_get(&f->disk.payload, size);
+	t->mem = get_memory(f, size);
 	t->mem_len = size;
 	if (t->mem) {
 		memcpy(t->mem, buf, size);
@@ -367,7 +402,7 @@ static bool start_piece(struct fuse_disk *f, struct fuse_tag *t, uint64_t offset
 	uint64_t to = (offset + size + block - 1) & ~(uint64_t)(block - 1);
 
 	t->whole_len = to - from;
-	t->whole = payload_get(&f->disk.payload, t->whole_len);
+	t->whole = get_memory(f, t->whole_len);
 	if (!t->whole)
 		return false;
 	t->piece = t->rq.buf;
@@ -514,7 +549,7 @@ static bool room(struct fuse_disk *f)
 	if (!f->free)
 		return false;
 	if (!f->rx)
-		f->rx = payload_get(&f->disk.payload, all);
+		f->rx = get_memory(f, all);
 	if (!f->rx)
 		return false;
 	/* Also for a longest read, or the blocks of a piece, which get theirs after the message. */
@@ -551,6 +586,7 @@ static unsigned int fuse_poll(void *arg, unsigned int budget)
 			break;
 		}
 		buf.size = (size_t)len;
+		fuse_disk_message(f, buf.mem, buf.size);
 		f->rx_taken = false;
 		fuse_session_process_buf(f->session, &buf);
 		if (f->rx_taken)
@@ -609,12 +645,45 @@ int fuse_disk_connect(struct fuse_disk *f, int fd, struct ob_error *err)
 		return ob_error_set(err, -EIO, "%s: libfuse does not take its descriptor",
 				    f->disk.blk->name);
 	}
+	if (f->taken_over) {
+		int ret = fuse_disk_resume(f, err);
+
+		if (ret) {
+			f->fd = fd; /* closed with the session */
+			return ret;
+		}
+	}
 	return serve(f, fd, err);
 }
 
 /* ---- open and close ---------------------------------------------------------------------------- */
 
-int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index,
+/* What was agreed with the kernel another driver process cannot change. */
+static int choose_max_write(struct fuse_disk *f, struct ob_error *err)
+{
+	uint64_t memory = (uint64_t)f->disk.payload.pages * PAYLOAD_PAGE;
+
+	/* Three longest messages and a read must fit, or nothing moves. */
+	f->max_write = f->taken_over ? f->log->max_write : MAX_WRITE;
+	while (!f->taken_over && f->max_write > 128u << 10 && 8ull * f->max_write > memory)
+		f->max_write /= 2;
+	f->log->max_write = f->max_write;
+	if (f->max_write && f->max_write <= MAX_WRITE && 4ull * f->max_write <= memory)
+		return 0;
+	return ob_error_set(
+		err, -ENOSPC,
+		"%s: its file is in use with writes of %u KiB, for which there is no memory",
+		f->file, f->max_write >> 10);
+}
+
+static void close_void(struct fuse_disk *f)
+{
+	if (f->void_fd >= 0)
+		close(f->void_fd);
+	f->void_fd = -1;
+}
+
+int fuse_disk_open(struct fuse_disk *f, const char *kind, struct ob_binding *b, unsigned int index,
 		   struct ob_spec_part *part, struct ob_loop *loop, struct ob_error *err)
 {
 	char name[] = "outboard";
@@ -623,18 +692,29 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 	int ret;
 
 	f->fd = -1;
-	f->owner_uid = getuid();
-	f->owner_gid = getgid();
+	/* Where a confined process has no such file, something else that takes nothing. */
+	f->void_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (f->void_fd < 0)
+		f->void_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	f->owner_uid = broker_uid();
+	f->owner_gid = broker_gid();
 	ret = disk_open(&f->disk, b->block[index], part, loop, FUSE_DEPTH_MAX, &disk_ops, f, err);
-	if (ret)
+	if (ret) {
+		close_void(f);
 		return ret;
+	}
 	snprintf(f->file, sizeof(f->file), "%s", f->disk.blk->name);
 	f->hold.name = f->file;
-	/* Three longest messages and a read must fit, or nothing moves. */
-	f->max_write = MAX_WRITE;
-	while (f->max_write > 128u << 10 &&
-	       8ull * f->max_write > (uint64_t)f->disk.payload.pages * PAYLOAD_PAGE)
-		f->max_write /= 2;
+	kept_key(f->key, kind, f->disk.blk->dev, index);
+	ret = fuse_disk_open_log(f, err);
+	if (!ret)
+		ret = choose_max_write(f, err);
+	if (ret) {
+		close_void(f);
+		fuse_disk_close_log(f);
+		disk_close(&f->disk);
+		return ret;
+	}
 	f->tags = calloc(f->disk.depth, sizeof(*f->tags));
 	f->session =
 		f->tags ? fuse_session_new(&args, &lowlevel_ops, sizeof(lowlevel_ops), f) : NULL;
@@ -643,6 +723,8 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 	if (!f->session) {
 		ret = ob_error_set(err, -ENOMEM, "%s: no memory for a FUSE session", f->file);
 		free(f->tags);
+		close_void(f);
+		fuse_disk_close_log(f);
 		disk_close(&f->disk);
 		return ret;
 	}
@@ -655,19 +737,15 @@ int fuse_disk_open(struct fuse_disk *f, struct ob_binding *b, unsigned int index
 
 void fuse_disk_abort(struct fuse_disk *f)
 {
-	int null;
-
-	if (f->fd < 0)
+	if (f->fd < 0 || f->void_fd < 0)
 		return;
 	/*
 	 * The last close of the device ends the connection. Its number is kept busy, because libfuse
 	 * answers requests that are still under way by it, and it must not be somebody else's by then.
 	 */
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0) {
-		dup3(null, f->fd, O_CLOEXEC);
-		close(null);
-	}
+	fuse_session_exit(f->session);
+	dup3(f->void_fd, f->fd, O_CLOEXEC);
+	close_void(f);
 }
 
 void fuse_disk_close(struct fuse_disk *f)
@@ -681,4 +759,6 @@ void fuse_disk_close(struct fuse_disk *f)
 	fuse_session_destroy(f->session); /* closes the descriptor */
 	f->fd = -1;
 	free(f->tags);
+	close_void(f);
+	fuse_disk_close_log(f);
 }

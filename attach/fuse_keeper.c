@@ -24,41 +24,43 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attach/broker.h"
+#include "attach/caretaker.h"
 #include "attach/fuse_keeper.h"
 
 enum {
 	/* Setting up takes milliseconds; a loop that does not serve is a mistake of the application. */
 	READY_MS = 30000,
 
-	/* The child's descriptors. */
-	REPORT_FD = 3,
-	ROOT_FD = 4,
-	FIRST_OTHER_FD = 5,
-};
+	LOOK_MS = 1,
 
-struct keeper_report {
-	int status;
-	int result[KEEPER_RESULTS];
+	/* The child's descriptors. */
+	GO_FD = 3,
+	ROOT_FD = 4,
 };
 
 /* Above all not /dev/fuse, which must end with the parent; and no pipe that somebody waits for. */
-static void keep_two(int report, int root)
+static bool is_kept(const void *arg, int fd)
 {
-	report = fcntl(report, F_DUPFD, 16);
-	if (root >= 0)
-		root = fcntl(root, F_DUPFD, 16);
-	dup2(report, REPORT_FD);
-	if (root >= 0)
-		dup2(root, ROOT_FD);
-	for (int fd = 0; fd <= ROOT_FD; fd++)
-		if (fd != REPORT_FD && (fd != ROOT_FD || root < 0))
-			close(fd);
-	if (syscall(SYS_close_range, FIRST_OTHER_FD, ~0u, 0))
-		for (int fd = FIRST_OTHER_FD; fd < 65536; fd++) /* before Linux 5.9 */
-			close(fd);
+	const struct fuse_keeper_job *job = arg;
+
+	return fd == GO_FD || (fd == ROOT_FD && job->root >= 0);
 }
 
-static int keeper_setup(const struct fuse_keeper_job *job, int *hold, struct keeper_report *report)
+static void keep_two(const struct fuse_keeper_job *job, int go)
+{
+	int root = job->root;
+
+	go = fcntl(go, F_DUPFD, 16);
+	if (root >= 0)
+		root = fcntl(root, F_DUPFD, 16);
+	dup2(go, GO_FD);
+	if (root >= 0)
+		dup2(root, ROOT_FD);
+	caretaker_let_go(is_kept, job, ROOT_FD, job->report, sizeof(*job->report));
+}
+
+static int keeper_setup(const struct fuse_keeper_job *job, int *hold, int result[KEEPER_RESULTS])
 {
 	int root = job->root >= 0 ? ROOT_FD : open(job->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -71,12 +73,12 @@ static int keeper_setup(const struct fuse_keeper_job *job, int *hold, struct kee
 	*hold = openat(ROOT_FD, FUSE_KEEPER_FILE, O_RDONLY | O_CLOEXEC);
 	if (*hold < 0)
 		return -errno;
-	return job->setup ? job->setup(job->arg, ROOT_FD, report->result) : 0;
+	return job->setup ? job->setup(job->arg, ROOT_FD, result) : 0;
 }
 
-static void __attribute__((noreturn)) keeper(const struct fuse_keeper_job *job, int report_fd)
+static void __attribute__((noreturn)) keeper(const struct fuse_keeper_job *job, int go)
 {
-	struct keeper_report report = {0};
+	struct fuse_keeper_report *report = job->report;
 	sigset_t all;
 	int hold = -1;
 	char word;
@@ -86,12 +88,17 @@ static void __attribute__((noreturn)) keeper(const struct fuse_keeper_job *job, 
 	/* Ctrl-C on the terminal is for the parent, which ends us in order. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
-	keep_two(report_fd, job->root);
+	keep_two(job, go);
+	/* Nobody would know of us if the parent were killed before it has said whom to wait for. */
+	if (read(GO_FD, &word, 1) != 1)
+		_exit(1);
+	close(GO_FD);
 
-	report.status = keeper_setup(job, &hold, &report);
-	if (write(REPORT_FD, &report, sizeof(report)) < 0 || report.status)
-		_exit(report.status ? 1 : 0);
-	close(REPORT_FD);
+	report->pid = getpid();
+	report->status = keeper_setup(job, &hold, report->result);
+	atomic_store(&report->done, true);
+	if (report->status)
+		_exit(1);
 	do
 		n = read(hold, &word, 1);
 	while (n < 0 && errno == EINTR);
@@ -101,25 +108,37 @@ static void __attribute__((noreturn)) keeper(const struct fuse_keeper_job *job, 
 	_exit(0);
 }
 
-static int await_report(int fd, struct keeper_report *report)
+static bool has_ended(const struct fuse_keeper *k, int timeout_ms)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	int n;
+	struct pollfd p = {.fd = k->fd, .events = POLLIN};
 
-	do
-		n = poll(&p, 1, READY_MS);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n ? -errno : -ETIMEDOUT;
-	/* Smaller than PIPE_BUF: whole or not at all. */
-	return read(fd, report, sizeof(*report)) == (ssize_t)sizeof(*report) ? 0 : -ECHILD;
+	return poll(&p, 1, timeout_ms) > 0;
+}
+
+static int await_report(const struct fuse_keeper *k, const struct fuse_keeper_report *report)
+{
+	for (unsigned int ms = 0; ms < READY_MS; ms += LOOK_MS) {
+		if (atomic_load(&report->done))
+			return 0;
+		if (has_ended(k, LOOK_MS))
+			return atomic_load(&report->done) ? 0 : -ECHILD;
+	}
+	return -ETIMEDOUT;
 }
 
 static void await_end(struct fuse_keeper *k)
 {
-	while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
+	siginfo_t info;
+
+	while (!has_ended(k, -1))
 		continue;
+	/* Not our child, where the broker or a former driver process has started it (ECHILD). A confined process has no such call. */
+	while (!broker_asked() && waitid(P_PIDFD, (id_t)k->fd, &info, WEXITED) < 0 &&
+	       errno == EINTR)
+		continue;
+	close(k->fd);
 	k->pid = 0;
+	k->fd = -1;
 }
 
 /* ---- the read: answered by order, by the child's own end, or by the end of the connection ---- */
@@ -164,44 +183,87 @@ static void release(struct fuse_hold *h)
 
 /* ---- start and stop ---------------------------------------------------------------------- */
 
+int fuse_keeper_spawn(const struct fuse_keeper_job *job, int *pidfd, int *go)
+{
+	int fds[2], ret = 0;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (!pid)
+		keeper(job, fds[0]);
+	close(fds[0]);
+	*pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	if (*pidfd < 0)
+		ret = -errno;
+	*go = fds[1];
+	if (!ret)
+		return 0;
+	/* Without a word it ends. */
+	close(fds[1]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	return ret;
+}
+
+static int start(struct fuse_hold *h, const struct fuse_keeper_job *job, struct fuse_keeper *k,
+		 struct ob_error *err)
+{
+	int go, ret;
+
+	atomic_store(&job->report->done, false);
+	ret = job->spawn ? job->spawn(job->arg, &k->fd, &go) : fuse_keeper_spawn(job, &k->fd, &go);
+	if (ret) {
+		k->fd = -1;
+		return ob_error_set(err, ret, "%s: cannot start a process: %s", h->name,
+				    strerror(-ret));
+	}
+	if (job->keep)
+		ret = job->keep(job->arg, k->fd);
+	if (!ret && write(go, "!", 1) != 1)
+		ret = -errno;
+	close(go);
+	if (!ret)
+		return 0;
+	ob_error_set(err, ret, "%s: cannot start a process: %s", h->name, strerror(-ret));
+	await_end(k);
+	return ret;
+}
+
 int fuse_keeper_start(struct fuse_hold *h, const struct fuse_keeper_job *job, struct fuse_keeper *k,
 		      int result[KEEPER_RESULTS], struct ob_error *err)
 {
-	struct keeper_report report = {0};
-	int fds[2], ret;
+	int ret = 0;
 
-	k->pid = 0;
 	atomic_store(&h->may_go, false);
-	if (pipe2(fds, O_CLOEXEC))
-		return ob_error_set(err, -errno, "%s: no pipe: %s", h->name, strerror(errno));
-	k->pid = fork();
-	if (!k->pid)
-		keeper(job, fds[1]);
-	close(fds[1]);
-	if (k->pid < 0) {
-		k->pid = 0;
-		close(fds[0]);
-		return ob_error_set(err, -errno, "%s: cannot start a process: %s", h->name,
-				    strerror(errno));
+	/* One that has ended before it had made anything was as good as not there. */
+	if (k->fd >= 0 && has_ended(k, 0)) {
+		close(k->fd);
+		k->fd = -1;
 	}
-	ret = await_report(fds[0], &report);
-	close(fds[0]);
+	if (k->fd < 0)
+		ret = start(h, job, k, err);
+	if (ret)
+		return ret;
+	ret = await_report(k, job->report);
 	if (ret == -ETIMEDOUT) {
 		/* Where it waits for an answer of ours it ends with the connection, not now. */
-		kill(k->pid, SIGKILL);
+		if (!broker_asked())
+			syscall(SYS_pidfd_send_signal, k->fd, SIGKILL, NULL, 0);
 		ob_error_set(err, ret, "%s: the loop has not served its file system for %d s",
 			     h->name, READY_MS / 1000);
 		ob_error_why(err, "publish is called while the loop runs, from another thread");
 		return ret;
 	}
-	if (!ret && !report.status) {
-		memcpy(result, report.result, sizeof(report.result));
+	if (!ret)
+		ret = job->report->status;
+	memcpy(result, job->report->result, sizeof(job->report->result));
+	if (!ret) {
+		k->pid = job->report->pid;
 		return 0;
 	}
-	if (!ret)
-		ret = report.status;
 	await_end(k);
-	memcpy(result, report.result, sizeof(report.result));
 	return ob_error_set(err, ret, "%s: %s", h->name, strerror(-ret));
 }
 

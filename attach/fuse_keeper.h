@@ -37,25 +37,58 @@ void fuse_hold_read(struct fuse_hold *h, struct fuse_req *req);
 void fuse_hold_end(struct fuse_hold *h);
 
 /**
+ * struct fuse_keeper_report - what the child has to say; in shared memory, so that it is there for another process, too
+ * @done: all else is set
+ * @status: what setup returned
+ */
+struct fuse_keeper_report {
+	atomic_bool done;
+	int status;
+	pid_t pid;
+	int result[KEEPER_RESULTS];
+};
+
+/**
  * struct fuse_keeper_job - what the child does; it is a fork of a threaded process, so with
  *	async-signal-safe calls only (signal-safety(7))
  * @root: the root directory of the file system, or -1 to open @path
  * @path: the directory that it is mounted on, or NULL
  * @setup: make what is to be held, by descriptors that are left open; 0 or a negative errno value. The file
  *	system is served meanwhile. NULL: nothing to make
+ * @keep: called before the child makes anything, with a descriptor of its process (pidfd), by which another process can go on with
+ *	it; or NULL
+ * @report: room for its report; may be the former process's, and is then as that left it
+ * @spawn: fork the child in another way, by fuse_keeper_spawn() in another process; or NULL
  * @at_end: the last thing it does: fuse_keeper_stop() was called, or the connection has ended; may be NULL
  */
 struct fuse_keeper_job {
 	int root;
 	const char *path;
 	int (*setup)(void *arg, int root, int result[KEEPER_RESULTS]);
+	int (*keep)(void *arg, int pidfd);
+	int (*spawn)(void *arg, int *pidfd, int *go);
+	struct fuse_keeper_report *report;
 	void (*at_end)(void *arg, int root);
 	void *arg;
 };
 
+/**
+ * struct fuse_keeper - the child
+ * @pid: 0: none
+ * @fd: of its process; -1: none. Set when a former process has started it
+ */
 struct fuse_keeper {
-	pid_t pid; /* 0: none */
+	pid_t pid;
+	int fd;
 };
+
+/**
+ * fuse_keeper_spawn() - fork the child, which begins when a byte is written to *@go, and ends when that is closed without
+ * @pidfd: set to a descriptor of its process
+ *
+ * Return: 0 or a negative errno value.
+ */
+int fuse_keeper_spawn(const struct fuse_keeper_job *job, int *pidfd, int *go);
 
 /**
  * fuse_keeper_start() - from another thread than the loop's, which serves meanwhile

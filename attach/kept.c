@@ -17,6 +17,7 @@ enum {
 /* In the keeper: what it holds. In a driver process: the same, as it was when the keeper forked. */
 static struct kept *entries[ENTRIES];
 static unsigned int nr_entries;
+static void (*watcher)(const struct kept *k);
 static int keeper = -1;
 static pid_t keeper_pid;
 
@@ -42,17 +43,14 @@ static struct kept *find(const char *key)
 	return NULL;
 }
 
-bool kept_find(const char *key, struct kept *k)
+/* With descriptors of its own. */
+static bool copy(struct kept *k, const struct kept *from)
 {
-	const struct kept *entry = find(key);
-
-	if (!entry)
-		return false;
-	*k = *entry;
+	*k = *from;
 	for (unsigned int i = 0; i < k->nr_fds; i++) {
-		if (entry->fd[i] < 0)
+		if (from->fd[i] < 0)
 			continue;
-		k->fd[i] = fcntl(entry->fd[i], F_DUPFD_CLOEXEC, 0);
+		k->fd[i] = fcntl(from->fd[i], F_DUPFD_CLOEXEC, 0);
 		if (k->fd[i] >= 0)
 			continue;
 		while (i--)
@@ -61,6 +59,13 @@ bool kept_find(const char *key, struct kept *k)
 		return false;
 	}
 	return true;
+}
+
+bool kept_find(const char *key, struct kept *k)
+{
+	const struct kept *entry = find(key);
+
+	return entry && copy(k, entry);
 }
 
 int kept_put(const struct kept *k)
@@ -96,10 +101,21 @@ int kept_put(const struct kept *k)
 	return sendmsg(keeper, &msg, MSG_NOSIGNAL) == sizeof(m) ? 0 : -errno;
 }
 
-void ob_kept_connect(int sock)
+void ob_kept_connect(int sock, int pid)
 {
 	keeper = sock;
-	keeper_pid = getppid();
+	keeper_pid = pid;
+}
+
+unsigned int ob_kept_list(int *fds, unsigned int max)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < nr_entries; i++)
+		for (unsigned int k = 0; k < entries[i]->nr_fds; k++)
+			if (entries[i]->fd[k] >= 0 && n < max)
+				fds[n++] = entries[i]->fd[k];
+	return n;
 }
 
 int kept_keeper(void)
@@ -148,6 +164,30 @@ static void take(const struct message *m, const int *fds, unsigned int n)
 	k->nr_fds = m->nr_fds;
 	for (unsigned int i = 0; i < k->nr_fds; i++)
 		k->fd[i] = m->has[i] ? fds[used++] : -1;
+	if (watcher)
+		watcher(k);
+}
+
+void ob_kept_watch(void (*fn)(const struct kept *k))
+{
+	watcher = fn;
+}
+
+int ob_kept_restore(const struct kept *given)
+{
+	struct kept *k;
+
+	if (nr_entries == ENTRIES || find(given->key))
+		return -ENOSPC;
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return -ENOSPC;
+	if (!copy(k, given)) {
+		free(k);
+		return -EMFILE;
+	}
+	entries[nr_entries++] = k;
+	return 0;
 }
 
 void ob_kept_receive(int sock)

@@ -49,11 +49,25 @@ int kept_keeper(void);
 
 /* ---- for the two processes ---------------------------------------------------------------- */
 
-/** ob_kept_connect() - in a driver process: the keeper is behind this socket (SOCK_SEQPACKET) */
-void ob_kept_connect(int sock);
+/** ob_kept_connect() - in a process of the keeper's, @pid: it is behind this socket (SOCK_SEQPACKET); -1: nothing is given to it */
+void ob_kept_connect(int sock, int pid);
+
+/** ob_kept_list() - all descriptors that are kept here. Return: how many, at most @max */
+unsigned int ob_kept_list(int *fds, unsigned int max);
 
 /** ob_kept_receive() - in the keeper: take what a driver process has given so far; never waits */
 void ob_kept_receive(int sock);
+
+/**
+ * ob_kept_restore() - in a keeper that begins: what an earlier one held
+ * @k: its descriptors stay the caller's
+ *
+ * Return: 0; -ENOSPC; -EMFILE.
+ */
+int ob_kept_restore(const struct kept *k);
+
+/** ob_kept_watch() - in the keeper: @fn is called with each entry that comes or is replaced, from ob_kept_receive() */
+void ob_kept_watch(void (*fn)(const struct kept *k));
 
 /** ob_kept_count() - how many entries are kept here */
 unsigned int ob_kept_count(void);

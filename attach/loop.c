@@ -20,8 +20,8 @@
 
 #include "attach/attach.h"
 #include "attach/fuse.h"
+#include "attach/fuse_broker.h"
 #include "attach/fuse_mount.h"
-#include "attach/holders.h"
 
 struct loop_attach {
 	struct ob_attach at; /* first */
@@ -57,32 +57,56 @@ static int loop_probe(struct ob_error *err)
 
 /* ---- open ------------------------------------------------------------------------------------- */
 
+/* The connection, and the mount until the loop device has it: a former driver process's, or another. */
+static int connect_file(struct loop_attach *la, struct ob_error *err)
+{
+	struct fuse_disk *f = &la->f;
+	int ret, fuse;
+
+	if (f->taken_over) {
+		fuse = f->left[FUSE_KEPT_DEVICE];
+		la->mount_fd = f->left[FUSE_KEPT_ROOT];
+		la->keeper.fd = f->left[FUSE_KEPT_HOLDER];
+		for (unsigned int i = 0; i < FUSE_KEPT_FDS; i++)
+			f->left[i] = -1;
+		return fuse_disk_connect(f, fuse, err);
+	}
+	ret = fuse_mount_broker(f->file, NULL, &fuse, &la->mount_fd, err);
+	if (!ret)
+		ret = fuse_disk_connect(f, fuse, err);
+	if (ret)
+		return ret;
+	ret = fuse_disk_keep(f, la->mount_fd, -1);
+	return ret ? ob_error_set(err, ret, "%s cannot be kept: %s", f->file, strerror(-ret)) : 0;
+}
+
 static int loop_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
 		     struct ob_loop *loop, struct ob_attach **at, struct ob_error *err)
 {
 	struct loop_attach *la = calloc(1, sizeof(*la));
-	int ret, fuse;
+	int ret;
 
 	if (!la)
 		return ob_error_set(err, -ENOMEM, "out of memory");
 	la->mount_fd = -1;
+	la->keeper.fd = -1;
 	la->number = -1;
 	la->direct = true;
 	ret = ob_spec_get_bool(part, "direct", &la->direct, err);
 	if (!ret)
 		ret = ob_spec_get_bool(part, "partscan", &la->partscan, err);
 	if (!ret)
-		ret = fuse_disk_open(&la->f, b, index, part, loop, err);
+		ret = fuse_disk_open(&la->f, "loop", b, index, part, loop, err);
 	if (ret) {
 		free(la);
 		return ret;
 	}
-	ret = fuse_mount_nowhere(la->f.file, &fuse, &la->mount_fd, err);
-	if (!ret)
-		ret = fuse_disk_connect(&la->f, fuse, err);
+	ret = connect_file(la, err);
 	if (ret) {
 		if (la->mount_fd >= 0)
 			close(la->mount_fd);
+		if (la->keeper.fd >= 0)
+			close(la->keeper.fd);
 		fuse_disk_close(&la->f);
 		free(la);
 		return ret;
@@ -91,160 +115,27 @@ static int loop_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	return 0;
 }
 
-/* ---- publish: in the keeper ------------------------------------------------------------------- */
-
-enum setup_result {
-	SETUP_NUMBER,
-	SETUP_DIRECT,
-	SETUP_STEP,
-};
-
-enum setup_step {
-	STEP_FILE,
-	STEP_CONTROL,
-	STEP_NODE,
-	STEP_CONFIGURE,
-};
-
-/* snprintf() is not async-signal-safe. */
-static void device_path(char path[32], unsigned int number)
-{
-	char digits[12];
-	unsigned int n = 0;
-
-	strcpy(path, "/dev/loop");
-	path += strlen(path);
-	do
-		digits[n++] = (char)('0' + number % 10);
-	while (number /= 10);
-	while (n)
-		*path++ = digits[--n];
-	*path = '\0';
-}
-
-static int configure_loop(const struct loop_attach *la, int fd, struct loop_config *config)
-{
-	int ret = ioctl(fd, LOOP_CONFIGURE, config) ? -errno : 0;
-
-	/* A file system that has no direct I/O here: through the page cache, then. */
-	if (ret == -EINVAL && config->info.lo_flags & LO_FLAGS_DIRECT_IO) {
-		config->info.lo_flags &= ~(uint32_t)LO_FLAGS_DIRECT_IO;
-		ret = ioctl(fd, LOOP_CONFIGURE, config) ? -errno : 0;
-	}
-	return ret;
-}
-
-/* Set a free loop device up; another process may take the one that we were told of. */
-static int take_device(const struct loop_attach *la, struct loop_config *config, int result[])
-{
-	int access = config->info.lo_flags & LO_FLAGS_READ_ONLY ? O_RDONLY : O_RDWR;
-	int control, ret = -EBUSY;
-
-	result[SETUP_STEP] = STEP_CONTROL;
-	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	if (control < 0)
-		return -errno;
-	for (unsigned int tries = 0; ret == -EBUSY && tries < 100; tries++) {
-		int number = ioctl(control, LOOP_CTL_GET_FREE), fd, held;
-		struct loop_info64 got;
-		char path[32];
-
-		if (number < 0) {
-			ret = -errno;
-			break;
-		}
-		result[SETUP_STEP] = STEP_NODE;
-		result[SETUP_NUMBER] = number;
-		device_path(path, (unsigned int)number);
-		fd = open(path, access | O_CLOEXEC);
-		if (fd < 0) {
-			ret = -errno;
-			break;
-		}
-		result[SETUP_STEP] = STEP_CONFIGURE;
-		ret = configure_loop(la, fd, config);
-		if (ret) {
-			close(fd);
-			continue;
-		}
-		result[SETUP_DIRECT] =
-			!ioctl(fd, LOOP_GET_STATUS64, &got) && got.lo_flags & LO_FLAGS_DIRECT_IO;
-		/* Held for reading: kernels can be told to mount nothing that is open for writing. */
-		held = open(path, O_RDONLY | O_CLOEXEC);
-		if (held >= 0)
-			close(fd);
-	}
-	close(control);
-	return ret;
-}
-
-static int setup_loop(void *arg, int root, int result[KEEPER_RESULTS])
-{
-	const struct loop_attach *la = arg;
-	const struct ob_block_limits *l = &la->f.disk.blk->limits;
-	struct loop_config config = {
-		.block_size = l->block_size,
-		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
-	};
-	int file, ret;
-
-	if (la->direct)
-		config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
-	if (la->partscan)
-		config.info.lo_flags |= LO_FLAGS_PARTSCAN;
-	if (l->read_only)
-		config.info.lo_flags |= LO_FLAGS_READ_ONLY;
-	memcpy(config.info.lo_file_name, "outboard:", 9);
-	strncpy((char *)config.info.lo_file_name + 9, la->f.file,
-		sizeof(config.info.lo_file_name) - 10);
-	result[SETUP_STEP] = STEP_FILE;
-	file = openat(root, la->f.file, (l->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (file < 0)
-		return -errno;
-	config.fd = (uint32_t)file;
-	ret = take_device(la, &config, result);
-	/* The loop device has its own hold on the file. */
-	close(file);
-	return ret;
-}
-
 /* ---- publish ---------------------------------------------------------------------------------- */
-
-/* Changes with every use of a loop device's number (Linux 5.15); "" where the kernel has none. */
-static void read_diskseq(int number, char *seq, size_t size)
-{
-	char path[64];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/block/loop%d/diskseq", number);
-	seq[0] = '\0';
-	file = fopen(path, "re");
-	if (!file)
-		return;
-	if (!fgets(seq, (int)size, file))
-		seq[0] = '\0';
-	fclose(file);
-}
 
 static int explain(const struct loop_attach *la, int ret, const int result[], struct ob_error *err)
 {
 	const char *what = strerror(-ret);
 
-	switch (result[SETUP_STEP]) {
-	case STEP_FILE:
+	switch (result[LOOP_STEP]) {
+	case LOOP_STEP_FILE:
 		ob_error_set(err, ret, "%s: its FUSE file cannot be opened: %s", la->f.file, what);
 		break;
-	case STEP_CONTROL:
+	case LOOP_STEP_CONTROL:
 		ob_error_set(err, ret, "%s: /dev/loop-control: %s", la->f.file, what);
 		break;
-	case STEP_NODE:
+	case LOOP_STEP_NODE:
 		ob_error_set(err, ret, "%s: /dev/loop%d cannot be opened: %s", la->f.file,
-			     result[SETUP_NUMBER], what);
+			     result[LOOP_NUMBER], what);
 		if (ret == -ENOENT)
 			ob_error_fix(err,
 				     "this system makes no /dev/loop nodes by itself: mknod "
 				     "/dev/loop%d b %d %d",
-				     result[SETUP_NUMBER], LOOP_MAJOR, result[SETUP_NUMBER]);
+				     result[LOOP_NUMBER], LOOP_MAJOR, result[LOOP_NUMBER]);
 		break;
 	default:
 		ob_error_set(err, ret, "%s: no loop device can be set up: %s", la->f.file, what);
@@ -253,22 +144,60 @@ static int explain(const struct loop_attach *la, int ret, const int result[], st
 	return ret;
 }
 
+static int keep(void *arg, int pidfd)
+{
+	const struct loop_attach *la = arg;
+
+	return fuse_disk_keep(&la->f, la->mount_fd, pidfd);
+}
+
+static int spawn(void *arg, int *pidfd, int *go)
+{
+	const struct loop_attach *la = arg;
+	const struct ob_block_limits *l = &la->f.disk.blk->limits;
+	struct broker_hold hold = {
+		.direct = la->direct,
+		.partscan = la->partscan,
+		.read_only = l->read_only,
+		.block_size = l->block_size,
+	};
+
+	memcpy(hold.file, la->f.file, sizeof(hold.file));
+	return fuse_hold_spawn(&hold, la->f.log_fd, la->mount_fd, pidfd, go);
+}
+
 static int loop_publish(struct ob_attach *at, struct ob_error *err)
 {
 	struct loop_attach *la = (struct loop_attach *)at;
-	struct fuse_keeper_job job = {.root = la->mount_fd, .setup = setup_loop, .arg = la};
+	struct fuse_keeper_job job = {
+		.root = la->mount_fd,
+		.spawn = spawn,
+		.keep = keep,
+		.report = &la->f.log->report,
+		.arg = la,
+	};
+	char *seq = la->f.log->diskseq;
+	struct broker_loop look;
 	int result[KEEPER_RESULTS] = {0};
 	int ret = fuse_keeper_start(&la->f.hold, &job, &la->keeper, result, err);
 
 	/* The keeper and the loop device have their own hold on the mount. */
-	close(la->mount_fd);
+	if (la->mount_fd >= 0)
+		close(la->mount_fd);
 	la->mount_fd = -1;
 	if (ret)
 		return ret == -ETIMEDOUT ? ret : explain(la, ret, result, err);
-	la->number = result[SETUP_NUMBER];
-	la->direct = result[SETUP_DIRECT];
-	read_diskseq(la->number, la->diskseq, sizeof(la->diskseq));
-	return 0;
+	la->number = result[LOOP_NUMBER];
+	la->direct = result[LOOP_DIRECT];
+	if (!*seq) {
+		loop_look(la->number, &look);
+		memcpy(seq, look.diskseq, sizeof(la->f.log->diskseq));
+	}
+	memcpy(la->diskseq, seq, sizeof(la->diskseq));
+	la->diskseq[sizeof(la->diskseq) - 1] = '\0';
+	ret = fuse_disk_keep(&la->f, -1, la->keeper.fd);
+	return ret ? ob_error_set(err, ret, "%s cannot be kept: %s", la->f.file, strerror(-ret))
+		   : 0;
 }
 
 /* ---- unpublish and close ---------------------------------------------------------------------------- */
@@ -279,34 +208,10 @@ static int loop_publish(struct ob_attach *at, struct ob_error *err)
  */
 static bool still_there(const struct loop_attach *la)
 {
-	char path[64], seq[sizeof(la->diskseq)];
+	struct broker_loop look;
 
-	snprintf(path, sizeof(path), "/sys/block/loop%d/loop/backing_file", la->number);
-	if (access(path, F_OK))
-		return false;
-	read_diskseq(la->number, seq, sizeof(seq));
-	return !strcmp(seq, la->diskseq);
-}
-
-/* Nobody else has it: an exclusive open fails while it is mounted, in whatever namespace. */
-static int check_idle(struct loop_attach *la, struct ob_error *err)
-{
-	char disk[16], path[32], who[256];
-	bool used;
-	int fd;
-
-	snprintf(disk, sizeof(disk), "loop%d", la->number);
-	snprintf(path, sizeof(path), "/dev/%s", disk);
-	fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
-	used = fd < 0 && errno == EBUSY;
-	if (fd >= 0)
-		close(fd);
-	if (!holders_of_block(disk, la->keeper.pid, who, sizeof(who)) && !used)
-		return 0;
-	ob_error_set(err, -EBUSY, "%s is in use", path);
-	ob_error_why(err, "%s", who[0] ? who : "it is mounted in another mount namespace");
-	ob_error_fix(err, "umount %s", path);
-	return -EBUSY;
+	loop_look(la->number, &look);
+	return look.there && !strcmp(look.diskseq, la->diskseq);
 }
 
 static int loop_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
@@ -317,7 +222,7 @@ static int loop_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 	if (la->number < 0)
 		return 0;
 	if (!force) {
-		ret = check_idle(la, err);
+		ret = loop_check_idle(la->number, la->keeper.pid, err);
 		if (ret)
 			return ret;
 	}
@@ -340,7 +245,7 @@ static void loop_close(struct ob_attach *at)
 		close(la->mount_fd);
 	/* First the connection: with the loop ended nobody would serve the write-back. */
 	fuse_disk_abort(&la->f);
-	fuse_keeper_stop(&la->f.hold, &la->keeper);
+	fuse_disk_let_holder_go(&la->f, &la->keeper);
 	fuse_disk_close(&la->f);
 	free(la);
 }
@@ -365,6 +270,8 @@ const struct ob_attach_ops ob_attach_loop = {
 	.name = "loop",
 	.summary = "a block device /dev/loopN over a FUSE file, for kernels without ublk",
 	.class_ = OB_CLASS_BLOCK,
+	.confined = true,
+	.outlives = true,
 	.options = "direct=on|off,partscan=on|off," DISK_OPTIONS,
 	.probe = loop_probe,
 	.open = loop_open,

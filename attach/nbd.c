@@ -19,12 +19,12 @@
 #include <unistd.h>
 
 #include "attach/attach.h"
+#include "attach/broker.h"
 #include "attach/holders.h"
 #include "attach/kept.h"
 #include "attach/nbd.h"
 
 enum {
-	BACKLOG = 16,
 	EVENTS = 16,
 	/*
 	 * While the loop is busy the sockets are looked at every so many rounds only: a system call per round
@@ -52,7 +52,7 @@ uint64_t nbd_now(void)
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-static bool is_path(const struct nbd_server *srv)
+bool nbd_is_path(const struct nbd_server *srv)
 {
 	return srv->path.sun_path[0] != '\0';
 }
@@ -112,6 +112,12 @@ static void add_conn(struct nbd_server *srv, int fd, bool negotiated)
 	nbd_output(c);
 }
 
+void nbd_server_take_ready(struct nbd_server *srv)
+{
+	while (srv->nr_ready)
+		add_conn(srv, srv->ready[--srv->nr_ready], srv->negotiated);
+}
+
 void nbd_conn_kill(struct nbd_conn *c)
 {
 	struct nbd_server *srv = c->srv;
@@ -160,11 +166,11 @@ static bool allowed(struct nbd_server *srv, int fd)
 	struct holder_socket peer;
 
 	/* A socket's file has its own access rights, and a descriptor is handed over by its owner. */
-	if (srv->any_user || srv->inherited || is_path(srv))
+	if (srv->any_user || srv->inherited || nbd_is_path(srv))
 		return true;
-	if (holder_of_tcp(fd, &peer))
+	if (nbd_tcp_peer(fd, &peer))
 		return false;
-	return peer.uid == geteuid() || peer.uid == 0;
+	return peer.uid == broker_uid() || peer.uid == 0;
 }
 
 static void accept_conns(struct nbd_server *srv)
@@ -257,8 +263,7 @@ static void take_order(struct nbd_server *srv)
 	switch (order) {
 	case NBD_ORDER_SERVE:
 		srv->serving = true;
-		while (srv->nr_ready)
-			add_conn(srv, srv->ready[--srv->nr_ready], srv->negotiated);
+		nbd_server_take_ready(srv);
 		watch_listener(srv);
 		break;
 	case NBD_ORDER_CLOSE_IF_IDLE: {
@@ -489,7 +494,7 @@ static void make_uri(struct nbd_server *srv)
 			 srv->listen_fd >= 0 ? srv->listen_fd : srv->ready[0]);
 		return;
 	}
-	if (!is_path(srv)) {
+	if (!nbd_is_path(srv)) {
 		snprintf(srv->uri, sizeof(srv->uri), "nbd://127.0.0.1:%u%s", srv->port,
 			 *srv->export_ ? "/" : "");
 		put_escaped(srv->uri, sizeof(srv->uri), srv->export_);
@@ -527,35 +532,6 @@ static int parse_options(struct nbd_server *srv, struct ob_spec_part *part, stru
 
 /* ---- sockets --------------------------------------------------------------------- */
 
-/* A port is taken at once, so that the error comes early and the name is known; it listens later. */
-static int bind_port(struct nbd_server *srv, struct ob_error *err)
-{
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(srv->port)};
-	socklen_t len = sizeof(addr);
-	int one = 1, rc;
-
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	srv->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (srv->listen_fd < 0)
-		return ob_error_set(err, -errno, "nbd: no TCP socket: %s", strerror(errno));
-	/* A port whose last connections are still in TIME_WAIT can be used again. */
-	setsockopt(srv->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(srv->listen_fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		rc = -errno;
-		ob_error_set(err, rc, "nbd: port %u of 127.0.0.1 cannot be taken: %s", srv->port,
-			     strerror(-rc));
-		if (rc == -EADDRINUSE)
-			ob_error_fix(err, "leave port away, or give 0, for any that is free");
-		else if (rc == -EACCES)
-			ob_error_fix(err, "ports below 1024 are for root; take a higher one");
-		return rc;
-	}
-	if (getsockname(srv->listen_fd, (struct sockaddr *)&addr, &len))
-		return ob_error_set(err, -errno, "nbd: port: %s", strerror(errno));
-	srv->port = ntohs(addr.sin_port);
-	return 0;
-}
-
 /*
  * The listening socket outlives a driver process, so that a client which connects anew waits in its queue and is not refused. The
  * connections do not: what of a stream was read and not yet understood nobody could say.
@@ -564,7 +540,6 @@ static bool find_listener(struct nbd_server *srv, unsigned int index)
 {
 	struct sockaddr_in addr;
 	socklen_t len = sizeof(addr);
-	struct stat st;
 	struct kept k;
 
 	kept_key(srv->key, "nbd", srv->disk.blk->dev, index);
@@ -572,10 +547,9 @@ static bool find_listener(struct nbd_server *srv, unsigned int index)
 		return false;
 	srv->listen_fd = k.fd[0];
 	srv->kept = true;
-	if (is_path(srv)) {
-		srv->path_bound = !lstat(srv->path.sun_path, &st);
-		srv->path_dev = st.st_dev;
-		srv->path_ino = st.st_ino;
+	if (nbd_is_path(srv)) {
+		srv->path_bound = true;
+		memcpy(&srv->file, k.note, sizeof(srv->file));
 	} else if (!getsockname(srv->listen_fd, (struct sockaddr *)&addr, &len)) {
 		srv->port = ntohs(addr.sin_port);
 	}
@@ -584,9 +558,10 @@ static bool find_listener(struct nbd_server *srv, unsigned int index)
 
 static int keep_listener(const struct nbd_server *srv, struct ob_error *err)
 {
-	struct kept k = {.fd = {srv->listen_fd}, .nr_fds = 1};
+	struct kept k = {.fd = {srv->listen_fd}, .nr_fds = 1, .note_size = sizeof(srv->file)};
 	int rc;
 
+	memcpy(k.note, &srv->file, sizeof(srv->file));
 	memcpy(k.key, srv->key, sizeof(k.key));
 	rc = kept_put(&k);
 	return rc ? ob_error_set(err, rc, "%s cannot be kept: %s", srv->uri, strerror(-rc)) : 0;
@@ -620,92 +595,6 @@ static int take_fd(struct nbd_server *srv, struct ob_error *err)
 	else
 		srv->ready[srv->nr_ready++] = fd;
 	return 0;
-}
-
-/*
- * Is the file at the path a socket that nobody listens on, left by a process that was killed?
- *
- * Return: 0 when it was removed; -EBUSY when somebody listens; -EEXIST when it is something else.
- */
-static int remove_stale(struct nbd_server *srv, struct ob_error *err)
-{
-	const char *path = srv->path.sun_path;
-	struct holder_socket peer;
-	struct stat st;
-	char who[96];
-	int fd, rc;
-
-	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode)) {
-		ob_error_set(err, -EEXIST, "nbd: %s exists and is not a socket", path);
-		ob_error_fix(err, "remove it, or choose another path");
-		return -EEXIST;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	rc = connect(fd, (struct sockaddr *)&srv->path, sizeof(srv->path)) ? -errno : 0;
-	if (rc == -ECONNREFUSED) {
-		rc = unlink(path) && errno != ENOENT ? -errno : 0;
-		if (rc)
-			ob_error_set(err, rc, "nbd: stale socket %s cannot be removed: %s", path,
-				     strerror(-rc));
-	} else {
-		/* Connected, or its queue is full (EAGAIN), or it is not ours to ask (EACCES). */
-		snprintf(who, sizeof(who), "another process");
-		if (!rc && !holder_of_socket(fd, &peer))
-			holder_name(peer.pid, who, sizeof(who));
-		ob_error_set(err, -EBUSY, "nbd: socket %s is in use by %s", path, who);
-		ob_error_fix(err, "end it, or choose another path");
-		rc = -EBUSY;
-	}
-	close(fd);
-	return rc;
-}
-
-static int bind_path(struct nbd_server *srv, struct ob_error *err)
-{
-	const char *path = srv->path.sun_path;
-	struct stat st;
-	int rc;
-
-	srv->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (srv->listen_fd < 0)
-		return ob_error_set(err, -errno, "nbd: no UNIX socket: %s", strerror(errno));
-	/* The file gets the socket's mode: only for its owner, from the first moment on. */
-	fchmod(srv->listen_fd, srv->any_user ? 0666 : 0600);
-	rc = remove_stale(srv, err);
-	if (rc)
-		return rc;
-	if (bind(srv->listen_fd, (struct sockaddr *)&srv->path, sizeof(srv->path))) {
-		rc = -errno;
-		ob_error_set(err, rc, "nbd: socket %s cannot be made: %s", path, strerror(-rc));
-		if (rc == -EADDRINUSE)
-			ob_error_why(err, "another process made it at this moment");
-		return rc;
-	}
-	srv->path_bound = true;
-	if (!lstat(path, &st)) {
-		srv->path_dev = st.st_dev;
-		srv->path_ino = st.st_ino;
-	}
-	if (srv->any_user)
-		chmod(path, 0666); /* whatever the umask */
-	return 0;
-}
-
-/* Not when somebody else has put his own there meanwhile. */
-static void remove_path(struct nbd_server *srv)
-{
-	struct stat st;
-
-	if (!srv->path_bound)
-		return;
-	srv->path_bound = false;
-	if (!lstat(srv->path.sun_path, &st) && st.st_dev == srv->path_dev &&
-	    st.st_ino == srv->path_ino)
-		unlink(srv->path.sun_path);
 }
 
 /* ---- open and close -------------------------------------------------------------- */
@@ -828,8 +717,8 @@ static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 	rc = parse_options(srv, part, err);
 	if (!rc && srv->inherited)
 		rc = take_fd(srv, err);
-	else if (!rc && !find_listener(srv, index) && !is_path(srv))
-		rc = bind_port(srv, err);
+	else if (!rc && !find_listener(srv, index) && !nbd_is_path(srv))
+		rc = nbd_listen(srv, err);
 	if (rc)
 		goto fail;
 	make_uri(srv);
@@ -869,16 +758,10 @@ static int nbd_publish(struct ob_attach *at, struct ob_error *err)
 	struct nbd_server *srv = (struct nbd_server *)at;
 	int rc;
 
-	if (is_path(srv) && !srv->kept) {
-		rc = bind_path(srv, err);
+	if (nbd_is_path(srv) && !srv->kept) {
+		rc = nbd_listen(srv, err);
 		if (rc)
 			return rc;
-	}
-	if (srv->listen_fd >= 0 && !srv->inherited && listen(srv->listen_fd, BACKLOG)) {
-		rc = -errno;
-		/* Two may hold the same port with SO_REUSEADDR until one of them listens. */
-		ob_error_set(err, rc, "%s cannot be listened on: %s", srv->uri, strerror(-rc));
-		return rc;
 	}
 	if (srv->listen_fd >= 0 && !srv->inherited && !srv->kept) {
 		rc = keep_listener(srv, err);
@@ -922,7 +805,7 @@ static int nbd_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 	int rc = nbd_server_shut_down(srv, force, err);
 
 	if (!rc)
-		remove_path(srv);
+		nbd_remove_path(srv);
 	return rc;
 }
 
@@ -942,7 +825,7 @@ static void nbd_close(struct ob_attach *at)
 	struct nbd_server *srv = (struct nbd_server *)at;
 
 	nbd_server_close(srv);
-	remove_path(srv);
+	nbd_remove_path(srv);
 	free(srv);
 }
 
@@ -969,6 +852,7 @@ const struct ob_attach_ops ob_attach_nbd = {
 	.class_ = OB_CLASS_BLOCK,
 	.options = "port=N (0: any), socket=PATH, fd=N, export=NAME, connections=N, "
 		   "users=own|any, depth=N, memory=SIZE",
+	.confined = true,
 	.outlives = true,
 	.probe = nbd_probe,
 	.open = nbd_open,

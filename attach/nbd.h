@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "attach/disk.h"
+#include "attach/holders.h"
 #include "attach/kept.h"
 #include "attach/nbd_protocol.h"
 
@@ -125,8 +126,10 @@ struct nbd_server {
 	bool negotiated; /* their clients know all about the export already */
 	uint16_t port;
 	struct sockaddr_un path;
-	dev_t path_dev;
-	ino_t path_ino;
+	struct nbd_file {
+		dev_t dev;
+		ino_t ino;
+	} file; /* the path's */
 	bool inherited, path_bound, any_user;
 	bool kept;	    /* an earlier driver process listened on it */
 	char key[KEPT_KEY]; /* of the listening socket, for the keeper */
@@ -167,10 +170,15 @@ int nbd_server_open(struct nbd_server *srv, struct ob_block *blk, struct ob_spec
 		    struct ob_loop *loop, struct ob_error *err);
 /* Serve the ready sockets, and who connects, from now on. From another thread than the loop's. */
 void nbd_server_serve(struct nbd_server *srv);
+/* The same of what is ready by now, in the loop's thread. */
+void nbd_server_take_ready(struct nbd_server *srv);
 /* No client any more; -EBUSY when there is one, unless @force. From another thread than the loop's. */
 int nbd_server_shut_down(struct nbd_server *srv, bool force, struct ob_error *err);
 /* The loop has ended. */
 void nbd_server_close(struct nbd_server *srv);
+
+/* Clients come by a path, not a port. */
+bool nbd_is_path(const struct nbd_server *srv);
 
 /*
  * The connection ends at once; what its client still had under way is dropped. The struct stays until
@@ -178,6 +186,15 @@ void nbd_server_close(struct nbd_server *srv);
  */
 void nbd_conn_kill(struct nbd_conn *c);
 uint64_t nbd_now(void);
+
+/* ---- nbd_listen.c ---------------------------------------------------------------- */
+
+/* Bind and listen, to the path or the port. */
+int nbd_listen(struct nbd_server *srv, struct ob_error *err);
+/* The path goes, when it is still ours. */
+void nbd_remove_path(struct nbd_server *srv);
+/* Whose the other end of a loopback connection is. */
+int nbd_tcp_peer(int fd, struct holder_socket *peer);
 
 /* ---- nbd_negotiate.c ------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@
 #include "attach/tap.h"
 #include "attach/tap_io.h"
 #include "attach/tap_link.h"
+#include "attach/tap_make.h"
 #include "attach/tap_netns.h"
 #include "attach/vhost_net.h"
 
@@ -134,7 +135,7 @@ static int get_options(struct ob_spec_part *part, struct ob_net *net, struct opt
 	*o = (struct options){.queues = net->queues, .csum = true, .gso = true, .gro = true};
 	o->name = ob_spec_get(part, "name");
 	if (!o->name)
-		o->name = "ob%d";
+		o->name = TAP_NAME_DEFAULT;
 	ret = check_name(o->name, err);
 	o->netns = ob_spec_get(part, "netns");
 	o->address = ob_spec_get(part, "address");
@@ -160,64 +161,26 @@ static int get_options(struct ob_spec_part *part, struct ob_net *net, struct opt
 	return ret;
 }
 
-static bool exists(const struct tap *t, const char *name)
-{
-	struct ifreq ifr = {0};
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	return !ioctl(t->ns.inet, SIOCGIFINDEX, &ifr);
-}
-
-static int make_error(const struct tap *t, const char *name, int error, struct ob_error *err)
-{
-	switch (error) {
-	case EPERM:
-		ob_error_set(err, -EPERM, "tap: interface %s cannot be made by this user%s%s", name,
-			     t->opt.netns ? " in network namespace " : "",
-			     t->opt.netns ? t->opt.netns : "");
-		ob_error_why(err, "making an interface needs CAP_NET_ADMIN");
-		ob_error_fix(
-			err,
-			"use netns=new, or run as root, or have one made: sudo ip tuntap add %s "
-			"mode tap user $USER%s vnet_hdr",
-			strchr(name, '%') ? "ob0" : name, t->nr_queues > 1 ? " multi_queue" : "");
-		return -EPERM;
-	case EBUSY:
-		ob_error_set(err, -EBUSY, "tap: interface %s is in use by another process", name);
-		ob_error_fix(err, "leave name= out, or choose another");
-		return -EBUSY;
-	case EINVAL:
-	case EEXIST:
-		if (t->premade) {
-			ob_error_set(err, -EEXIST,
-				     "tap: there is an interface %s, and it does not fit", name);
-			ob_error_why(err, "it is no tap, or was made with other flags than %s",
-				     t->nr_queues > 1 ? "multi_queue vnet_hdr" : "vnet_hdr");
-			ob_error_fix(err, "ip -details link show %s; or leave name= out", name);
-			return -EEXIST;
-		}
-		break;
-	}
-	return ob_error_set(err, -error, "tap: interface %s cannot be made: %s", name,
-			    strerror(error));
-}
-
-/* One interface with a descriptor for each queue. */
 static int make_interface(struct tap *t, struct ob_error *err)
 {
-	struct ifreq ifr = {0};
+	struct broker_tap want = {
+		.queues = t->nr_queues,
+		.has_netns = t->opt.netns,
+		.has_owner = t->opt.has_owner,
+		.owner = (uid_t)t->opt.owner,
+	};
+	struct broker_tap_made made = {0};
+	int ret;
 
-	t->premade = exists(t, t->opt.name);
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", t->opt.name);
-	for (unsigned int i = 0; i < t->nr_queues; i++) {
-		/* After the first the name is the real one, without %d. */
-		ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-		if (t->nr_queues > 1)
-			ifr.ifr_flags |= IFF_MULTI_QUEUE;
-		if (ioctl(t->ns.tun[i], TUNSETIFF, &ifr))
-			return make_error(t, t->opt.name, errno, err);
-	}
-	memcpy(t->name, ifr.ifr_name, sizeof(t->name));
+	snprintf(want.name, sizeof(want.name), "%s", t->opt.name);
+	if (t->opt.netns && strlen(t->opt.netns) >= sizeof(want.netns))
+		return ob_error_set(err, -ENAMETOOLONG, "netns=%.40s... is too long", t->opt.netns);
+	snprintf(want.netns, sizeof(want.netns), "%s", t->opt.netns ? t->opt.netns : "");
+	ret = tap_make(&want, &t->ns, &made, err);
+	if (ret)
+		return ret;
+	t->premade = made.premade;
+	memcpy(t->name, made.name, sizeof(t->name));
 	t->name[IFNAMSIZ - 1] = '\0';
 	return 0;
 }
@@ -239,8 +202,6 @@ static int set_offloads(struct tap *t, struct ob_error *err)
 	if (ioctl(t->ns.tun[0], TUNSETOFFLOAD, offload))
 		return ob_error_set(err, -errno, "tap: offloads of %s: %s", t->name,
 				    strerror(errno));
-	if (t->opt.has_owner && ioctl(t->ns.tun[0], TUNSETOWNER, (unsigned long)t->opt.owner))
-		return ob_error_set(err, -errno, "tap: owner of %s: %s", t->name, strerror(errno));
 	return 0;
 }
 
@@ -619,14 +580,11 @@ static int open_tap(struct ob_binding *b, struct ob_spec_part *part, enum vhost_
 	if (ret)
 		goto close_netns;
 	if (!t->kept)
-		ret = tap_netns_open(t->opt.netns, t->nr_queues, &t->ns, err);
+		ret = make_interface(t, err);
 	if (ret)
 		goto free_tap;
 	describe_place(t);
-	if (!t->kept)
-		ret = make_interface(t, err);
-	if (!ret)
-		ret = set_offloads(t, err);
+	ret = set_offloads(t, err);
 	if (!ret)
 		ret = tap_link_open(&t->ns, t->name, &t->link, err);
 	if (!ret)
@@ -686,7 +644,7 @@ static int vhost_net_attach_open(struct ob_binding *b, unsigned int index,
  */
 static int change_up(struct tap *t, bool up)
 {
-	struct tap_link l = {.inet = t->ns.inet};
+	struct tap_link l = {.inet = t->ns.inet, .tun = t->ns.tun[0]};
 	struct ifreq ifr = {0};
 
 	if (ioctl(t->ns.tun[0], TUNGETIFF, &ifr))
@@ -753,6 +711,7 @@ const struct ob_attach_ops ob_attach_tap = {
 	.class_ = OB_CLASS_NET,
 	.options = "name=IF, netns=new|NAME|PATH|pid:N, up, address=CIDR, mtu=N, queues=N, "
 		   "owner=UID, csum=on|off, gso=on|off, gro=on|off, vhost=auto|on|off",
+	.confined = true,
 	.outlives = true,
 	.probe = tap_probe,
 	.open = tap_open,
@@ -769,6 +728,7 @@ const struct ob_attach_ops ob_attach_vhost_net = {
 	.class_ = OB_CLASS_NET,
 	.options = "name=IF, netns=new|NAME|PATH|pid:N, up, address=CIDR, mtu=N, queues=N, "
 		   "owner=UID, csum=on|off, gso=on|off, gro=on|off",
+	.confined = true,
 	.outlives = true,
 	.probe = vhost_net_attach_probe,
 	.open = vhost_net_attach_open,

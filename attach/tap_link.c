@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/if_tun.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "attach/broker_ops.h"
 #include "attach/tap_link.h"
 
 enum {
@@ -43,8 +45,11 @@ static int ask(struct tap_link *l)
 		      .nlmsg_seq = ++l->seq},
 		.i = {.ifi_index = l->index},
 	};
+	/* With this call, which a confined process needs for the keeper, too, and not with another one. */
+	struct iovec iov = {&a, sizeof(a)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	return send(l->rtnl, &a, sizeof(a), 0) < 0 ? -errno : 0;
+	return sendmsg(l->rtnl, &msg, 0) < 0 ? -errno : 0;
 }
 
 static bool set_uint(unsigned int *to, unsigned int v)
@@ -148,7 +153,9 @@ static bool read_messages(struct tap_link *l, bool *groups, bool *answered, uint
 	/* Bounded, so that somebody who changes interfaces for ever cannot hold the loop. */
 	for (int i = 0; i < 64; i++) {
 		const struct nlmsghdr *h = &m.h;
-		ssize_t n = recv(l->rtnl, &m, sizeof(m), MSG_DONTWAIT);
+		struct iovec iov = {&m, sizeof(m)};
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+		ssize_t n = recvmsg(l->rtnl, &msg, MSG_DONTWAIT);
 		int len = (int)n;
 
 		(*calls)++;
@@ -262,13 +269,21 @@ static int wait_answer(struct tap_link *l)
 	return l->error;
 }
 
+int tap_link_subscribe(int rtnl)
+{
+	struct sockaddr_nl sa = {.nl_family = AF_NETLINK}, want = sa;
+	socklen_t len = sizeof(sa);
+
+	want.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+	/* The broker, or an earlier driver process, may have done it; answers to that one may be in it. */
+	if (!getsockname(rtnl, (struct sockaddr *)&sa, &len) && sa.nl_groups == want.nl_groups)
+		return 0;
+	return bind(rtnl, (struct sockaddr *)&want, sizeof(want)) ? -errno : 0;
+}
+
 int tap_link_open(const struct tap_netns *ns, const char *name, struct tap_link *l,
 		  struct ob_error *err)
 {
-	struct sockaddr_nl sa = {
-		.nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
-	};
 	struct ifreq ifr = {0};
 	uint64_t calls = 0;
 	int ret;
@@ -277,17 +292,18 @@ int tap_link_open(const struct tap_netns *ns, const char *name, struct tap_link 
 	l->inet = ns->inet;
 	l->rtnl = ns->rtnl;
 	l->mcast = ns->mcast;
+	l->tun = ns->tun[0];
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	if (ioctl(l->inet, SIOCGIFINDEX, &ifr))
 		return ob_error_set(err, -errno, "interface %s vanished: %s", name,
 				    strerror(errno));
 	l->index = ifr.ifr_ifindex;
-	/* One that an earlier driver process had bound stays so (netlink_bind() says EINVAL), and has its answers in it. */
-	l->seq = (uint32_t)getpid() << 8;
-	if (bind(l->rtnl, (struct sockaddr *)&sa, sizeof(sa)) && errno != EINVAL)
-		return ob_error_set(err, -errno, "no notifications about interface %s: %s", name,
-				    strerror(errno));
+	l->seq = (uint32_t)ob_clock_ns() & 0xffffff00u;
+	ret = tap_link_subscribe(l->rtnl);
+	if (ret)
+		return ob_error_set(err, ret, "no notifications about interface %s: %s", name,
+				    strerror(-ret));
 	ret = ask(l);
 	if (!ret)
 		ret = wait_answer(l);
@@ -298,10 +314,59 @@ int tap_link_open(const struct tap_netns *ns, const char *name, struct tap_link 
 	return 0;
 }
 
+/* Is this descriptor the interface's? Who has one may change the interface: the system calls below do not say so, so it is asked here. */
+static bool has_interface(int tun, const char *name)
+{
+	struct ifreq ifr = {0};
+
+	return !ioctl(tun, TUNGETIFF, &ifr) && !strncmp(ifr.ifr_name, name, IFNAMSIZ);
+}
+
+int broker_link_set(struct broker_call *c, struct ob_error *err)
+{
+	static const unsigned long requests[] = {SIOCSIFHWADDR, SIOCSIFMTU, SIOCGIFFLAGS,
+						 SIOCSIFFLAGS, SIOCETHTOOL};
+	struct broker_link a = *(const struct broker_link *)c->arg;
+	bool known = false;
+
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		known |= a.request == requests[i];
+	if (!known || (broker_serves() && !has_interface(c->fd[1], a.ifr.ifr_name)))
+		return -EPERM;
+	if (a.request == SIOCETHTOOL) {
+		if (a.speed.cmd != ETHTOOL_SSET)
+			return -EPERM;
+		a.ifr.ifr_data = (void *)&a.speed;
+	}
+	if (ioctl(c->fd[0], a.request, &a.ifr))
+		return -errno;
+	memcpy(c->res, &a, sizeof(a));
+	return 0;
+}
+
+static int set_with(struct tap_link *l, struct broker_link *a)
+{
+	struct broker_call c = {
+		.arg = a,
+		.arg_size = sizeof(*a),
+		.fd = {l->inet, l->tun},
+		.nr_fds = 2,
+		.res = a,
+		.res_size = sizeof(*a),
+	};
+
+	snprintf(a->ifr.ifr_name, sizeof(a->ifr.ifr_name), "%s", l->name);
+	return broker_call(BROKER_LINK_SET, &c, NULL);
+}
+
 static int set(struct tap_link *l, unsigned long request, struct ifreq *ifr)
 {
-	snprintf(ifr->ifr_name, sizeof(ifr->ifr_name), "%s", l->name);
-	return ioctl(l->inet, request, ifr) ? -errno : 0;
+	struct broker_link a = {.request = request, .ifr = *ifr};
+	int ret = set_with(l, &a);
+
+	if (!ret)
+		*ifr = a.ifr;
+	return ret;
 }
 
 int tap_link_set_mac(struct tap_link *l, const uint8_t mac[6])
@@ -343,16 +408,19 @@ int tap_link_set_up(struct tap_link *l, bool up)
 
 int tap_link_set_speed(struct tap_link *l, unsigned int mbps, bool full_duplex)
 {
-	struct ethtool_cmd cmd = {
-		.cmd = ETHTOOL_SSET,
-		.duplex = full_duplex ? DUPLEX_FULL : DUPLEX_HALF,
-		.port = PORT_TP,
-		.autoneg = AUTONEG_DISABLE,
+	struct broker_link a = {
+		.request = SIOCETHTOOL,
+		.speed =
+			{
+				.cmd = ETHTOOL_SSET,
+				.duplex = full_duplex ? DUPLEX_FULL : DUPLEX_HALF,
+				.port = PORT_TP,
+				.autoneg = AUTONEG_DISABLE,
+			},
 	};
-	struct ifreq ifr = {.ifr_data = (void *)&cmd};
 
-	ethtool_cmd_speed_set(&cmd, mbps);
-	return set(l, SIOCETHTOOL, &ifr);
+	ethtool_cmd_speed_set(&a.speed, mbps);
+	return set_with(l, &a);
 }
 
 static size_t put_attribute(uint8_t *to, unsigned short type, const void *data, size_t n)
@@ -364,6 +432,23 @@ static size_t put_attribute(uint8_t *to, unsigned short type, const void *data, 
 	return RTA_SPACE(n);
 }
 
+int broker_link_address(struct broker_call *c, struct ob_error *err)
+{
+	const struct broker_address *a = c->arg;
+	const struct nlmsghdr *h = (const struct nlmsghdr *)a->message;
+	const struct ifaddrmsg *m = NLMSG_DATA(h);
+	struct ifreq ifr = {0};
+
+	if (a->size > sizeof(a->message) || a->size < NLMSG_LENGTH(sizeof(*m)) ||
+	    h->nlmsg_len != a->size || h->nlmsg_type != RTM_NEWADDR)
+		return -EPERM;
+	if (broker_serves() &&
+	    (ioctl(c->fd[1], TUNGETIFF, &ifr) || ioctl(c->fd[2], SIOCGIFINDEX, &ifr) ||
+	     (uint32_t)ifr.ifr_ifindex != m->ifa_index))
+		return -EPERM;
+	return send(c->fd[0], a->message, a->size, 0) < 0 ? -errno : 0;
+}
+
 int tap_link_add_address(struct tap_link *l, const char *cidr, struct ob_error *err)
 {
 	struct {
@@ -373,6 +458,13 @@ int tap_link_add_address(struct tap_link *l, const char *cidr, struct ob_error *
 	} m = {.h = {.nlmsg_type = RTM_NEWADDR,
 		     .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
 		     .nlmsg_seq = ++l->seq}};
+	struct broker_address a = {0};
+	struct broker_call c = {
+		.arg = &a,
+		.arg_size = sizeof(a),
+		.fd = {l->rtnl, l->tun, l->inet},
+		.nr_fds = 3,
+	};
 	const char *slash = strchr(cidr, '/');
 	unsigned int bits;
 	uint8_t bytes[16];
@@ -401,7 +493,11 @@ int tap_link_add_address(struct tap_link *l, const char *cidr, struct ob_error *
 	n += put_attribute(m.attributes + n, IFA_ADDRESS, bytes, size);
 	m.h.nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof(m.a)) + n);
 
-	ret = send(l->rtnl, &m, m.h.nlmsg_len, 0) < 0 ? -errno : wait_answer(l);
+	a.size = m.h.nlmsg_len;
+	memcpy(a.message, &m, a.size);
+	ret = broker_call(BROKER_LINK_ADDRESS, &c, NULL);
+	if (!ret)
+		ret = wait_answer(l);
 	if (ret)
 		return ob_error_set(err, ret, "address %s for %s: %s", cidr, l->name,
 				    strerror(-ret));

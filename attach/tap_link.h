@@ -16,13 +16,14 @@ enum {
 
 /**
  * struct tap_link - the interface as it is now
+ * @tun: a descriptor of the interface's, which shows that it is ours
  * @flags: IFF_*
  * @promisc: somebody wants every frame
  * @all_multicast: more groups than fit, or IFF_ALLMULTI
  * @gone: it was deleted
  */
 struct tap_link {
-	int inet, rtnl, mcast;
+	int inet, rtnl, mcast, tun;
 	int index;
 	char name[IFNAMSIZ];
 	uint8_t mac[6];
@@ -35,6 +36,9 @@ struct tap_link {
 	int error;	  /* of the last request that the kernel acknowledged */
 	unsigned int age; /* refreshes until everything is asked again */
 };
+
+/** tap_link_subscribe() - have the kernel tell @rtnl of interfaces. Return: 0 or a negative errno value */
+int tap_link_subscribe(int rtnl);
 
 /** tap_link_open() - begin to watch interface @name; @ns stays the owner of the descriptors */
 int tap_link_open(const struct tap_netns *ns, const char *name, struct tap_link *l,

@@ -37,10 +37,6 @@ enum step {
 	STEP_TUNSETIFF,
 };
 
-enum {
-	NR_FDS = OB_NET_QUEUES + 5,
-};
-
 struct answer {
 	int step;
 	int error;
@@ -57,7 +53,7 @@ struct request {
 	gid_t gid;
 };
 
-static void forget(struct tap_netns *ns)
+void tap_netns_forget(struct tap_netns *ns)
 {
 	for (unsigned int i = 0; i < OB_NET_QUEUES; i++)
 		ns->tun[i] = -1;
@@ -81,7 +77,7 @@ void tap_netns_close(struct tap_netns *ns)
 	close_fd(&ns->mcast);
 	close_fd(&ns->net);
 	close_fd(&ns->user);
-	forget(ns);
+	tap_netns_forget(ns);
 }
 
 /* Everything below open_here() runs in a forked child of a threaded process: system calls only. */
@@ -224,8 +220,7 @@ static enum step child(const struct request *rq, struct tap_netns *ns, bool *use
 	return STEP_DONE;
 }
 
-/* The descriptors in a fixed order, for the message between child and parent. */
-static unsigned int list_fds(struct tap_netns *ns, unsigned int queues, int **fds)
+unsigned int tap_netns_list(struct tap_netns *ns, unsigned int queues, int *fds[TAP_NETNS_FDS])
 {
 	unsigned int n = 0;
 
@@ -242,14 +237,14 @@ static unsigned int list_fds(struct tap_netns *ns, unsigned int queues, int **fd
 static void send_answer(int sock, struct answer *a, struct tap_netns *ns, uint32_t *present)
 {
 	union {
-		char buf[CMSG_SPACE(NR_FDS * sizeof(int))];
+		char buf[CMSG_SPACE(TAP_NETNS_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control = {0};
 	struct iovec iov[2] = {{a, sizeof(*a)}, {present, sizeof(*present)}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-	int *fds[NR_FDS];
-	unsigned int n = list_fds(ns, ns->queues, fds), m = 0;
-	int list[NR_FDS];
+	int *fds[TAP_NETNS_FDS];
+	unsigned int n = tap_netns_list(ns, ns->queues, fds), m = 0;
+	int list[TAP_NETNS_FDS];
 
 	*present = 0;
 	for (unsigned int i = 0; i < n && a->step == STEP_DONE; i++) {
@@ -274,7 +269,7 @@ static void send_answer(int sock, struct answer *a, struct tap_netns *ns, uint32
 static int receive_answer(int sock, struct answer *a, struct tap_netns *ns, unsigned int queues)
 {
 	union {
-		char buf[CMSG_SPACE(NR_FDS * sizeof(int))];
+		char buf[CMSG_SPACE(TAP_NETNS_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control = {0};
 	uint32_t present = 0;
@@ -285,7 +280,7 @@ static int receive_answer(int sock, struct answer *a, struct tap_netns *ns, unsi
 			     .msg_controllen = sizeof(control.buf)};
 	unsigned int n, m = 0, got = 0;
 	struct cmsghdr *c;
-	int list[NR_FDS], *fds[NR_FDS];
+	int list[TAP_NETNS_FDS], *fds[TAP_NETNS_FDS];
 	ssize_t len;
 
 	do
@@ -298,7 +293,7 @@ static int receive_answer(int sock, struct answer *a, struct tap_netns *ns, unsi
 		got = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 		memcpy(list, CMSG_DATA(c), got * sizeof(int));
 	}
-	n = list_fds(ns, queues, fds);
+	n = tap_netns_list(ns, queues, fds);
 	for (unsigned int i = 0; i < n; i++)
 		if ((present & 1u << i) && m < got)
 			*fds[i] = list[m++];
@@ -313,7 +308,7 @@ static int in_child(const struct request *rq, struct tap_netns *ns, struct answe
 	int pair[2], ret;
 	pid_t pid;
 
-	forget(ns);
+	tap_netns_forget(ns);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return ob_error_set(err, -errno, "no socket for entering a network namespace");
 	/* No handler of the application shall run in the child. */
@@ -463,7 +458,7 @@ int tap_netns_open(const char *where, unsigned int queues, struct tap_netns *ns,
 	enum step step;
 	int ret;
 
-	forget(ns);
+	tap_netns_forget(ns);
 	if (!queues || queues > OB_NET_QUEUES)
 		return ob_error_set(err, -EINVAL, "a tap has 1 to %d queues here", OB_NET_QUEUES);
 	if (!where) {

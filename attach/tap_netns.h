@@ -27,6 +27,16 @@ struct tap_netns {
 	int net, user;
 };
 
+enum {
+	TAP_NETNS_FDS = OB_NET_QUEUES + 5,
+};
+
+/** tap_netns_forget() - there is none */
+void tap_netns_forget(struct tap_netns *ns);
+
+/** tap_netns_list() - where its descriptors are, in a fixed order, for messages. Return: how many */
+unsigned int tap_netns_list(struct tap_netns *ns, unsigned int queues, int *fds[TAP_NETNS_FDS]);
+
 /**
  * tap_netns_open() - get the descriptors
  * @where: NULL for this process's own namespace, "new", "pid:N", a path, or a name below /run/netns

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "attach/attach.h"
+#include "attach/broker_ops.h"
 #include "attach/holders.h"
 #include "attach/kept.h"
 #include "attach/ublk.h"
@@ -268,8 +269,6 @@ static int add_device(struct ublk_attach *u, const struct wanted *w, struct ob_e
 /* From now on the device is ours to serve, and to take down when we die. */
 static int take_care(struct ublk_attach *u, struct ob_error *err)
 {
-	struct caretaker_job job = {
-		.take_down = ublk_take_down, .set_up = ublk_set_up, .arg = &u->care};
 	int holder = 0, ret = 0;
 
 	if (u->claim_fd < 0)
@@ -278,7 +277,6 @@ static int take_care(struct ublk_attach *u, struct ob_error *err)
 		return ob_error_set(err, ret, "%s: process %d has a claim on it: %s", u->node,
 				    holder, strerror(-ret));
 	u->care.id = u->dev.dev_id;
-	u->care.server = getpid();
 	/* What merges and sorts pays for a disk that seeks; the kernel's own drivers of others do without. */
 	u->care.no_scheduler = !u->disk.blk->limits.rotational;
 	/*
@@ -289,17 +287,7 @@ static int take_care(struct ublk_attach *u, struct ob_error *err)
 		u->care.requests = u->dev.queue_depth - 1u;
 	if (!u->recovery)
 		u->care.grace = 0;
-	u->care.keeper = -1;
-	if (kept_keeper()) {
-		u->care.keeper = (int)syscall(SYS_pidfd_open, kept_keeper(), 0);
-		if (u->care.keeper < 0)
-			return ob_error_set(err, -errno, "%s: its keeper is gone", u->node);
-		job.fd[job.nr_fds++] = u->care.keeper;
-	}
-	ret = caretaker_start(&u->caretaker, &job, err);
-	if (u->care.keeper >= 0)
-		close(u->care.keeper);
-	return ret;
+	return ublk_care_start(&u->care, &u->caretaker, err);
 }
 
 static int set_params(struct ublk_attach *u, struct ob_error *err)
@@ -316,6 +304,14 @@ static int set_params(struct ublk_attach *u, struct ob_error *err)
 	return 0;
 }
 
+static int ublk_check_idle(unsigned int id, struct ob_error *err)
+{
+	uint32_t n = id;
+	struct broker_call c = {.arg = &n, .arg_size = sizeof(n)};
+
+	return broker_call(BROKER_UBLK_IDLE, &c, err);
+}
+
 /* udev makes the node, and for an ordinary user it gives it to him after that. */
 static int open_node(struct ublk_attach *u, struct ob_error *err)
 {
@@ -324,10 +320,10 @@ static int open_node(struct ublk_attach *u, struct ob_error *err)
 	int ret;
 
 	for (;;) {
-		u->char_fd = open(u->cnode, O_RDWR | O_CLOEXEC);
-		if (u->char_fd >= 0)
+		ret = ublk_char_open(u->dev.dev_id);
+		u->char_fd = ret < 0 ? -1 : ret;
+		if (ret >= 0)
 			return 0;
-		ret = -errno;
 		if (now_ms() - began >= NODE_MS ||
 		    (ret != -ENOENT && ret != -EACCES && ret != -EBUSY))
 			break;
@@ -493,7 +489,7 @@ static void let_go(struct ublk_attach *u)
 		return;
 	}
 	/* After a command without an answer there is no other by the same way. */
-	if (u->ours && u->ctrl.buf) {
+	if (u->ours && ublk_ctrl_usable(&u->ctrl)) {
 		ublk_dev_delete(&u->ctrl, u->dev.dev_id);
 	} else if (u->ours && !ublk_ctrl_open(&c, NULL)) {
 		memcpy(c.path, u->ctrl.path, sizeof(c.path));
@@ -525,7 +521,7 @@ static int ublk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 	u->char_fd = u->event_fd = u->claim_fd = -1;
 	u->recovery = true;
 	u->partscan = true;
-	w.unprivileged = geteuid() != 0;
+	w.unprivileged = broker_uid() != 0;
 	ret = ublk_ctrl_open(&u->ctrl, err);
 	if (ret) {
 		free(u);
@@ -634,7 +630,7 @@ static int ublk_unpublish(struct ob_attach *at, bool force, struct ob_error *err
 	if (!u->published)
 		return 0;
 	if (!force) {
-		ret = holder_check_idle(u->node + strlen("/dev/"), 0, err);
+		ret = ublk_check_idle(u->dev.dev_id, err);
 		if (ret)
 			return ret;
 	}
@@ -689,6 +685,7 @@ const struct ob_attach_ops ob_attach_ublk = {
 	.options =
 		"queues=N,id=N,recover,recovery=on|off,grace=SECONDS,unprivileged,partscan=on|off,"
 		"share=FILE,zero-copy=auto|off," DISK_OPTIONS,
+	.confined = true,
 	.outlives = true,
 	.probe = ublk_probe,
 	.open = ublk_open,

@@ -8,12 +8,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "attach/broker_ops.h"
 #include "attach/ublk_ctrl.h"
 
 enum {
 	ENTRIES = 2,
 	BUF_SIZE = 4096,
 	SLICE_MS = 100,
+	UBLK_OWN = 64,
 };
 
 static int explain_ring(int ret, struct ob_error *err)
@@ -60,7 +62,7 @@ static int open_ring(struct ublk_ctrl *c)
 	return 0;
 }
 
-int ublk_ctrl_open(struct ublk_ctrl *c, struct ob_error *err)
+static int open_here(struct ublk_ctrl *c, struct ob_error *err)
 {
 	int ret;
 
@@ -87,6 +89,23 @@ close_fd:
 	c->fd = -1;
 	c->buf = NULL;
 	return ret;
+}
+
+int ublk_ctrl_open(struct ublk_ctrl *c, struct ob_error *err)
+{
+	struct broker_call call = {.arg = NULL};
+
+	if (!broker_asked())
+		return open_here(c, err);
+	memset(c, 0, sizeof(*c));
+	c->fd = -1;
+	c->asked = true;
+	return broker_call(BROKER_UBLK_OPEN, &call, err);
+}
+
+bool ublk_ctrl_usable(const struct ublk_ctrl *c)
+{
+	return c->asked || c->buf;
 }
 
 /* A command is still in the kernel: the page stays what it is until the process ends. */
@@ -135,8 +154,9 @@ static int await(struct ublk_ctrl *c, unsigned int ms, bool (*give_up)(void *arg
 	return ret;
 }
 
-int ublk_ctrl_cmd(struct ublk_ctrl *c, unsigned int op, unsigned int id, uint64_t data,
-		  void *payload, size_t len, unsigned int ms, bool (*give_up)(void *arg), void *arg)
+static int command(struct ublk_ctrl *c, unsigned int op, unsigned int id, uint64_t data,
+		   void *payload, size_t len, unsigned int ms, bool (*give_up)(void *arg),
+		   void *arg)
 {
 	size_t path = c->path[0] ? strlen(c->path) + 1 : 0;
 	struct ublksrv_ctrl_cmd *cmd;
@@ -177,6 +197,147 @@ int ublk_ctrl_cmd(struct ublk_ctrl *c, unsigned int op, unsigned int id, uint64_
 		memcpy(payload, c->buf + path, len);
 	return ret;
 }
+
+static int ask(struct ublk_ctrl *c, unsigned int op, unsigned int id, uint64_t data, void *payload,
+	       size_t len, unsigned int ms, bool (*give_up)(void *arg), void *arg)
+{
+	struct broker_ublk a = {.op = op, .id = id, .ms = ms, .len = (uint32_t)len, .data = data};
+	struct broker_call call = {
+		.arg = &a,
+		.arg_size = sizeof(a),
+		.res = &a,
+		.res_size = sizeof(a),
+		.give_up = give_up,
+		.give_up_arg = arg,
+	};
+	int ret;
+
+	if (len > sizeof(a.payload))
+		return -EINVAL;
+	memcpy(a.path, c->path, sizeof(a.path));
+	if (len)
+		memcpy(a.payload, payload, len);
+	ret = broker_call(BROKER_UBLK_CMD, &call, NULL);
+	if (ret >= 0 && len)
+		memcpy(payload, a.payload, len);
+	return ret;
+}
+
+int ublk_ctrl_cmd(struct ublk_ctrl *c, unsigned int op, unsigned int id, uint64_t data,
+		  void *payload, size_t len, unsigned int ms, bool (*give_up)(void *arg), void *arg)
+{
+	return c->asked ? ask(c, op, id, data, payload, len, ms, give_up, arg)
+			: command(c, op, id, data, payload, len, ms, give_up, arg);
+}
+
+/* ---- for a confined process -------------------------------------------------------- */
+
+/* One way for all of its commands, made anew with each BROKER_UBLK_OPEN; and the devices that it added or took over. */
+static struct ublk_ctrl brokers = {.fd = -1};
+static unsigned int own[UBLK_OWN];
+static unsigned int nr_own;
+
+void ublk_ctrl_own(unsigned int id)
+{
+	if (!ublk_ctrl_owns(id) && nr_own < UBLK_OWN)
+		own[nr_own++] = id;
+}
+
+bool ublk_ctrl_owns(unsigned int id)
+{
+	if (!broker_serves())
+		return true;
+	for (unsigned int i = 0; i < nr_own; i++)
+		if (own[i] == id)
+			return true;
+	return false;
+}
+
+int broker_ublk_open(struct broker_call *c, struct ob_error *err)
+{
+	ublk_ctrl_close(&brokers);
+	return open_here(&brokers, err);
+}
+
+/* What a confined process may command: what tells, and what concerns its own devices. */
+static bool may(const struct broker_ublk *a)
+{
+	char id[16];
+
+	switch (a->op) {
+	case UBLK_U_CMD_GET_FEATURES:
+	case UBLK_U_CMD_GET_DEV_INFO2:
+	case UBLK_U_CMD_GET_PARAMS:
+		return true;
+	case UBLK_U_CMD_ADD_DEV:
+		snprintf(id, sizeof(id), "%u", a->id);
+		return a->id == UINT32_MAX || broker_said("id", id);
+	case UBLK_U_CMD_SET_PARAMS:
+	case UBLK_U_CMD_START_DEV:
+	case UBLK_U_CMD_STOP_DEV:
+	case UBLK_U_CMD_DEL_DEV:
+	case UBLK_U_CMD_DEL_DEV_ASYNC:
+	case UBLK_U_CMD_START_USER_RECOVERY:
+	case UBLK_U_CMD_END_USER_RECOVERY:
+		return ublk_ctrl_owns(a->id);
+	}
+	return false;
+}
+
+int broker_ublk_cmd(struct broker_call *c, struct ob_error *err)
+{
+	struct broker_ublk a = *(const struct broker_ublk *)c->arg;
+	struct ublksrv_ctrl_dev_info info;
+	int ret;
+
+	if (a.len > sizeof(a.payload) || !may(&a))
+		return -EPERM;
+	/* The kernel is told who opened the device, which is the broker. */
+	if (a.op == UBLK_U_CMD_START_DEV || a.op == UBLK_U_CMD_END_USER_RECOVERY)
+		a.data = (uint64_t)getpid();
+	memcpy(brokers.path, a.path, sizeof(brokers.path));
+	brokers.path[sizeof(brokers.path) - 1] = '\0';
+	if (a.op == UBLK_U_CMD_ADD_DEV && a.len == sizeof(info)) {
+		memcpy(&info, a.payload, sizeof(info));
+		info.ublksrv_pid = getpid();
+		memcpy(a.payload, &info, sizeof(info));
+	}
+	ret = command(&brokers, a.op, a.id, a.data, a.payload, a.len, a.ms, c->give_up,
+		      c->give_up_arg);
+	if (ret >= 0 && a.op == UBLK_U_CMD_ADD_DEV && a.len == sizeof(info)) {
+		memcpy(&info, a.payload, sizeof(info));
+		ublk_ctrl_own(info.dev_id);
+	}
+	memcpy(c->res, &a, sizeof(a));
+	return ret;
+}
+
+int broker_ublk_char(struct broker_call *c, struct ob_error *err)
+{
+	uint32_t id = *(const uint32_t *)c->arg;
+	char path[32];
+	int fd;
+
+	if (!ublk_ctrl_owns(id))
+		return -EPERM;
+	snprintf(path, sizeof(path), "/dev/ublkc%u", id);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	c->res_fd[c->nr_res_fds++] = fd;
+	return 0;
+}
+
+int ublk_char_open(unsigned int id)
+{
+	uint32_t n = id;
+	struct broker_call c = {.arg = &n, .arg_size = sizeof(n)};
+	int ret = broker_call(BROKER_UBLK_CHAR, &c, NULL);
+
+	return ret ? ret : c.res_fd[0];
+}
+
+/* ---- what is asked often ------------------------------------------------------------- */
 
 int ublk_features(struct ublk_ctrl *c, uint64_t *features)
 {

@@ -20,12 +20,14 @@ enum {
 
 /**
  * struct ublk_ctrl - one way to give commands; one thread at a time
+ * @asked: the process is confined, and its broker gives them
  * @path: the character device's, when the device is an unprivileged one: the kernel then checks the
  *	rights to that node instead of a capability. Empty otherwise
  * @buf: what the kernel reads and writes. A page of its own: where a command is not answered in time the
  *	kernel may still write to it later, so it is never used for anything else
  */
 struct ublk_ctrl {
+	bool asked; /* the broker gives them */
 	int fd;
 	struct io_uring ring;
 	char path[32];
@@ -51,6 +53,18 @@ void ublk_ctrl_close(struct ublk_ctrl *c);
 int ublk_ctrl_cmd(struct ublk_ctrl *c, unsigned int op, unsigned int id, uint64_t data,
 		  void *payload, size_t len, unsigned int ms, bool (*give_up)(void *arg),
 		  void *arg);
+
+/** ublk_char_open() - /dev/ublkcN. Return: a descriptor, or a negative errno value */
+int ublk_char_open(unsigned int id);
+
+/** ublk_ctrl_own() - in the broker: device @id is the confined process's to command */
+void ublk_ctrl_own(unsigned int id);
+
+/** ublk_ctrl_owns() - may it be commanded? Always, but for a confined process's broker */
+bool ublk_ctrl_owns(unsigned int id);
+
+/** ublk_ctrl_usable() - could another command be given? */
+bool ublk_ctrl_usable(const struct ublk_ctrl *c);
 
 /** ublk_features() - UBLK_F_* that this kernel has */
 int ublk_features(struct ublk_ctrl *c, uint64_t *features);

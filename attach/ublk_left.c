@@ -7,12 +7,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <outboard/access.h>
 
+#include "attach/broker_ops.h"
+#include "attach/caretaker.h"
 #include "attach/holders.h"
+#include "attach/kept.h"
 #include "attach/ublk_ctrl.h"
 #include "attach/ublk_left.h"
 
@@ -68,7 +72,7 @@ static bool is_ours(const struct ublksrv_ctrl_dev_info *info)
 	return info->ublksrv_flags >> MARK_BIT == MARK;
 }
 
-int ublk_claim(unsigned int id, int *fd, int *holder)
+static int claim(unsigned int id, int *fd, int *holder)
 {
 	char name[24];
 
@@ -106,7 +110,7 @@ static bool take_claim(const struct ublksrv_ctrl_dev_info *info, int *fd)
 
 	if (info->state != UBLK_S_DEV_QUIESCED && alive(info->ublksrv_pid))
 		return false;
-	return !ublk_claim(info->dev_id, fd, &holder);
+	return !claim(info->dev_id, fd, &holder);
 }
 
 /* ---- finding ---------------------------------------------------------------------------- */
@@ -153,8 +157,8 @@ static bool is_wanted(struct ublk_ctrl *c, struct ublksrv_ctrl_dev_info *info, v
 	return true;
 }
 
-int ublk_find_left(struct ublk_ctrl *c, uint64_t identity, int *claim_fd,
-		   struct ublksrv_ctrl_dev_info *info)
+static int find_left(struct ublk_ctrl *c, uint64_t identity, int *claim_fd,
+		     struct ublksrv_ctrl_dev_info *info)
 {
 	struct wanted w = {.identity = identity, .info = info, .claim_fd = -1};
 
@@ -205,6 +209,137 @@ unsigned int ob_ublk_left(struct ob_ublk_left *left, unsigned int n)
 	return list.n;
 }
 
+/* ---- for the attachment, by its broker where it has one ---------------------------------- */
+
+int broker_ublk_left(struct broker_call *c, struct ob_error *err)
+{
+	struct broker_ublk *res = c->res;
+	struct ublksrv_ctrl_dev_info info;
+	struct ublk_ctrl ctrl;
+	int fd, ret;
+
+	ret = ublk_ctrl_open(&ctrl, err);
+	if (ret)
+		return ret;
+	ret = find_left(&ctrl, *(const uint64_t *)c->arg, &fd, &info);
+	if (ret >= 0) {
+		memcpy(res->path, ctrl.path, sizeof(res->path));
+		memcpy(res->payload, &info, sizeof(info));
+		c->res_fd[c->nr_res_fds++] = fd;
+		ublk_ctrl_own(info.dev_id);
+	}
+	ublk_ctrl_close(&ctrl);
+	return ret;
+}
+
+int ublk_find_left(struct ublk_ctrl *c, uint64_t identity, int *claim_fd,
+		   struct ublksrv_ctrl_dev_info *info)
+{
+	struct broker_ublk res;
+	struct broker_call call = {
+		.arg = &identity,
+		.arg_size = sizeof(identity),
+		.res = &res,
+		.res_size = sizeof(res),
+	};
+	int ret = broker_call(BROKER_UBLK_LEFT, &call, NULL);
+
+	if (ret < 0)
+		return ret;
+	memcpy(info, res.payload, sizeof(*info));
+	memcpy(c->path, res.path, sizeof(c->path));
+	*claim_fd = call.res_fd[0];
+	return ret;
+}
+
+int broker_ublk_claim(struct broker_call *c, struct ob_error *err)
+{
+	uint32_t id = *(const uint32_t *)c->arg;
+	char text[16];
+	int fd, ret;
+
+	snprintf(text, sizeof(text), "%u", id);
+	if (!ublk_ctrl_owns(id) && !broker_said("id", text))
+		return -EPERM;
+	ret = claim(id, &fd, c->res);
+	if (ret)
+		return ret;
+	c->res_fd[c->nr_res_fds++] = fd;
+	ublk_ctrl_own(id);
+	return 0;
+}
+
+int ublk_claim(unsigned int id, int *fd, int *holder)
+{
+	uint32_t n = id;
+	struct broker_call c = {
+		.arg = &n,
+		.arg_size = sizeof(n),
+		.res = holder,
+		.res_size = sizeof(*holder),
+	};
+	int ret = broker_call(BROKER_UBLK_CLAIM, &c, NULL);
+
+	if (!ret)
+		*fd = c.res_fd[0];
+	return ret;
+}
+
+int broker_ublk_idle(struct broker_call *c, struct ob_error *err)
+{
+	uint32_t id = *(const uint32_t *)c->arg;
+	char disk[24];
+
+	if (!ublk_ctrl_owns(id))
+		return -EPERM;
+	snprintf(disk, sizeof(disk), "ublkb%u", id);
+	return holder_check_idle(disk, 0, err);
+}
+
+int broker_ublk_care(struct broker_call *c, struct ob_error *err)
+{
+	struct ublk_care care = *(const struct ublk_care *)c->arg;
+	struct caretaker_job job = {
+		.take_down = ublk_take_down,
+		.set_up = ublk_set_up,
+		.arg = &care,
+	};
+	struct caretaker caretaker;
+	int ret;
+
+	if (!ublk_ctrl_owns(care.id))
+		return -EPERM;
+	care.server = getpid();
+	care.keeper = -1;
+	if (kept_keeper()) {
+		care.keeper = (int)syscall(SYS_pidfd_open, kept_keeper(), 0);
+		if (care.keeper < 0)
+			return ob_error_set(err, -errno, "/dev/ublkb%u: its keeper is gone",
+					    care.id);
+		job.fd[job.nr_fds++] = care.keeper;
+	}
+	ret = caretaker_start(&caretaker, &job, err);
+	if (care.keeper >= 0)
+		close(care.keeper);
+	if (ret)
+		return ret;
+	c->res_fd[c->nr_res_fds++] = caretaker.fd;
+	return caretaker.pid;
+}
+
+int ublk_care_start(const struct ublk_care *care, struct caretaker *caretaker, struct ob_error *err)
+{
+	struct broker_call c = {.arg = care, .arg_size = sizeof(*care)};
+	int ret = broker_call(BROKER_UBLK_CARE, &c, err);
+
+	if (ret < 0)
+		return ret;
+	caretaker->pid = ret;
+	caretaker->others = broker_asked();
+	caretaker->fd = c.res_fd[0];
+	return 0;
+}
+
 /* ---- removing --------------------------------------------------------------------------- */
 
 static int check_removable(unsigned int id, const struct ublksrv_ctrl_dev_info *info, bool force,
@@ -221,7 +356,7 @@ static int check_removable(unsigned int id, const struct ublksrv_ctrl_dev_info *
 	}
 	/* By force also where another process has got the number of the one that died. */
 	if ((info->state != UBLK_S_DEV_QUIESCED && alive(info->ublksrv_pid) && !force) ||
-	    ublk_claim(id, claim_fd, &holder)) {
+	    claim(id, claim_fd, &holder)) {
 		if (!holder)
 			holder = info->ublksrv_pid;
 		ob_error_set(err, -EBUSY, "/dev/ublkb%u is served by process %d", id, holder);
@@ -334,7 +469,7 @@ void ublk_take_down(void *arg)
 			patience = now + care->grace;
 			end = patience + TAKE_OVER_S;
 		}
-		if (now >= end || (now >= patience && !ublk_claim(care->id, &claim_fd, &holder))) {
+		if (now >= end || (now >= patience && !claim(care->id, &claim_fd, &holder))) {
 			ublk_dev_delete(&c, care->id);
 			return;
 		}

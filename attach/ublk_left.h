@@ -15,6 +15,7 @@
 
 #include <outboard/block.h>
 
+struct caretaker;
 struct ublk_ctrl;
 struct ublksrv_ctrl_dev_info;
 
@@ -83,6 +84,10 @@ struct ublk_care {
 	bool no_scheduler;
 	unsigned int requests;
 };
+
+/** ublk_care_start() - the caretaker of a device; @care's server and keeper are filled in */
+int ublk_care_start(const struct ublk_care *care, struct caretaker *caretaker,
+		    struct ob_error *err);
 
 /** ublk_set_up() - struct caretaker_job.set_up: attributes of the disk's queue; may wait for requests that are under way */
 void ublk_set_up(void *care);

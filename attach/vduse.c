@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <linux/vdpa.h>
 #include <linux/virtio_config.h>
 #include <stdarg.h>
@@ -21,8 +20,6 @@
 #include <unistd.h>
 
 #include "attach/vduse.h"
-
-#define CONTROL "/dev/vduse/control"
 
 enum {
 	PAGE = 4096,
@@ -53,95 +50,6 @@ static void vduse_log(const struct vduse *v, enum ob_log_level level, const char
 	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
 	va_end(ap);
 	v->dev->log(v->dev->log_arg, level, line);
-}
-
-/* ---- what the system can do ------------------------------------------------------ */
-
-static int find_vduse(const struct nlmsghdr *nlh, void *arg)
-{
-	const struct nlattr *attr[VDPA_ATTR_MGMTDEV_DEV_NAME + 1];
-	bool *found = arg;
-
-	genetlink_attrs(nlh, attr, VDPA_ATTR_MGMTDEV_DEV_NAME + 1);
-	*found |= attr[VDPA_ATTR_MGMTDEV_DEV_NAME] != NULL;
-	return MNL_CB_OK;
-}
-
-static int open_netlink(struct genetlink *g, struct ob_error *err)
-{
-	int rc = genetlink_open(g, VDPA_GENL_NAME, VDPA_GENL_VERSION, err);
-
-	if (rc == -ENOENT) {
-		ob_error_set(err, -EOPNOTSUPP, "VDUSE is not there");
-		ob_error_why(err, "the kernel has no generic netlink family 'vdpa'");
-		ob_error_fix(err, "modprobe -a vduse virtio_vdpa (Linux 5.15 and later, with "
-				  "CONFIG_VDPA_USER)");
-		return -EOPNOTSUPP;
-	}
-	return rc;
-}
-
-static int find_manager(struct genetlink *g, struct ob_error *err)
-{
-	char request[GENETLINK_REQUEST];
-	struct nlmsghdr *nlh = genetlink_begin(g, request, VDPA_CMD_MGMTDEV_GET);
-	bool found = false;
-
-	mnl_attr_put_strz(nlh, VDPA_ATTR_MGMTDEV_DEV_NAME, "vduse");
-	genetlink_talk(g, nlh, find_vduse, &found, NULL, 0);
-	if (found)
-		return 0;
-	ob_error_set(err, -EOPNOTSUPP, "VDUSE is not there");
-	ob_error_why(err, "vdpa has no management device 'vduse'");
-	ob_error_fix(err, "modprobe vduse");
-	return -EOPNOTSUPP;
-}
-
-static int explain_control(int rc, struct ob_error *err)
-{
-	ob_error_set(err, rc, CONTROL " cannot be used: %s", strerror(-rc));
-	if (rc == -ENOENT)
-		ob_error_fix(err, "modprobe vduse");
-	else if (rc == -EACCES)
-		ob_error_fix(err, "run it as root");
-	return rc;
-}
-
-int vduse_probe(const char *driver, struct ob_error *err)
-{
-	struct genetlink g;
-	char path[64];
-	int rc;
-
-	if (access(CONTROL, R_OK | W_OK))
-		return explain_control(-errno, err);
-	if (!genetlink_allowed(CAP_NET_ADMIN)) {
-		ob_error_set(err, -EPERM, "a VDUSE device cannot be given to the kernel's driver");
-		ob_error_why(err, "vdpa takes it from CAP_NET_ADMIN only");
-		ob_error_fix(err, "run it as root");
-		return -EPERM;
-	}
-	rc = open_netlink(&g, err);
-	if (!rc) {
-		rc = find_manager(&g, err);
-		genetlink_close(&g);
-	}
-	if (rc)
-		return rc;
-	if (access("/sys/bus/vdpa/drivers/virtio_vdpa", F_OK)) {
-		ob_error_set(err, -EOPNOTSUPP,
-			     "no driver would make a virtio device of a VDUSE device");
-		ob_error_fix(err, "modprobe virtio_vdpa");
-		return -EOPNOTSUPP;
-	}
-	snprintf(path, sizeof(path), "/sys/bus/virtio/drivers/%s", driver);
-	if (access(path, F_OK)) {
-		ob_error_set(err, -EOPNOTSUPP, "the kernel's virtio driver %s is not there",
-			     driver);
-		ob_error_fix(err, "modprobe %s", driver);
-		return -EOPNOTSUPP;
-	}
-	return 0;
 }
 
 /* ---- interrupts ------------------------------------------------------------------- */
@@ -290,15 +198,80 @@ static int start(struct vduse *v)
 	}
 	rc = v->ops->start(v->front);
 	v->running = !rc;
+	atomic_store(&v->shared->running, v->running);
 	return rc;
+}
+
+/* ---- what a killed process has left ----------------------------------------------- */
+
+int vduse_pop(struct vduse *v, unsigned int i, struct virtqueue_chain *chain)
+{
+	struct virtqueue *q = &v->queue[i];
+
+	if (ob_unlikely(v->resuming >> i & 1)) {
+		int head = virtqueue_resumed(q, &v->resumed[i]);
+
+		if (head >= 0)
+			return virtqueue_fetch(q, (uint16_t)head, chain);
+		v->resuming &= ~(1u << i);
+	}
+	return virtqueue_pop(q, chain);
+}
+
+void vduse_unpop(struct vduse *v, unsigned int i, uint16_t head)
+{
+	if (v->resuming >> i & 1)
+		v->resumed[i]--;
+	else
+		virtqueue_unpop(&v->queue[i], &head, 1);
+}
+
+/* The process before this one was killed while the driver used it: the rings are as it left them, and so is the bounce area. */
+static int resume(struct vduse *v, struct ob_error *err)
+{
+	uint64_t features = 0;
+	int rc = ioctl(v->memory.fd, VDUSE_DEV_GET_FEATURES, &features) ? -errno : 0;
+
+	if (!rc && (features & ~v->config.features)) {
+		rc = ob_error_set(err, -EOPNOTSUPP,
+				  "%s is in use with what this driver does not offer", v->name);
+		ob_error_why(err, "features 0x%" PRIx64, features & ~v->config.features);
+		return rc;
+	}
+	atomic_store(&v->features, features);
+	v->umem_wanted = v->config.umem;
+	for (unsigned int i = 0; i < v->config.queues && !rc; i++) {
+		struct vduse_vq_eventfd kick = {.index = i, .fd = v->kick_fd};
+		uint64_t after = 0;
+
+		rc = vduse_read_queue(v, i, features, true);
+		if (rc || !v->queue[i].num)
+			continue;
+		if (virtqueue_resumed(&v->queue[i], &after) >= 0)
+			v->resuming |= 1u << i;
+		v->resumed[i] = 0;
+		/* It may have been killed before it raised the interrupt for what it gave back. */
+		v->irq_due |= 1u << i;
+		if (ioctl(v->memory.fd, VDUSE_VQ_SETUP_KICKFD, &kick))
+			rc = -errno;
+	}
+	if (!rc)
+		rc = v->ops->start(v->front);
+	if (rc)
+		return ob_error_set(err, rc, "%s cannot be gone on with: %s", v->name,
+				    strerror(-rc));
+	v->running = true;
+	return 0;
 }
 
 static void forget_queues(struct vduse *v)
 {
 	memset(v->queue, 0, sizeof(v->queue));
 	/* Nothing is out any more: a successor has nothing to end. */
-	memset(v->shared, 0, sizeof(*v->shared));
+	atomic_store(&v->shared->running, false);
+	memset(v->shared->queue, 0, sizeof(v->shared->queue));
 	v->irq_due = 0;
+	v->resuming = 0;
 	drop_regions(v);
 }
 
@@ -478,27 +451,87 @@ static int add_sources(struct vduse *v)
 				    });
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 /* ---- create ------------------------------------------------------------------------- */
 
 static int open_control(struct vduse *v, struct ob_error *err)
 {
 	int rc;
 
-	v->control_fd = open(CONTROL, O_RDWR | O_CLOEXEC);
+	v->control_fd = open(VDUSE_CONTROL, O_RDWR | O_CLOEXEC);
 	if (v->control_fd < 0)
-		return explain_control(-errno, err);
+		return vduse_explain_control(-errno, err);
 	if (ioctl(v->control_fd, VDUSE_GET_API_VERSION, &v->api)) {
 		rc = -errno;
-		return ob_error_set(err, rc, CONTROL ": its version: %s", strerror(-rc));
+		return ob_error_set(err, rc, VDUSE_CONTROL ": its version: %s", strerror(-rc));
 	}
 	if (v->api > VDUSE_API_VERSION_1)
 		v->api = VDUSE_API_VERSION_1;
 	if (ioctl(v->control_fd, VDUSE_SET_API_VERSION, &v->api)) {
 		rc = -errno;
-		return ob_error_set(err, rc, CONTROL ": version %" PRIu64 ": %s", v->api,
+		return ob_error_set(err, rc, VDUSE_CONTROL ": version %" PRIu64 ": %s", v->api,
 				    strerror(-rc));
 	}
 	return 0;
+}
+
+static bool is_attached(const struct vduse *v)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/vdpa/devices/%s", v->name);
+	return !access(path, F_OK);
+}
+
+/* For the next driver process, before there is anything that it would have to know of. */
+static int keep(void *arg, int care_fd)
+{
+	const struct vduse *v = arg;
+	struct kept k = {.fd = {v->log_fd, care_fd}, .nr_fds = 2, .note_size = sizeof(v->name)};
+
+	memcpy(k.key, v->key, sizeof(k.key));
+	memcpy(k.note, v->name, sizeof(v->name));
+	return kept_put(&k);
+}
+
+static int find_log(struct vduse *v)
+{
+	struct kept k;
+
+	kept_key(v->key, v->config.kind, v->dev, v->config.index);
+	if (!kept_find(v->key, &k)) {
+		v->log_fd = memfd_create("vduse in-flight log", MFD_CLOEXEC);
+		if (v->log_fd < 0 || ftruncate(v->log_fd, sizeof(*v->shared)))
+			return -errno;
+		return 0;
+	}
+	v->taken_over = true;
+	v->log_fd = k.fd[0];
+	memcpy(v->name, k.note, sizeof(v->name));
+	v->name[sizeof(v->name) - 1] = '\0';
+	if (k.fd[1] >= 0)
+		caretaker_adopt(&v->care, k.fd[1]);
+	return 0;
+}
+
+static int open_log(struct vduse *v, struct ob_error *err)
+{
+	int rc = find_log(v);
+
+	if (!rc)
+		v->shared = mmap(NULL, sizeof(*v->shared), PROT_READ | PROT_WRITE, MAP_SHARED,
+				 v->log_fd, 0);
+	if (!rc && v->shared == MAP_FAILED) {
+		rc = -errno;
+		v->shared = NULL;
+	}
+	return rc ? ob_error_set(err, rc, "vduse: no memory for its log: %s", strerror(-rc)) : 0;
 }
 
 static int make_device(struct vduse *v, struct ob_error *err)
@@ -515,7 +548,12 @@ static int make_device(struct vduse *v, struct ob_error *err)
 	/* Another attachment of this process, or what a process with our number left, may have a name. */
 	for (unsigned int i = 0; i < NAMES && rc == -EEXIST; i++) {
 		memset(&u, 0, sizeof(u));
-		snprintf(v->name, sizeof(v->name), "outboard-%d-%u", getpid(), i);
+		if (!v->taken_over) {
+			snprintf(v->name, sizeof(v->name), "outboard-%d-%u", getpid(), i);
+			rc = keep(v, -1);
+			if (rc)
+				break;
+		}
 		memcpy(u.dev.name, v->name, sizeof(v->name));
 		u.dev.device_id = c->device_id;
 		u.dev.features = c->features;
@@ -526,6 +564,8 @@ static int make_device(struct vduse *v, struct ob_error *err)
 		u.dev.config_size = c->space_size;
 		memcpy(u.dev.config, c->space, c->space_size);
 		rc = ioctl(v->control_fd, VDUSE_CREATE_DEV, &u.dev) ? -errno : 0;
+		if (rc == -EEXIST && v->taken_over)
+			rc = 0; /* the former process came further than to choose the name */
 	}
 	if (rc) {
 		v->name[0] = '\0';
@@ -540,12 +580,14 @@ static int open_device(struct vduse *v, struct ob_error *err)
 	int rc = -ENOENT;
 
 	snprintf(path, sizeof(path), "/dev/vduse/%s", v->name);
-	for (unsigned int ms = 0; ms < WAIT_MS && rc == -ENOENT; ms += 10) {
+	/* udev may still make it; and the last hold of a process that was killed may still go. */
+	for (unsigned int ms = 0;
+	     ms < WAIT_MS && (rc == -ENOENT || (rc == -EBUSY && v->taken_over)); ms++) {
 		v->memory.fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 		if (v->memory.fd >= 0)
 			return 0;
 		rc = -errno;
-		usleep(10000); /* udev may still make it */
+		usleep(1000);
 	}
 	return ob_error_set(err, rc, "%s cannot be opened: %s", path, strerror(-rc));
 }
@@ -568,13 +610,19 @@ static int set_up_queues(struct vduse *v, struct ob_error *err)
 /* Since Linux 6.7; without it the area has 64 MiB, and ours does not fit. */
 static void set_bounce_size(struct vduse *v)
 {
-	char path[128], text[32];
+	char path[128], text[32], now[32] = "";
 	int fd, n;
 
 	snprintf(path, sizeof(path), "/sys/class/vduse/%s/bounce_size", v->name);
 	n = snprintf(text, sizeof(text), "%" PRIu64, v->config.bounce);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, text, (size_t)n) == n) {
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	/* A former process may have set it; once the device is attached nobody can. */
+	if (fd >= 0 && pread(fd, now, sizeof(now) - 1, 0) > 0 &&
+	    strtoull(now, NULL, 10) == v->config.bounce) {
+		close(fd);
+		return;
+	}
+	if (fd >= 0 && pwrite(fd, text, (size_t)n, 0) == n) {
 		close(fd);
 		return;
 	}
@@ -595,32 +643,35 @@ int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_conf
 	v->ops = ops;
 	v->front = front;
 	v->loop = loop;
-	v->control_fd = v->kick_fd = v->memory.fd = -1;
+	v->control_fd = v->kick_fd = v->memory.fd = v->log_fd = -1;
 	v->map.translate = vduse_translate;
 	v->map.arg = &v->memory;
-	v->shared = mmap(NULL, sizeof(*v->shared), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (v->shared == MAP_FAILED) {
-		v->shared = NULL;
-		return ob_error_set(err, -ENOMEM, "vduse: no memory");
+	rc = open_log(v, err);
+	if (rc) {
+		close_fd(&v->log_fd);
+		return rc;
 	}
 	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (v->kick_fd < 0) {
 		rc = ob_error_set(err, -errno, "vduse: no eventfd: %s", strerror(errno));
 		goto fail;
 	}
-	rc = open_netlink(&v->netlink, err);
+	rc = vduse_netlink(&v->netlink, err);
 	if (!rc)
 		rc = open_control(v, err);
 	if (!rc)
 		rc = make_device(v, err);
 	if (!rc)
 		rc = open_device(v, err);
-	if (!rc)
+	if (!rc && !is_attached(v))
 		rc = set_up_queues(v, err);
 	if (rc)
 		goto fail;
 	set_bounce_size(v);
+	if (atomic_load(&v->shared->running))
+		rc = resume(v, err);
+	if (rc)
+		goto fail;
 	rc = add_sources(v);
 	if (rc) {
 		ob_error_set(err, rc, "%s: cannot be added to the loop: %s", v->name,
@@ -634,13 +685,6 @@ fail:
 	return rc;
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 void vduse_destroy(struct vduse *v)
 {
 	char name[VDUSE_NAME_MAX] = "";
@@ -652,6 +696,11 @@ void vduse_destroy(struct vduse *v)
 	if (v->attached && v->care.pid) {
 		close_fd(&v->memory.fd);
 		caretaker_act(&v->care);
+		v->name[0] = '\0';
+	}
+	/* Clients use it, and this process did not come so far as to go on with it: another may, or the caretaker ends it. */
+	if (v->taken_over && !v->attached && v->name[0] && is_attached(v)) {
+		caretaker_leave(&v->care);
 		v->name[0] = '\0';
 	}
 	caretaker_dismiss(&v->care);
@@ -671,6 +720,7 @@ void vduse_destroy(struct vduse *v)
 	genetlink_close(&v->netlink);
 	munmap(v->shared, sizeof(*v->shared));
 	v->shared = NULL;
+	close_fd(&v->log_fd);
 }
 
 /* ---- attach and detach --------------------------------------------------------------- */
@@ -687,6 +737,7 @@ static int start_caretaker(struct vduse *v, struct ob_error *err)
 {
 	struct caretaker_job job = {
 		.take_down = vduse_take_down,
+		.keep = keep,
 		.arg = v,
 		.fd = {mnl_socket_get_fd(v->netlink.sock), v->control_fd, v->kick_fd},
 		.nr_fds = 3,
@@ -694,8 +745,11 @@ static int start_caretaker(struct vduse *v, struct ob_error *err)
 		.size = sizeof(*v->shared),
 	};
 	char request[GENETLINK_REQUEST];
-	struct nlmsghdr *nlh = delete_request(v, request);
+	struct nlmsghdr *nlh;
 
+	if (v->care.pid)
+		return 0; /* of a former driver process, and waits for the end of them all */
+	nlh = delete_request(v, request);
 	if (nlh->nlmsg_len > sizeof(v->delete_request))
 		return ob_error_set(err, -E2BIG, "%s: request too long", v->name);
 	nlh->nlmsg_flags = NLM_F_REQUEST; /* nobody takes an answer */
@@ -769,6 +823,8 @@ int vduse_attach(struct vduse *v, char *child, size_t size, struct ob_error *err
 	rc = start_caretaker(v, err);
 	if (rc)
 		return rc;
+	if (is_attached(v))
+		goto attached;
 	nlh = genetlink_begin(&v->netlink, request, VDPA_CMD_DEV_NEW);
 	mnl_attr_put_strz(nlh, VDPA_ATTR_DEV_NAME, v->name);
 	mnl_attr_put_strz(nlh, VDPA_ATTR_MGMTDEV_DEV_NAME, "vduse");
@@ -781,6 +837,7 @@ int vduse_attach(struct vduse *v, char *child, size_t size, struct ob_error *err
 			ob_error_why(err, "%s", why);
 		goto dismiss;
 	}
+attached:
 	v->attached = true;
 	rc = choose_driver(v, err);
 	if (rc)

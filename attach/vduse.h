@@ -18,7 +18,10 @@
 
 #include "attach/caretaker.h"
 #include "attach/genetlink.h"
+#include "attach/kept.h"
 #include "attach/virtqueue.h"
+
+#define VDUSE_CONTROL "/dev/vduse/control"
 
 enum {
 	VDUSE_QUEUES = 16,
@@ -56,7 +59,10 @@ struct vduse;
  * struct vduse_ops - the device's side
  */
 struct vduse_ops {
-	/** @start: the driver is ready; v->features and v->queue[] are set. 0, or the device is refused */
+	/**
+	 * @start: the driver is ready; v->features and v->queue[] are set. 0, or the device is refused. Where a former process has served
+	 * it, what that had taken comes first from vduse_pop()
+	 */
 	int (*start)(void *front);
 	/**
 	 * @stop: the driver resets the device; rings and payload are gone when this says so.
@@ -69,6 +75,7 @@ struct vduse_ops {
 
 /**
  * struct vduse_config - what is created
+ * @kind, @index: "vduse-blk", and which disk: by which a keeper's next driver process finds it
  * @device_id: VIRTIO_ID_BLOCK, VIRTIO_ID_NET
  * @features: offered, with VERSION_1 and ACCESS_PLATFORM
  * @space, @space_size: the device's configuration space
@@ -79,6 +86,8 @@ struct vduse_ops {
  *	written where it is negative
  */
 struct vduse_config {
+	const char *kind;
+	unsigned int index;
 	uint32_t device_id;
 	uint64_t features;
 	const void *space;
@@ -89,8 +98,13 @@ struct vduse_config {
 	int fail_byte;
 };
 
-/* Shared with the caretaker: what a successor of a killed server must know. */
+/*
+ * Shared with the caretaker, and held by a keeper: what a successor of a killed server must know.
+ * @running: from the driver's DRIVER_OK to its reset, before either is answered
+ * @published: the attachment was; the front's
+ */
 struct vduse_log {
+	atomic_bool running, published;
 	struct virtqueue_log queue[VDUSE_QUEUES];
 };
 
@@ -111,6 +125,9 @@ struct vduse {
 	struct genetlink netlink;
 	struct caretaker care;
 	struct vduse_log *shared;
+	int log_fd; /* its memory */
+	char key[KEPT_KEY];
+	bool taken_over; /* a former driver process has made it, or was about to */
 
 	/* the loop's thread */
 	_Atomic uint64_t features; /* negotiated */
@@ -118,7 +135,10 @@ struct vduse {
 	bool broken;		   /* the kernel takes no answers any more */
 	struct virtqueue queue[VDUSE_QUEUES];
 	uint32_t irq_due; /* a bit per queue whose interrupt was refused */
-	bool resetting;	  /* an answer waits for vduse_stopped() */
+	uint32_t
+		resuming; /* a bit per queue of which a former process had taken something that is not served anew */
+	uint64_t resumed[VDUSE_QUEUES]; /* up to where it is */
+	bool resetting;			/* an answer waits for vduse_stopped() */
 	struct vduse_dev_response reset_answer;
 	unsigned int rounds_to_look, idle_sleeps;
 	bool armed; /* the loop goes to sleep, or did */
@@ -173,6 +193,20 @@ void vduse_stopped(struct vduse *v);
 /** vduse_interrupt() - after virtqueue_publish() has asked for it */
 void vduse_interrupt(struct vduse *v, unsigned int queue);
 
+/** vduse_pending() - is there something to be had by vduse_pop()? */
+static inline bool vduse_pending(const struct vduse *v, unsigned int i)
+{
+	return (v->resuming >> i & 1) || virtqueue_pending(&v->queue[i]);
+}
+
+/**
+ * vduse_pop() - virtqueue_pop(), but first, in their order, come the buffers that a killed process had taken and not given back
+ *
+ * vduse_unpop() undoes the last one.
+ */
+int vduse_pop(struct vduse *v, unsigned int i, struct virtqueue_chain *chain);
+void vduse_unpop(struct vduse *v, unsigned int i, uint16_t head);
+
 /**
  * vduse_before_pop() - there is something in a ring: register UMEM where that has not been done
  *
@@ -180,6 +214,10 @@ void vduse_interrupt(struct vduse *v, unsigned int queue);
  * been touched is the time.
  */
 void vduse_before_pop(struct vduse *v);
+
+/* vduse_probe.c */
+int vduse_netlink(struct genetlink *g, struct ob_error *err);
+int vduse_explain_control(int rc, struct ob_error *err);
 
 /* vduse_memory.c, also in the caretaker: */
 void *vduse_translate(void *memory, uint64_t addr, uint32_t *len, bool write);

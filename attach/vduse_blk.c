@@ -306,7 +306,7 @@ static unsigned int serve_queue(struct vduse_blk *b, unsigned int i, unsigned in
 	while (n < budget && !b->starved && b->inflight < b->disk.depth) {
 		struct virtio_blk_request r;
 		struct blk_tag *t;
-		int rc = virtqueue_pop(q, &chain);
+		int rc = vduse_pop(&b->v, i, &chain);
 
 		if (rc <= 0) {
 			if (rc)
@@ -322,7 +322,7 @@ static unsigned int serve_queue(struct vduse_blk *b, unsigned int i, unsigned in
 		t->queue = (uint8_t)i;
 		rc = start_request(b, t, &r);
 		if (rc == -EAGAIN) {
-			virtqueue_unpop(q, &chain.head, 1);
+			vduse_unpop(&b->v, i, chain.head);
 			b->starved = true;
 			break;
 		}
@@ -348,7 +348,7 @@ static unsigned int blk_work(void *front, unsigned int budget)
 		unsigned int i = (b->next_queue + k) % b->queues;
 		struct virtqueue *q = &b->v.queue[i];
 
-		if (!q->num || !virtqueue_pending(q))
+		if (!q->num || !vduse_pending(&b->v, i))
 			continue;
 		vduse_before_pop(&b->v);
 		work += serve_queue(b, i, budget);
@@ -430,7 +430,8 @@ static uint32_t in_sectors(uint32_t bytes)
 	return bytes & ~(uint32_t)(VIRTIO_BLK_SECTOR - 1);
 }
 
-static int create_device(struct vduse_blk *b, struct ob_loop *loop, struct ob_error *err)
+static int create_device(struct vduse_blk *b, unsigned int index, struct ob_loop *loop,
+			 struct ob_error *err)
 {
 	struct disk *d = &b->disk;
 	/* A request is never longer than the memory that it may have to be copied to. */
@@ -441,6 +442,8 @@ static int create_device(struct vduse_blk *b, struct ob_loop *loop, struct ob_er
 	uint32_t longest = in_sectors(UINT32_MAX & ~(d->blk->limits.block_size - 1));
 	struct virtio_blk_config space;
 	struct vduse_config config = {
+		.kind = "vduse-blk",
+		.index = index,
 		.device_id = VIRTIO_ID_BLOCK,
 		.space = &space,
 		.space_size = sizeof(space),
@@ -492,7 +495,7 @@ static int blk_open(struct ob_binding *binding, unsigned int index, struct ob_sp
 		b->disk.blk = blk;
 		goto free;
 	}
-	rc = create_device(b, loop, err);
+	rc = create_device(b, index, loop, err);
 	if (rc)
 		goto close_disk;
 	*at = &b->at;
@@ -609,6 +612,7 @@ const struct ob_attach_ops ob_attach_vduse_blk = {
 	.name = "vduse-blk",
 	.summary = "a block device /dev/vdX: virtio-blk in user space, through VDUSE",
 	.class_ = OB_CLASS_BLOCK,
+	.outlives = true,
 	.options = "queues=N,size=N,bounce=SIZE," DISK_OPTIONS,
 	.probe = blk_probe,
 	.open = blk_open,

@@ -466,8 +466,22 @@ static void device_tick(void *arg, uint64_t now_ns)
 		follow_interface(n);
 }
 
+/*
+ * What a killed process had taken is given back: frames to the device are lost as on a wire, and be it that one of them was what killed
+ * it; a buffer without a frame the driver drops.
+ */
 static int net_start(void *front)
 {
+	struct vduse_net *n = front;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		uint64_t after = 0;
+		int head;
+
+		while ((head = virtqueue_resumed(&n->v.queue[i], &after)) >= 0)
+			virtqueue_push(&n->v.queue[i], (uint16_t)head, 0);
+	}
+	n->v.resuming = 0;
 	return 0;
 }
 
@@ -580,6 +594,7 @@ static int make_memory(struct vduse_net *n, struct ob_error *err)
 static int create_device(struct vduse_net *n, struct ob_error *err)
 {
 	struct vduse_config config = {
+		.kind = "vduse-net",
 		.device_id = VIRTIO_ID_NET,
 		.space = &n->space,
 		.space_size = sizeof(n->space),
@@ -605,6 +620,9 @@ static int create_device(struct vduse_net *n, struct ob_error *err)
 	tell_link(n);
 	rc = vduse_create(&n->v, n->net->dev, &config, &net_vduse_ops, n, n->loop, err);
 	n->created = !rc;
+	/* What a former process told of the link may not be so any more. */
+	if (n->v.taken_over)
+		n->space.status = UINT16_MAX;
 	return rc;
 }
 
@@ -690,9 +708,13 @@ close:
 
 static int dress(struct vduse_net *n, struct ob_error *err)
 {
+	bool published = atomic_load(&n->v.shared->published);
 	struct ifreq ifr = {0};
 	int rc;
 
+	/* What was done to the interface since is not undone by another driver process. */
+	if (published)
+		return tap_link_open(&n->fds, n->name, &n->link, err);
 	if (n->wanted[0] && strcmp(n->wanted, n->name) != 0) {
 		memcpy(ifr.ifr_name, n->name, sizeof(n->name));
 		memcpy(ifr.ifr_newname, n->wanted, sizeof(n->wanted));
@@ -737,6 +759,7 @@ static int net_publish(struct ob_attach *at, struct ob_error *err)
 		vduse_detach(&n->v, NULL);
 		return rc;
 	}
+	atomic_store(&n->v.shared->published, true);
 	atomic_store(&n->linked, true);
 	return 0;
 }
@@ -769,6 +792,7 @@ const struct ob_attach_ops ob_attach_vduse_net = {
 	.name = "vduse-net",
 	.summary = "a network interface: virtio-net in user space, through VDUSE",
 	.class_ = OB_CLASS_NET,
+	.outlives = true,
 	.options = "name=IF, up, address=CIDR, gro=on|off, bounce=SIZE",
 	.probe = net_probe,
 	.open = net_open,

@@ -77,10 +77,12 @@ static void take_over(struct vduse *v, unsigned int i, uint64_t features)
 	struct virtqueue_chain c = {.piece = piece, .max = PIECES};
 	struct vduse_vq_eventfd kick = {.index = i, .fd = v->kick_fd};
 	struct virtqueue *q = &v->queue[i];
+	uint64_t after = 0;
+	int head;
 
 	if (vduse_read_queue(v, i, features, true) || !q->num)
 		return;
-	for (int head = -1; (head = virtqueue_resumed(q, (unsigned int)(head + 1))) >= 0;)
+	while ((head = virtqueue_resumed(q, &after)) >= 0)
 		if (virtqueue_fetch(q, (uint16_t)head, &c) > 0)
 			end_failed(v, q, &c);
 	ioctl(v->memory.fd, VDUSE_VQ_SETUP_KICKFD, &kick);

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "attach/broker_ops.h"
 #include "attach/tap_gro.h"
 #include "attach/tap_vnet.h"
 #include "attach/vhost_net.h"
@@ -96,11 +97,30 @@ struct vhost_pair {
 
 /* ---- open and close ----------------------------------------------------------------------- */
 
+int broker_vhost_net(struct broker_call *c, struct ob_error *err)
+{
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	c->res_fd[c->nr_res_fds++] = fd;
+	return 0;
+}
+
+static int open_node(int *fd)
+{
+	struct broker_call c = {.arg = NULL};
+	int ret = broker_call(BROKER_VHOST_NET, &c, NULL);
+
+	*fd = ret ? -1 : c.res_fd[0];
+	return ret;
+}
+
 int vhost_net_probe(struct ob_error *err)
 {
-	int fd = open(DEVICE, O_RDWR | O_CLOEXEC), ret = -errno;
+	int fd, ret = open_node(&fd);
 
-	if (fd >= 0) {
+	if (!ret) {
 		close(fd);
 		return 0;
 	}
@@ -190,9 +210,10 @@ static int set_up(struct tap_queue *q)
 	uint64_t features = 0;
 	int ret;
 
-	v->fd = open(DEVICE, O_RDWR | O_CLOEXEC);
-	if (v->fd < 0 || ioctl(v->fd, VHOST_SET_OWNER) ||
-	    ioctl(v->fd, VHOST_GET_FEATURES, &features))
+	ret = open_node(&v->fd);
+	if (ret)
+		return ret;
+	if (ioctl(v->fd, VHOST_SET_OWNER) || ioctl(v->fd, VHOST_GET_FEATURES, &features))
 		return -errno;
 	if ((features & FEATURES) != FEATURES)
 		return -EOPNOTSUPP;

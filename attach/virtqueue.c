@@ -85,8 +85,11 @@ static int resume(struct virtqueue *q)
 			log->inflight[head] = 0;
 	}
 	log->used = used;
-	for (unsigned int i = 0; i < q->num; i++)
+	for (unsigned int i = 0; i < q->num; i++) {
 		out += !!log->inflight[i];
+		if (log->inflight[i] > q->taken)
+			q->taken = log->inflight[i];
+	}
 	q->last_used = q->published = used;
 	q->last_avail = (uint16_t)(used + out);
 	if ((uint16_t)(load16(&q->avail->idx) - q->last_avail) > q->num)
@@ -240,7 +243,7 @@ int virtqueue_pop(struct virtqueue *q, struct virtqueue_chain *chain)
 	rc = walk(q, head, chain);
 	if (rc < 0)
 		return rc;
-	__atomic_store_n(&q->inflight[head], 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&q->inflight[head], ++q->taken, __ATOMIC_RELEASE);
 	q->last_avail++;
 	return 1;
 }
@@ -260,12 +263,20 @@ int virtqueue_fetch(struct virtqueue *q, uint16_t head, struct virtqueue_chain *
 	return walk(q, head, chain);
 }
 
-int virtqueue_resumed(const struct virtqueue *q, unsigned int from)
+int virtqueue_resumed(const struct virtqueue *q, uint64_t *after)
 {
-	for (unsigned int i = from; i < q->num; i++)
-		if (q->inflight[i])
-			return (int)i;
-	return -1;
+	uint64_t next = UINT64_MAX;
+	int head = -1;
+
+	for (unsigned int i = 0; i < q->num; i++) {
+		if (q->inflight[i] <= *after || q->inflight[i] >= next)
+			continue;
+		next = q->inflight[i];
+		head = (int)i;
+	}
+	if (head >= 0)
+		*after = next;
+	return head;
 }
 
 /* ---- giving back ----------------------------------------------------------------- */

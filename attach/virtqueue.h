@@ -31,13 +31,14 @@ struct virtqueue_memory {
 /**
  * struct virtqueue_log - what a successor must know of a queue; in memory that outlives this process, or NULL
  * @used: used index as it was when the last entries were cleared below
- * @inflight: by head: taken and not given back
+ * @inflight: by head: 0, or taken and not given back: the how manieth that was taken
  *
- * An entry is set before its request is seen by anybody, and cleared after the driver was given it back.
+ * An entry is set before its request is seen by anybody, and cleared after the driver was given it back. Whoever is killed between two
+ * instructions leaves what both stored: what a processor has stored other processes see, in this order.
  */
 struct virtqueue_log {
 	uint16_t used;
-	uint8_t inflight[VIRTQUEUE_SIZE_MAX];
+	uint64_t inflight[VIRTQUEUE_SIZE_MAX];
 };
 
 /**
@@ -88,6 +89,7 @@ struct virtqueue_chain {
  * @last_used: entries of the used ring that were written
  * @published: of these, visible to the driver
  * @notify: the driver has been told to notify (virtqueue_enable_notify())
+ * @taken: how many were taken, also by former processes of which the log tells
  * @inflight: buffers that are out, by head: the log's, or @own
  * @given: heads that were pushed and not published, by entry of the used ring, where the driver could change them
  */
@@ -101,8 +103,9 @@ struct virtqueue {
 	uint16_t num;
 	uint16_t last_avail, last_used, published;
 	bool event_idx, indirect, notify;
-	uint8_t *inflight;
-	uint8_t own[VIRTQUEUE_SIZE_MAX];
+	uint64_t taken;
+	uint64_t *inflight;
+	uint64_t own[VIRTQUEUE_SIZE_MAX];
 	uint16_t given[VIRTQUEUE_SIZE_MAX];
 };
 
@@ -145,12 +148,14 @@ void virtqueue_unpop(struct virtqueue *q, const uint16_t *heads, unsigned int n)
 int virtqueue_fetch(struct virtqueue *q, uint16_t head, struct virtqueue_chain *chain);
 
 /**
- * virtqueue_resumed() - the next buffer that was out when the former process stopped
- * @from: 0 at first, then what was returned last, plus 1
+ * virtqueue_resumed() - the next buffer that was out when the former process stopped, in the order in which they were taken
+ * @after: 0 at first; the place of the one that was returned
+ *
+ * To be asked for all before anything is popped.
  *
  * Return: its head, or -1 when there are no more.
  */
-int virtqueue_resumed(const struct virtqueue *q, unsigned int from);
+int virtqueue_resumed(const struct virtqueue *q, uint64_t *after);
 
 /**
  * virtqueue_push() - give a buffer back; the driver sees it after virtqueue_publish()

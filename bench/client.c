@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/marked.h"
@@ -30,6 +31,8 @@
 static const char *test, *path, *op = "read", *to = "", *from_ns, *to_ns, *memory;
 static unsigned int size = 4096, depth = 32;
 static uint64_t count = 20000;
+static bool polled, away;
+static unsigned int rate = 1000;
 
 static void usage(FILE *f)
 {
@@ -37,10 +40,16 @@ static void usage(FILE *f)
 		"usage: outboard-bench-client --test TEST [options]; prints one line of JSON\n"
 		"  --test disk       --path DEV --op read|write [--size 4096] [--depth 32], direct, at random\n"
 		"                    places (in order from 64 KiB on); [--memory FILE]: its buffers are that\n"
-		"                    file's memory, which the disk's server can share (ublk's share=FILE)\n"
+		"                    file's memory, which the disk's server can share (ublk's share=FILE);\n"
+		"                    [--polled]: the least that the kernel can do: completions by polling, buffers and\n"
+		"                    the file registered (a kernel's driver with polled queues); --depth at a time,\n"
+		"                    looked for when they are there\n"
 		"  --test tcp        --from-ns NAME --to-ns NAME --to ADDRESS: --count messages of --size bytes\n"
 		"  --test udp        the same by datagrams, in bursts of --depth that have arrived before the next\n"
 		"  --test ping       the same, one to and one back at a time\n"
+		"  --test echo       the same: --rate datagrams a second are sent, each of which comes back, from a thread\n"
+		"                    here, or, with --away, from somebody else at that address; counted are those that do\n"
+		"  --test nothing    for --count milliseconds, while others do something\n"
 		"  --test frames     --path INTERFACE: frames of --size bytes by a packet socket, --depth a call\n"
 		"  --test forward    --path INTERFACE, which sends back what it receives, and so does its peer: --depth\n"
 		"                    frames are sent once, and until --count are sent back nothing is done but to wait\n"
@@ -68,11 +77,23 @@ static void queue_request(struct disk *d, unsigned int tag)
 	uint64_t block = size >= 65536 ? d->next++ % d->blocks : marked_random() % d->blocks;
 	char *buf = d->buf + (size_t)tag * size;
 
-	if (op[0] == 'w')
+	if (polled) {
+		if (op[0] == 'w')
+			io_uring_prep_write_fixed(sqe, 0, buf, size, block * size, 0);
+		else
+			io_uring_prep_read_fixed(sqe, 0, buf, size, block * size, 0);
+		sqe->flags |= IOSQE_FIXED_FILE;
+	} else if (op[0] == 'w')
 		io_uring_prep_write(sqe, d->fd, buf, size, block * size);
 	else
 		io_uring_prep_read(sqe, d->fd, buf, size, block * size);
 	sqe->user_data = tag;
+}
+
+/* Much longer than QEMU needs for all of them, also on a busy machine: it costs only time. */
+static unsigned int disk_pause(void)
+{
+	return depth * (200 + size / 100);
 }
 
 static int run_disk(void *of, uint64_t n)
@@ -86,8 +107,19 @@ static int run_disk(void *of, uint64_t n)
 		struct io_uring_cqe *cqe;
 		unsigned int head, seen = 0;
 
-		if (io_uring_submit_and_wait(&d->ring, 1) < 0)
+		if (polled) {
+			/* All of a burst together, so that there is no looking in vain. */
+			if (io_uring_submit(&d->ring) < 0)
+				return fail("io_uring");
+			marked_pause(disk_pause());
+			errno = -io_uring_wait_cqe_nr(
+				&d->ring, &cqe,
+				queued - done < depth ? (unsigned int)(queued - done) : depth);
+			if (errno)
+				return fail("io_uring");
+		} else if (io_uring_submit_and_wait(&d->ring, 1) < 0) {
 			return fail("io_uring");
+		}
 		io_uring_for_each_cqe(&d->ring, head, cqe)
 		{
 			if (cqe->res != (int)size) {
@@ -129,7 +161,14 @@ static int open_disk(struct disk *d)
 		return fail("memory");
 	}
 	memset(d->buf, 0x5a, (size_t)depth * size);
-	errno = -io_uring_queue_init(depth, &d->ring, 0);
+	errno = -io_uring_queue_init(depth, &d->ring, polled ? IORING_SETUP_IOPOLL : 0);
+	if (!errno && polled) {
+		struct iovec iov = {d->buf, (size_t)depth * size};
+
+		errno = -io_uring_register_buffers(&d->ring, &iov, 1);
+		if (!errno)
+			errno = -io_uring_register_files(&d->ring, &d->fd, 1);
+	}
 	return errno ? fail("io_uring") : 0;
 }
 
@@ -288,6 +327,102 @@ static int run_ping(void *of, uint64_t n)
 	return 0;
 }
 
+/* ---- an offered load ----------------------------------------------------------------- */
+
+enum {
+	ECHO_TICK_NS = 250000, /* what is due is sent together, as a busy sender does */
+	ECHO_BUFFER =
+		64
+		<< 20, /* of the receiver's socket: who is too slow loses at the card or in the queue of its stack */
+	ECHO_DATAGRAM_MAX = 1472 /* in one frame: others would be parted */
+};
+
+struct echo {
+	int out, server;
+	char buf[2048];
+	pthread_t thread;
+	uint64_t back;
+};
+
+/* A thread of its own is the whole server, as an inetd's is. */
+static void *serve_echo(void *of)
+{
+	struct echo *e = of;
+	char buf[2048];
+
+	for (;;) {
+		struct sockaddr_in from;
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(e->server, buf, sizeof(buf), 0, (void *)&from, &len);
+
+		if (n < 0 && errno != EINTR)
+			return NULL;
+		/* What does not fit into a queue is lost, as with any server of datagrams. */
+		if (n > 0)
+			sendto(e->server, buf, (size_t)n, MSG_DONTWAIT, (void *)&from, len);
+	}
+}
+
+static int open_echo(struct echo *e)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+	int bytes = ECHO_BUFFER;
+
+	if (!from_ns || (!to_ns && !away) || inet_pton(AF_INET, to, &addr.sin_addr) != 1) {
+		errno = EINVAL;
+		return fail("echo needs --from-ns, --to, and --to-ns or --away");
+	}
+	e->out = socket_in(from_ns, SOCK_DGRAM);
+	if (e->out < 0 || connect(e->out, (void *)&addr, sizeof(addr)))
+		return fail("socket");
+	setsockopt(e->out, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	if (away)
+		return 0;
+	e->server = socket_in(to_ns, SOCK_DGRAM);
+	if (e->server < 0 || bind(e->server, (void *)&addr, sizeof(addr)))
+		return fail("bind");
+	errno = pthread_create(&e->thread, NULL, serve_echo, e);
+	return errno ? fail("thread") : 0;
+}
+
+static void take_answers(struct echo *e)
+{
+	while (recv(e->out, e->buf, sizeof(e->buf), MSG_DONTWAIT) == (ssize_t)size)
+		e->back++;
+}
+
+static int run_echo(void *of, uint64_t n)
+{
+	struct echo *e = of;
+	struct timespec next;
+	uint64_t sent = 0, ticks = 0;
+
+	/* What comes late of the warming up makes up for what comes late of this. */
+	e->back = 0;
+	clock_gettime(CLOCK_MONOTONIC, &next);
+	while (sent < n) {
+		uint64_t due = ++ticks * rate / (1000000000 / ECHO_TICK_NS);
+
+		for (; sent < due && sent < n; sent++) {
+			/* One that the own queue does not take was offered, too. */
+			if (send(e->out, e->buf, size, MSG_DONTWAIT) < 0 && errno != EAGAIN &&
+			    errno != ENOBUFS && errno != ECONNREFUSED)
+				return fail("send");
+		}
+		take_answers(e);
+		next.tv_nsec += ECHO_TICK_NS;
+		if (next.tv_nsec >= 1000000000) {
+			next.tv_nsec -= 1000000000;
+			next.tv_sec++;
+		}
+		/* Late is late: ticks that have passed are made up for at once. */
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+	}
+	take_answers(e);
+	errno = ETIMEDOUT;
+	return e->back ? 0 : fail("nothing comes back");
+}
+
 /* ---- frames -------------------------------------------------------------------------- */
 
 struct frames {
@@ -381,13 +516,21 @@ static int run_forward(void *of, uint64_t n)
 	return 0;
 }
 
+/* ---- somebody else's load ------------------------------------------------------------- */
+
+static int run_nothing(void *of, uint64_t n)
+{
+	return usleep((useconds_t)n * 1000);
+}
+
 /* ---- all ----------------------------------------------------------------------------- */
 
 static int measure(int (*run)(void *of, uint64_t n), void *of)
 {
 	const struct frames *f = of;
-	const struct marked_load load = {test,	op,    size,
-					 depth, count, run == run_forward ? &f->done : NULL};
+	const struct echo *e = of;
+	const uint64_t *done = run == run_forward ? &f->done : run == run_echo ? &e->back : NULL;
+	const struct marked_load load = {test, op, size, depth, count, done};
 
 	return marked_run(&load, run, of);
 }
@@ -395,18 +538,15 @@ static int measure(int (*run)(void *of, uint64_t n), void *of)
 int main(int argc, char **argv)
 {
 	const struct argument arguments[] = {
-		{"test", ARGUMENT_TEXT, &test},
-		{"path", ARGUMENT_TEXT, &path},
-		{"op", ARGUMENT_TEXT, &op},
-		{"to", ARGUMENT_TEXT, &to},
-		{"from-ns", ARGUMENT_TEXT, &from_ns},
-		{"to-ns", ARGUMENT_TEXT, &to_ns},
-		{"size", ARGUMENT_NUMBER, &size},
-		{"depth", ARGUMENT_NUMBER, &depth},
-		{"count", ARGUMENT_COUNT, &count},
-		{"memory", ARGUMENT_TEXT, &memory},
-		{NULL, 0, NULL},
+		{"test", ARGUMENT_TEXT, &test},	      {"path", ARGUMENT_TEXT, &path},
+		{"op", ARGUMENT_TEXT, &op},	      {"to", ARGUMENT_TEXT, &to},
+		{"from-ns", ARGUMENT_TEXT, &from_ns}, {"to-ns", ARGUMENT_TEXT, &to_ns},
+		{"size", ARGUMENT_NUMBER, &size},     {"depth", ARGUMENT_NUMBER, &depth},
+		{"count", ARGUMENT_COUNT, &count},    {"memory", ARGUMENT_TEXT, &memory},
+		{"polled", ARGUMENT_FLAG, &polled},   {"away", ARGUMENT_FLAG, &away},
+		{"rate", ARGUMENT_NUMBER, &rate},     {NULL, 0, NULL},
 	};
+	static struct echo e;
 	struct frames f = {0};
 	struct disk d = {0};
 	struct pair p = {0};
@@ -428,6 +568,10 @@ int main(int argc, char **argv)
 		return open_pair(&p, SOCK_STREAM) || measure(run_tcp, &p);
 	if (!strcmp(test, "udp") && size <= 65507)
 		return open_pair(&p, SOCK_DGRAM) || measure(run_udp, &p);
+	if (!strcmp(test, "nothing") && count <= 60000)
+		return measure(run_nothing, &e);
+	if (!strcmp(test, "echo") && size <= ECHO_DATAGRAM_MAX && rate)
+		return open_echo(&e) || measure(run_echo, &e);
 	if (!strcmp(test, "ping") && size <= 65507)
 		return open_pair(&p, SOCK_DGRAM) || measure(run_ping, &p);
 	usage(stderr);

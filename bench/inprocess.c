@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,14 +30,15 @@ static uint64_t count = 20000;
 static void usage(FILE *f)
 {
 	fprintf(f,
-		"usage: outboard-bench-inprocess --spec SPEC --test disk|frames|forward [options]; prints a line of JSON\n"
+		"usage: outboard-bench-inprocess --spec SPEC --test disk|frames|forward|echo [options]; prints a line of JSON\n"
 		"  forward: --depth frames are sent once; what comes is sent back, until that were --count\n"
+		"  echo: each UDP datagram goes back to who sent it, until the program is ended; prints that it is ready\n"
 		"  --driver NAME     one that is loaded: linux:nvme, or a path (the one that knows the device)\n"
 		"  --op read|write   of disks (read)\n"
 		"  --size N          bytes of a request (4096) or of a frame\n"
 		"  --depth N         requests in flight, frames in a burst (32)\n"
-		"  --wait sleep|poll for a disk's requests, for frames that come: on the interrupt, as the kernel does\n"
-		"                    (sleep), or by looking again and again\n"
+		"  --wait sleep|poll|pause  for a disk's requests, for frames that come: on the interrupt, as the kernel does\n"
+		"                    (sleep), by looking again and again, or, for a disk, by looking when they are there\n"
 		"  --count N         operations (20000); a tenth of them before, to warm up\n");
 }
 
@@ -69,13 +71,15 @@ struct disk {
 	struct ob_block_req req[DEPTH_MAX];
 	char *buf;
 	uint64_t blocks, next;
+	/* An operation that is longer than the disk takes at once is so many requests of so many bytes, as the kernel splits it. */
+	unsigned int parts, part;
 };
 
 static void choose_place(struct disk *d, struct ob_block_req *req)
 {
 	uint64_t block = size >= 65536 ? d->next++ % d->blocks : marked_random() % d->blocks;
 
-	req->offset = block * size;
+	req->offset = block * d->part;
 }
 
 /* Until an interrupt. False when none comes. */
@@ -101,12 +105,13 @@ static bool sleep_for(struct ob_block *blk)
 static int run_disk(void *of, uint64_t n)
 {
 	struct disk *d = of;
-	bool sleeps = wait_way[0] == 's';
+	bool sleeps = wait_way[0] == 's', pauses = !strcmp(wait_way, "pause");
 	struct ob_block_req *free_reqs[DEPTH_MAX], *ended[DEPTH_MAX];
 	uint64_t queued = 0, done = 0;
 	unsigned int nr_free = depth;
 	struct patience p = {0};
 
+	n *= d->parts;
 	for (unsigned int i = 0; i < depth; i++)
 		free_reqs[i] = &d->req[i];
 	while (done < n) {
@@ -122,6 +127,9 @@ static int run_disk(void *of, uint64_t n)
 				return fail("the queue is shorter than --depth");
 			queued += want;
 			nr_free -= want;
+			/* As client.c does with --polled. */
+			if (pauses)
+				marked_pause(want * (200 + d->part / 100));
 		}
 		got = ob_block_complete(d->blk, 0, ended, depth);
 		for (unsigned int i = 0; i < got; i++) {
@@ -143,16 +151,19 @@ static int prepare_disk(struct disk *d, struct ob_binding *b)
 	if (!b->nr_blocks)
 		return fail("this device is no disk");
 	d->blk = b->block[0];
-	d->buf = ob_dma_alloc(d->blk->dma, (size_t)depth * size, 4096, "payload", NULL);
-	d->blocks = d->blk->limits.size / size;
-	if (!d->buf || !d->blocks || size > d->blk->limits.max_transfer)
+	for (d->parts = 1; size / d->parts > d->blk->limits.max_transfer; d->parts *= 2)
+		;
+	d->part = size / d->parts;
+	d->buf = ob_dma_alloc(d->blk->dma, (size_t)depth * d->part, 4096, "payload", NULL);
+	d->blocks = d->blk->limits.size / d->part;
+	if (!d->buf || !d->blocks || d->part * d->parts != size)
 		return fail("--size or --depth is too large for this disk");
-	memset(d->buf, 0x5a, (size_t)depth * size);
+	memset(d->buf, 0x5a, (size_t)depth * d->part);
 	for (unsigned int i = 0; i < depth; i++)
 		d->req[i] = (struct ob_block_req){
 			.op = op[0] == 'w' ? OB_BLOCK_WRITE : OB_BLOCK_READ,
-			.buf = d->buf + (size_t)i * size,
-			.len = size,
+			.buf = d->buf + (size_t)i * d->part,
+			.len = d->part,
 		};
 	return 0;
 }
@@ -238,6 +249,79 @@ static int send_first(struct frames *f)
 	return send_back(f, pkts, depth);
 }
 
+/* Addresses and ports change places; that leaves both checksums as they were. */
+static bool turn_round(struct ob_pkt *pkt)
+{
+	enum {
+		ETHERTYPE = 12,
+		IP = 14,
+		IP_PROTOCOL = IP + 9,
+		IP_FROM = IP + 12,
+		UDP = IP + 20,
+		LEAST = UDP + 8,
+	};
+	uint8_t was[6], *p = pkt->data;
+
+	/* IPv4 without options, UDP, in one piece */
+	if (pkt->next || pkt->len < LEAST || p[ETHERTYPE] != 8 || p[ETHERTYPE + 1] ||
+	    p[IP] != 0x45 || p[IP_PROTOCOL] != 17)
+		return false;
+	memcpy(was, p, 6);
+	memcpy(p, p + 6, 6);
+	memcpy(p + 6, was, 6);
+	memcpy(was, p + IP_FROM, 4);
+	memcpy(p + IP_FROM, p + IP_FROM + 4, 4);
+	memcpy(p + IP_FROM + 4, was, 4);
+	memcpy(was, p + UDP, 2);
+	memcpy(p + UDP, p + UDP + 2, 2);
+	memcpy(p + UDP + 2, was, 2);
+	pkt->flags = 0;
+	return true;
+}
+
+static volatile sig_atomic_t ended;
+
+static void end(int number)
+{
+	ended = number;
+}
+
+static int run_echo(struct frames *f)
+{
+	struct ob_pkt *pkts[DEPTH_MAX];
+	bool armed = false;
+
+	signal(SIGTERM, end);
+	printf("ready\n");
+	fflush(stdout);
+	while (!ended) {
+		unsigned int got = ob_net_rx_burst(f->net, 0, pkts, depth), kept = 0;
+
+		for (unsigned int i = 0; i < got; i++) {
+			if (turn_round(pkts[i]))
+				pkts[kept++] = pkts[i];
+			else
+				ob_pkt_free(pkts[i]);
+		}
+		for (unsigned int sent = 0; sent < kept && !ended;)
+			sent += ob_net_tx_burst(f->net, 0, pkts + sent, kept - sent);
+		if (got) {
+			armed = false;
+		} else if (!armed) {
+			/* What came before it was armed makes no interrupt in every driver: one more look. */
+			armed = !f->net->ops->irq_arm(f->net, 0, true);
+		} else {
+			struct pollfd pfd = {.fd = f->net->irq_fd[0], .events = POLLIN};
+
+			if (poll(&pfd, 1, PATIENCE_NS / 1000000) == 1 &&
+			    !sleep_on(f->net->irq_fd[0]))
+				return fail("the interrupt is gone");
+			armed = false;
+		}
+	}
+	return 0;
+}
+
 static int run_forward(void *of, uint64_t n)
 {
 	struct ob_pkt *pkts[DEPTH_MAX];
@@ -318,7 +402,10 @@ static int test_frames(struct ob_binding *b)
 				f.net->ops->tick(f.net, ob_clock_ns());
 			f.net->ops->link(f.net, &link);
 		}
-		ret = measure(test[1] == 'o' ? run_forward : run_frames, &f);
+		if (test[0] == 'e')
+			ret = run_echo(&f);
+		else
+			ret = measure(test[1] == 'o' ? run_forward : run_frames, &f);
 		ob_net_stop(f.net);
 	}
 	ob_pool_destroy(f.pool);
@@ -348,7 +435,8 @@ int main(int argc, char **argv)
 
 	if (ret >= 0)
 		return ret;
-	frames = test && (!strcmp(test, "frames") || !strcmp(test, "forward"));
+	frames = test &&
+		 (!strcmp(test, "frames") || !strcmp(test, "forward") || !strcmp(test, "echo"));
 	if (!spec || !test || (!frames && strcmp(test, "disk") != 0) || !depth ||
 	    depth > DEPTH_MAX || !count || !size || size > (frames ? 1514 : 4u << 20)) {
 		usage(stderr);

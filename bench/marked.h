@@ -20,5 +20,12 @@ struct marked_load {
 uint64_t marked_random(void);
 /* marked_run() - @run does so many operations, non-zero when it failed; prints a line of JSON. Return: of main() */
 int marked_run(const struct marked_load *load, int (*run)(void *of, uint64_t n), void *of);
+/*
+ * marked_pause() - called by @run when it has nothing to do but to look again for what a device takes @us for.
+ *
+ * It sleeps that long outside of the marks: an emulated device's time is its emulator's, and looking again and again meanwhile says nothing
+ * of a driver. The window has several parts then, and a rate that means nothing.
+ */
+void marked_pause(unsigned int us);
 
 #endif

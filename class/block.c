@@ -19,6 +19,8 @@
 #include "access/faultpoint.h"
 /* enum ob_block_op has five values; the next power of two, so that an index is only masked. */
 #define OP_SLOTS 8
+/* Times of submission that are told apart, see ob_block_oldest(). */
+#define EPOCHS 8
 
 /*
  * A mapping of a buffer that cannot be used in place.
@@ -45,6 +47,7 @@ struct block_queue {
 	uint32_t depth;
 	struct op_count op[OP_SLOTS];
 	uint64_t polls, empty_polls;
+	uint32_t since[EPOCHS]; /* in flight, by the epoch in which they were submitted */
 
 	struct block_map *free;
 	struct block_map *maps; /* @depth of them */
@@ -67,7 +70,9 @@ struct block_class {
 	uint32_t
 		direct_ops; /* largest op without flags that needs no further look: WRITE, or READ */
 	uint32_t nr_queues;
+	uint32_t epoch; /* index of the current one */
 	bool fua, flush, discard, zeroes;
+	uint64_t epoch_began[EPOCHS];
 	struct block_queue queue[];
 };
 
@@ -424,7 +429,8 @@ static __attribute__((noinline)) int prepare_slow(struct ob_block *blk, struct b
  * requests are. The bounds are those of the longest transfer, which takes one comparison each where the
  * exact ones take three; what lies behind them is looked at by prepare_slow().
  */
-static inline bool prepare_direct(const struct block_class *c, struct ob_block_req *req)
+static inline bool prepare_direct(const struct block_class *c, struct ob_block_req *req,
+				  uint32_t epoch)
 {
 	uint32_t len = req->len;
 	uint64_t off;
@@ -439,6 +445,7 @@ static inline bool prepare_direct(const struct block_class *c, struct ob_block_r
 		return false;
 	req->iova.addr = c->arena_iova + off;
 	req->map = NULL;
+	req->epoch = epoch;
 	return true;
 }
 
@@ -460,12 +467,13 @@ static __attribute__((noinline)) unsigned int submit_to_none(struct ob_block *bl
  * Return: how many it took; what it did not take is not mapped any more.
  */
 static unsigned int pass_on(struct ob_block *blk, struct block_queue *q, unsigned int queue,
-			    struct ob_block_req **reqs, unsigned int n)
+			    struct ob_block_req **reqs, unsigned int n, uint32_t epoch)
 {
 	unsigned int taken = n ? blk->ops->submit(blk, queue, reqs, n) : 0;
 
 	OB_FAULT_POINT("block.submitted");
 	q->inflight += taken;
+	q->since[epoch] += taken;
 	for (unsigned int i = taken; ob_unlikely(i < n); i++)
 		if (reqs[i]->map)
 			unmap_buffer(q, reqs[i], false);
@@ -480,6 +488,7 @@ unsigned int ob_block_submit(struct ob_block *blk, unsigned int queue, struct ob
 	struct ob_block_req **req, **end;
 	struct block_queue *q;
 	unsigned int room, run;
+	uint32_t epoch;
 	int rc;
 
 	if (ob_unlikely(!c))
@@ -489,20 +498,22 @@ unsigned int ob_block_submit(struct ob_block *blk, unsigned int queue, struct ob
 	if (ob_unlikely(ob_device_gone(blk->dev)))
 		return submit_to_none(blk, queue, reqs, n, -ENODEV);
 	q = &c->queue[queue];
+	epoch = c->epoch;
 	/* No more than fit are looked at: so none is mapped in vain, and there is a mapping for each. */
 	room = q->depth - q->inflight;
 	end = reqs + (n < room ? n : room);
 	for (req = reqs; req < end; req++) {
-		if (ob_likely(prepare_direct(c, *req)))
+		if (ob_likely(prepare_direct(c, *req, epoch)))
 			continue;
 		rc = prepare_slow(blk, c, q, *req);
+		(*req)->epoch = epoch;
 		if (!rc)
 			continue;
 		if (rc == -EAGAIN)
 			break;
 		/* A wrong one: what is in front of it goes first, so that order holds. */
 		run = (unsigned int)(req - first);
-		first += pass_on(blk, q, queue, first, run);
+		first += pass_on(blk, q, queue, first, run, epoch);
 		if (first < req)
 			return (unsigned int)(first - reqs);
 		end_request(blk, queue, *req, rc);
@@ -510,7 +521,7 @@ unsigned int ob_block_submit(struct ob_block *blk, unsigned int queue, struct ob
 		first = req + 1;
 	}
 	run = (unsigned int)(req - first);
-	return (unsigned int)(first - reqs) + pass_on(blk, q, queue, first, run);
+	return (unsigned int)(first - reqs) + pass_on(blk, q, queue, first, run, epoch);
 }
 
 /* ---- complete -------------------------------------------------------------------- */
@@ -551,6 +562,8 @@ static unsigned int collect(struct ob_block *blk, struct block_queue *q, unsigne
 	for (struct ob_block_req **end = reqs + done; reqs < end; reqs++) {
 		struct ob_block_req *req = *reqs;
 
+		/* The index is the class's own: a driver that ends what it never had must not write elsewhere. */
+		q->since[req->epoch % EPOCHS]--;
 		if (ob_likely(is_good_read(req) && !req->map)) {
 			read_bytes += req->len;
 		} else {
@@ -586,6 +599,44 @@ unsigned int ob_block_complete(struct ob_block *blk, unsigned int queue, struct 
 	if (!done)
 		count_add(&q->empty_polls, 1);
 	return done;
+}
+
+/* ---- ages -------------------------------------------------------------------------- */
+
+static bool owed_since(const struct block_class *c, uint32_t epoch)
+{
+	for (uint32_t i = 0; i < c->nr_queues; i++)
+		if (c->queue[i].since[epoch])
+			return true;
+	return false;
+}
+
+/*
+ * A request costs a store when it is submitted and a decrement when it has ended; here, once in a while, is seen which epochs have
+ * requests left. An epoch ends when it was a step long and the one that takes its place is empty, so that no epoch is ever two.
+ */
+uint64_t ob_block_oldest(struct ob_block *blk, uint64_t now_ns, uint64_t step_ns)
+{
+	struct block_class *c = blk->class_priv;
+	uint32_t next;
+
+	if (!c)
+		return 0;
+	if (!c->epoch_began[c->epoch])
+		c->epoch_began[c->epoch] = now_ns;
+	next = (c->epoch + 1) % EPOCHS;
+	if (now_ns - c->epoch_began[c->epoch] >= step_ns && !owed_since(c, next)) {
+		c->epoch = next;
+		c->epoch_began[next] = now_ns;
+	}
+	/* From the oldest on. What was submitted in an epoch is at least as old as the next one's beginning. */
+	for (uint32_t i = 1; i < EPOCHS; i++) {
+		uint32_t epoch = (c->epoch + i) % EPOCHS;
+
+		if (owed_since(c, epoch))
+			return now_ns - c->epoch_began[(epoch + 1) % EPOCHS];
+	}
+	return 0;
 }
 
 /* ---- statistics ------------------------------------------------------------------ */

@@ -93,6 +93,8 @@ struct ob_loop {
 	bool stuck;		   /* a source says that there is work, and did none */
 	uint64_t futile_since;	   /* 0 while sleeping is possible or work is done */
 	struct counters stats;
+	struct ob_loop_mirror *mirror;
+	_Atomic bool silent;
 };
 
 /* One thread writes the counters, so a relaxed load and store is enough, and no locked instruction. */
@@ -341,6 +343,18 @@ static void is_level(struct ob_loop *loop, int fd)
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
 }
 
+static void mirror(struct ob_loop *loop)
+{
+	struct ob_loop_mirror *m = loop->mirror;
+
+	if (!m)
+		return;
+	__atomic_store_n(&m->irqs, atomic_load_explicit(&loop->stats.irqs, memory_order_relaxed),
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&m->work, atomic_load_explicit(&loop->stats.work, memory_order_relaxed),
+			 __ATOMIC_RELAXED);
+}
+
 static void drain_stop(struct ob_loop *loop)
 {
 	uint64_t n;
@@ -374,13 +388,14 @@ static bool sleep_on(struct ob_loop *loop, int timeout_ms)
 	}
 	if (woken)
 		count(&loop->stats.wakeups, 1);
+	mirror(loop);
 	return woken;
 }
 
 /* How long a sleep may last, at most @limit_ms (-1: for ever). */
 static int sleep_limit(const struct ob_loop *loop, uint64_t now, int limit_ms)
 {
-	if (loop->blind && (limit_ms < 0 || limit_ms > PAUSE_MS))
+	if ((loop->blind || atomic_load(&loop->silent)) && (limit_ms < 0 || limit_ms > PAUSE_MS))
 		limit_ms = PAUSE_MS;
 	if (loop->has_tick) {
 		uint64_t left = loop->next_tick > now ? loop->next_tick - now : 0;
@@ -448,6 +463,7 @@ static void after_work(struct ob_loop *loop)
 	}
 	if (ob_unlikely(!loop->rounds_to_clock--)) {
 		loop->rounds_to_clock = CLOCK_ROUNDS;
+		mirror(loop);
 		if (loop->has_tick)
 			tick_all(loop, ob_clock_ns());
 	}
@@ -552,16 +568,32 @@ int ob_loop_once(struct ob_loop *loop, int timeout_ms)
 	return (int)work;
 }
 
-void ob_loop_stop(struct ob_loop *loop)
+/* Cannot fail but for a counter at its maximum, which is readable all the same. */
+static void wake(struct ob_loop *loop)
 {
 	int saved = errno; /* may interrupt anything */
 	uint64_t one = 1;
 
-	atomic_store(&loop->stop, true);
-	/* Cannot fail but for a counter at its maximum, which is readable all the same. */
 	if (write(loop->stop_fd, &one, sizeof(one)) < 0)
 		errno = saved;
 	errno = saved;
+}
+
+void ob_loop_stop(struct ob_loop *loop)
+{
+	atomic_store(&loop->stop, true);
+	wake(loop);
+}
+
+void ob_loop_mirror(struct ob_loop *loop, struct ob_loop_mirror *m)
+{
+	loop->mirror = m;
+}
+
+void ob_loop_silent(struct ob_loop *loop, bool on)
+{
+	atomic_store(&loop->silent, on);
+	wake(loop);
 }
 
 void ob_loop_stats(const struct ob_loop *loop, struct ob_loop_stats *stats)

@@ -262,6 +262,26 @@ int cli_next(struct cli_args *args)
 	return take(args, o, eq ? eq + 1 : NULL);
 }
 
+int cli_set(struct cli_args *args, const char *name, const char *value)
+{
+	static const char *const yes[] = {"yes", "on", "true", "1"};
+	static const char *const no[] = {"no", "off", "false", "0"};
+	const struct cli_option *o = find_long(args->usage, name, strlen(name));
+
+	if (!o || o->id == ID_HELP || o->id == ID_JSON)
+		return unknown_option(args, name, strlen(name));
+	if (o->arg)
+		return take(args, o, value);
+	for (unsigned int i = 0; i < 4; i++) {
+		if (!strcmp(value, yes[i]))
+			return take(args, o, NULL);
+		if (!strcmp(value, no[i]))
+			return CLI_END;
+	}
+	args->exit_code = cli_bad(args->usage, "%s: '%s' is neither yes nor no", name, value);
+	return CLI_STOP;
+}
+
 bool cli_number(struct cli_args *args, const char *option, long min, long max, long *val)
 {
 	char *end;

@@ -50,6 +50,8 @@ int cmd_char(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_upgrade(int argc, char **argv);
 int cmd_linux(int argc, char **argv);
+int cmd_factor(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_specs(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
@@ -102,6 +104,16 @@ struct cli_args {
 	const char *letters; /* what is left of "-abc" */
 	bool words_only;
 };
+
+/**
+ * cli_set() - an option by its long name, from a file
+ * @value: of a switch: yes or no
+ *
+ * Return: as cli_next(); CLI_END for a switch that is off.
+ */
+int cli_set(struct cli_args *args, const char *name, const char *value);
+/** cli_set_place() - what cli_error() says begins with this, "FILE:LINE"; NULL: with nothing */
+void cli_set_place(const char *place);
 
 void cli_args_init(struct cli_args *args, const struct cli_usage *usage, int argc, char **argv);
 int cli_next(struct cli_args *args);

@@ -44,6 +44,7 @@ _outboard()
 		char) words='qemu:edu qemu:i6300esb qemu:virtio-rng-pci qemu:es1370 qemu:ac97 read write say' ;;
 		bind) words=$(_outboard_addresses kernel free bound) ;;
 		unbind) words=$(_outboard_addresses bound held) ;;
+		factor) words=$(compgen -f -- "$cur") ;;
 		show | stop | upgrade) words=$(_outboard_instances) ;;
 		ethtool) words="$(_outboard_instances) qemu:e1000e qemu:e1000-82540em qemu:e1000-82545em" ;;
 		help) words=$(outboard help 2>/dev/null | awk '/^  [a-z]/ { print $1 }') ;;
@@ -51,6 +52,11 @@ _outboard()
 			words='build list clean'
 			[ "${COMP_WORDS[2]}" != build ] || [ "$COMP_CWORD" -eq 2 ] ||
 				words=$(outboard linux list 2>/dev/null | awk 'NR > 1 && NF { print $1 }')
+			;;
+		bench)
+			words='list run report compare'
+			[ "${COMP_WORDS[2]}" != run ] || [ "$COMP_CWORD" -eq 2 ] ||
+				words=$(outboard bench list 2>/dev/null | awk '{ print $1 }')
 			;;
 		*) words= ;;
 		esac
@@ -66,7 +72,9 @@ _outboard()
 			fi
 			;;
 		-k | --kernel) words='6.12 7.2' ;;
-		--source | --module) words=$(compgen -d -- "$cur") ;;
+		--source | --module | --kernel-headers | --policies) words=$(compgen -d -- "$cur") ;;
+		-c | --class) words='net block char sound usb serial any' ;;
+		--svg | --facts) words=$(compgen -f -- "$cur") ;;
 		--user) words=$(compgen -u) ;;
 		esac
 		;;

@@ -5,21 +5,34 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "access/threads.h"
+#include "attach/broker.h"
 #include "attach/kept.h"
 #include "cli/cli.h"
 #include "cli/keep.h"
 #include "cli/open_one.h"
+
+enum {
+	BEGIN_US = 5000000, /* unless its loop has ended already, which is looked at next */
+};
 
 struct driver {
 	const struct driver_seat *seat;
 	struct instance *ins;
 	bool said_end;
 };
+
+/* A question to a driver, as ethtool's self-test, may take longer than a heartbeat. */
+static struct excused {
+	struct heartbeat *beats;
+	unsigned int index;
+} excused[UNITS];
 
 static void fail(const struct driver *d, struct ob_error *err, int exit_code)
 {
@@ -50,6 +63,14 @@ static int load_drivers(struct instance *ins, struct ob_error *err)
 	return ret;
 }
 
+/* Of its loop's thread. */
+static void excuse(void *arg, bool on)
+{
+	const struct excused *e = arg;
+
+	heartbeat_excuse(e->beats, e->index, on);
+}
+
 /* What is not made to be taken over goes with the process, and comes again as another. */
 static void warn(const struct instance *ins)
 {
@@ -62,24 +83,75 @@ static void warn(const struct instance *ins)
 					ins->unit[i].at[k]->ops->name, ins->unit[i].info[k].name);
 }
 
+/* Its devices are open, and nothing of a driver's has run. */
+static void confine(const struct driver *d, const struct descriptors *before)
+{
+	const struct driver_seat *seat = d->seat;
+	int keep[HEARTBEAT_LOOPS + 8] = {STDIN_FILENO,	STDOUT_FILENO,
+					 STDERR_FILENO, seat->events,
+					 seat->ask,	seat->gifts,
+					 seat->broker,	seat->vitals->order_fd};
+	unsigned int n = 8;
+	char why[CONFINE_WHY];
+	struct ob_error err = {0};
+
+	if (!confine_can_be(d->ins, why, sizeof(why))) {
+		if (seat->confine->mode == CONFINE_REQUIRE) {
+			ob_error_set(&err, -EPERM, "option '--sandbox=require': %s", why);
+			fail(d, &err, CLI_FAILED);
+		}
+		channel_send(seat->events, CHANNEL_UNCONFINED, 0, NULL, why, -1);
+		_exit(CLI_OK);
+	}
+	for (unsigned int i = 0; i < seat->beats->n; i++)
+		keep[n++] = seat->beats->watch[i].ping_fd;
+	if (confine_enter(seat->confine, d->ins, before, keep, n, &err))
+		fail(d, &err, cli_exit_code(err.code));
+}
+
+static void open_all(const struct driver *d)
+{
+	struct instance *ins = d->ins;
+	static struct descriptors before;
+	struct ob_error err = {0};
+	int ret;
+
+	if (d->seat->confine->on) {
+		descriptors_list(&before);
+		ob_threads_hold();
+	}
+	ret = instance_open_devices(ins, &err);
+	if (ret)
+		fail(d, &err, failure_code(ins, &err));
+	if (d->seat->confine->on)
+		confine(d, &before);
+	ret = load_drivers(ins, &err);
+	if (!ret)
+		ret = instance_open_drivers(ins, &err);
+	if (ret)
+		fail(d, &err, failure_code(ins, &err));
+}
+
 static void begin(const struct driver *d)
 {
 	struct instance *ins = d->ins;
 	struct ob_error err = {0};
-	int ret, netns = -1;
+	int ret = 0, netns = -1;
 	struct json_object *doc;
 
-	ret = load_drivers(ins, &err);
-	if (!ret)
-		ret = instance_open(ins, &err);
-	if (ret)
-		fail(d, &err, failure_code(ins, &err));
+	open_all(d);
 	for (unsigned int i = 0; i < ins->n && !ret; i++) {
+		excused[i] = (struct excused){d->seat->beats, i};
+		ins->unit[i].call.excuse_arg = &excused[i];
+		ins->unit[i].call.excuse = excuse;
 		ret = heartbeat_attach(d->seat->beats, i, ins->unit[i].loop);
 		if (ret)
 			ob_error_set(&err, ret, "%s: its loop takes no heartbeat: %s",
 				     ins->unit[i].spec, strerror(-ret));
 	}
+	for (unsigned int i = 0; i < ins->n && !ret; i++)
+		vitals_attach(d->seat->vitals, i, ins->unit[i].loop, ins->unit[i].dev,
+			      ins->unit[i].binding);
 	if (!ret)
 		ret = instance_start(ins, &err);
 	if (!ret)
@@ -93,9 +165,21 @@ static void begin(const struct driver *d)
 		instance_close(ins);
 		fail(d, &err, code);
 	}
-	if (d->seat->first)
+	if (d->seat->warns)
 		warn(ins);
+	/* A loop says in its first round which thread it is, with a call that it does not have later. */
+	for (unsigned int us = 0; d->seat->confine->on && us < BEGIN_US; us += 20) {
+		if (heartbeat_begun(d->seat->beats))
+			break;
+		usleep(20);
+	}
+	/* json-c takes a random number when it is first used. */
 	doc = d->seat->ready(d->seat->ready_arg, &netns);
+	if (d->seat->confine->on) {
+		ret = confine_lock(d->seat->confine, &err);
+		if (ret)
+			fail(d, &err, CLI_FAILED);
+	}
 	ret = channel_send(d->seat->events, CHANNEL_READY, 0, NULL,
 			   json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN), netns);
 	json_object_put(doc);
@@ -166,27 +250,58 @@ static void answer(struct driver *d)
 	free(m.text);
 }
 
+void broker_process(const struct instance *ins, pid_t keeper, int sock)
+{
+	const char *attachments[UNITS];
+	unsigned int n = 0;
+	struct descriptors all;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != keeper)
+		_exit(CLI_FAILED);
+	prctl(PR_SET_NAME, "outboard-broker");
+	/* What it starts, caretakers, need not be waited for. */
+	signal(SIGCHLD, SIG_IGN);
+	/* What the keeper has is not to live longer by this process. */
+	descriptors_list(&all);
+	for (unsigned int i = 0; i < all.n; i++)
+		if (all.fd[i] > STDERR_FILENO && all.fd[i] != sock)
+			close(all.fd[i]);
+	ob_kept_connect(-1, keeper);
+	for (unsigned int i = 0; i < ins->n; i++)
+		if (ins->unit[i].attach)
+			attachments[n++] = ins->unit[i].attach;
+	ob_broker_serve(sock, attachments, n);
+	_exit(CLI_OK);
+}
+
 void driver_process(const struct driver_seat *seat)
 {
 	struct driver d = {.seat = seat, .ins = seat->ins};
 
+	/* A process namespace hides the keeper: sandbox_enter() looks after that. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != seat->keeper)
+	if (!seat->confine->on && getppid() != seat->keeper)
 		_exit(CLI_FAILED); /* it died before the line above */
 	prctl(PR_SET_NAME, "outboard-driver");
-	ob_kept_connect(seat->gifts);
+	ob_kept_connect(seat->gifts, seat->keeper);
+	if (seat->broker >= 0)
+		ob_broker_connect(seat->broker, heartbeat_wait);
 	begin(&d);
 	for (;;) {
-		struct pollfd p[2 + UNITS] = {{.fd = seat->ask, .events = POLLIN}};
+		struct pollfd p[3 + UNITS] = {{.fd = seat->ask, .events = POLLIN},
+					      {.fd = seat->vitals->order_fd, .events = POLLIN}};
 		int timeout_ms = -1;
 		/* What is gone stays readable for ever. */
 		unsigned int n =
 			d.said_end ? 0
-				   : instance_serving_ops.fds(d.ins, p + 1, 1 + UNITS, &timeout_ms);
+				   : instance_serving_ops.fds(d.ins, p + 2, 1 + UNITS, &timeout_ms);
 
-		if (poll(p, n + 1, timeout_ms) < 0 && errno != EINTR)
+		if (poll(p, n + 2, timeout_ms) < 0 && errno != EINTR)
 			_exit(CLI_FAILED);
 		look(&d);
+		if (p[1].revents)
+			vitals_obey(seat->vitals);
 		if (p[0].revents)
 			answer(&d);
 	}

@@ -25,7 +25,11 @@ static unsigned int serve_call(void *arg, unsigned int budget)
 	if (ob_likely(!atomic_load_explicit(&call->pending, memory_order_acquire)))
 		return 0;
 	pthread_mutex_lock(&call->lock);
+	if (call->excuse)
+		call->excuse(call->excuse_arg, true);
 	call->fn(call->arg);
+	if (call->excuse)
+		call->excuse(call->excuse_arg, false);
 	atomic_store_explicit(&call->pending, false, memory_order_release);
 	if (read(call->fd, &n, sizeof(n)) < 0)
 		n = 0; /* not written yet: one idle round more */
@@ -131,7 +135,7 @@ static void explain(const struct unit *unit, const struct ob_attach *at, char *w
 		if ((*a)->class_ != at->ops->class_)
 			continue;
 		memset(&err, 0, sizeof(err));
-		if ((*a)->probe(&err) && n < size)
+		if (ob_attach_probe(*a, &err) && n < size)
 			n += (size_t)snprintf(why + n, size - n, "%snot %s, because %s",
 					      n ? "; " : "", (*a)->name, err.what);
 	}
@@ -199,9 +203,9 @@ static int check_shared(const struct instance *ins, const char *text, struct ob_
 			    ins->n);
 }
 
-int instance_open(struct instance *ins, struct ob_error *err)
+int instance_open_devices(struct instance *ins, struct ob_error *err)
 {
-	const char *shared = ins->unit[0].attach, *specs[UNITS];
+	const char *specs[UNITS];
 	struct ob_device *devs[UNITS];
 	int ret;
 
@@ -215,11 +219,20 @@ int instance_open(struct instance *ins, struct ob_error *err)
 	cli_progress("opening %s%s", specs[0], ins->n > 1 ? " and others" : "");
 	ret = ob_devices_open_quiet(specs, ins->n, devs, err);
 	if (ret) {
+		cli_progress_end();
 		close(ins->ended_fd);
 		return ret;
 	}
 	for (unsigned int i = 0; i < ins->n; i++)
 		ins->unit[i].dev = devs[i];
+	return 0;
+}
+
+int instance_open_drivers(struct instance *ins, struct ob_error *err)
+{
+	const char *shared = ins->unit[0].attach;
+	int ret = 0;
+
 	for (unsigned int i = 0; i < ins->n && !ret; i++)
 		ret = open_unit(ins, &ins->unit[i], err);
 	cli_progress_end();
@@ -231,6 +244,13 @@ int instance_open(struct instance *ins, struct ob_error *err)
 	}
 	clock_gettime(CLOCK_MONOTONIC, &ins->began);
 	return 0;
+}
+
+int instance_open(struct instance *ins, struct ob_error *err)
+{
+	int ret = instance_open_devices(ins, err);
+
+	return ret ? ret : instance_open_drivers(ins, err);
 }
 
 /* ---- running ------------------------------------------------------------------------------- */

@@ -30,7 +30,9 @@ struct loop_call {
 	void (*fn)(void *arg);
 	void *arg;
 	int fd;
-	bool ended; /* the loop runs no more: call directly */
+	bool ended;			    /* the loop runs no more: call directly */
+	void (*excuse)(void *arg, bool on); /* it takes its time; or NULL */
+	void *excuse_arg;
 };
 
 /**
@@ -78,6 +80,9 @@ struct instance {
 
 /** instance_open() - open the devices, bind the drivers, make the attachments; undone on failure */
 int instance_open(struct instance *ins, struct ob_error *err);
+/** instance_open_devices(), instance_open_drivers() - the first of these three, and the others. Nothing of a driver's runs in the first */
+int instance_open_devices(struct instance *ins, struct ob_error *err);
+int instance_open_drivers(struct instance *ins, struct ob_error *err);
 /** instance_start() - start the loops' threads */
 int instance_start(struct instance *ins, struct ob_error *err);
 /** instance_publish() - make the attachments visible; may wait for the loops */

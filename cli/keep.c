@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,16 +14,17 @@
 #include "attach/kept.h"
 #include "cli/cli.h"
 #include "cli/keep.h"
+#include "keeper/fd_store.h"
 
 #define NS_PER_MS 1000000ull
 
 enum {
-	ASK_MS = 5000,
+	/* A self-test that sets up the link anew on an emulated processor; whoever asks may have given up long before. */
+	ASK_MS = 60000,
 	/* The kernel may have to write back what is dirty. */
 	UNPUBLISH_MS = 120000,
 	FINISH_MS = 30000,
-	/* Probing a device that hangs is a hang, too; an emulated one under a checker on a busy machine takes long. */
-	START_MS = 120000,
+	SLICE_MS = 50,
 };
 
 static const char *const state_names[] = {
@@ -41,14 +43,54 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* Before anything that it is not to have; and a driver process is not to have its end. */
+static int start_broker(struct keeper *k, int *end)
+{
+	const pid_t keeper = getpid();
+	int pair[2], ret;
+
+	*end = -1;
+	if (!k->confine.on)
+		return 0;
+	ret = channel_pair(pair);
+	if (ret)
+		return ret;
+	fflush(NULL);
+	k->broker = fork();
+	if (!k->broker)
+		broker_process(k->ins, keeper, pair[1]);
+	ret = k->broker < 0 ? -errno : 0;
+	if (ret) {
+		k->broker = 0;
+		close(pair[0]);
+	}
+	close(pair[1]);
+	*end = ret ? -1 : pair[0];
+	return ret;
+}
+
+/* It does nothing that is not finished with its driver process. */
+static void end_broker(struct keeper *k)
+{
+	if (!k->broker)
+		return;
+	kill(k->broker, SIGKILL);
+	while (waitpid(k->broker, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	k->broker = 0;
+}
+
 static int spawn(struct keeper *k, struct ob_error *err)
 {
 	const pid_t keeper = getpid();
-	int events[2], ask[2], gifts[2], ret;
+	int events[2], ask[2], gifts[2], broker, ret;
 
-	ret = channel_pair(events);
+	ret = start_broker(k, &broker);
 	if (ret)
 		goto fail;
+	ret = channel_pair(events);
+	if (ret)
+		goto close_broker;
 	ret = channel_pair(ask);
 	if (ret)
 		goto close_events;
@@ -56,18 +98,23 @@ static int spawn(struct keeper *k, struct ob_error *err)
 	if (ret)
 		goto close_ask;
 	heartbeat_reset(&k->beats);
+	keep_watch_reset(k);
+	k->reason = REASON_NONE;
 	fflush(NULL);
 	k->started_ns = ob_clock_ns();
-	k->pid = fork();
+	k->pid = confine_fork(&k->confine);
 	if (!k->pid) {
 		const struct driver_seat seat = {
 			.ins = k->ins,
+			.confine = &k->confine,
 			.beats = &k->beats,
+			.vitals = &k->watch.vitals,
 			.keeper = keeper,
-			.first = !k->generation,
+			.warns = !k->generation && k->restart_given,
 			.events = events[1],
 			.ask = ask[1],
 			.gifts = gifts[1],
+			.broker = broker,
 			.ready = k->ready,
 			.ready_arg = k->ready_arg,
 		};
@@ -78,7 +125,7 @@ static int spawn(struct keeper *k, struct ob_error *err)
 		driver_process(&seat);
 	}
 	if (k->pid < 0) {
-		ret = -errno;
+		ret = k->pid;
 		goto close_gifts;
 	}
 	k->pidfd = (int)syscall(SYS_pidfd_open, k->pid, 0);
@@ -91,6 +138,7 @@ static int spawn(struct keeper *k, struct ob_error *err)
 	close(events[1]);
 	close(ask[1]);
 	close(gifts[1]);
+	close_fd(&broker);
 	k->events = events[0];
 	k->gifts = gifts[0];
 	pthread_mutex_lock(&k->ask_lock);
@@ -109,6 +157,9 @@ close_ask:
 close_events:
 	close(events[0]);
 	close(events[1]);
+close_broker:
+	close_fd(&broker);
+	end_broker(k);
 fail:
 	return ob_error_set(err, ret, "the driver process cannot be started: %s", strerror(-ret));
 }
@@ -121,6 +172,7 @@ static int bury(struct keeper *k)
 	while (waitpid(k->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	k->died_ns = ob_clock_ns();
+	end_broker(k);
 	ob_kept_receive(k->gifts);
 	close_fd(&k->pidfd);
 	close_fd(&k->events);
@@ -135,14 +187,32 @@ static int bury(struct keeper *k)
 
 static void say_cause(struct keeper *k, int status)
 {
+	bool ran_out = confine_ran_out(&k->confine);
+
 	if (*k->cause)
 		return; /* it was killed for something that is known, or had said what is wrong */
-	if (WIFSIGNALED(status))
+	k->reason = ran_out ? REASON_LEAK : WIFSIGNALED(status) ? REASON_SIGNAL : REASON_EXIT;
+	if (ran_out)
+		snprintf(k->cause, sizeof(k->cause), "it used more memory than its cgroup may");
+	else if (WIFSIGNALED(status))
 		snprintf(k->cause, sizeof(k->cause), "it was ended by signal %d (%s)%s",
 			 WTERMSIG(status), strsignal(WTERMSIG(status)),
 			 WCOREDUMP(status) ? ", core dumped" : "");
 	else
 		snprintf(k->cause, sizeof(k->cause), "it exited with code %d", WEXITSTATUS(status));
+}
+
+void keep_kill(struct keeper *k, enum keep_reason reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (*k->cause || k->pid <= 0)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(k->cause, sizeof(k->cause), fmt, ap);
+	va_end(ap);
+	k->reason = reason;
+	kill(k->pid, SIGKILL);
 }
 
 /* ---- while it serves --------------------------------------------------------------------------------- */
@@ -175,6 +245,7 @@ static void is_ready(struct keeper *k)
 	}
 	end_upgrade(k, now);
 	pthread_mutex_unlock(&k->ask_lock);
+	keep_manager_tell(k);
 	if (k->died_ns && !upgraded && !k->quiet)
 		fprintf(stderr, "outboard run: driver process %d serves again after %.1f ms\n",
 			k->pid, (double)(now - k->died_ns) / 1e6);
@@ -191,6 +262,7 @@ static enum ended_by take_event(struct keeper *k, const struct channel_message *
 		break;
 	case CHANNEL_FAILED:
 		snprintf(k->cause, sizeof(k->cause), "it could not begin: %.200s", m->err.what);
+		k->reason = REASON_START;
 		k->err = m->err;
 		/* A device that is gone comes back by no restart. */
 		if (m->value == CLI_GONE) {
@@ -203,8 +275,7 @@ static enum ended_by take_event(struct keeper *k, const struct channel_message *
 		if (m->value == ENDED_GONE || m->value == ENDED_STOP)
 			return (enum ended_by)m->value;
 		/* Its loop failed: another process may do better. */
-		snprintf(k->cause, sizeof(k->cause), "%.240s", m->err.what);
-		kill(k->pid, SIGKILL);
+		keep_kill(k, REASON_LOOP, "%.240s", m->err.what);
 		break;
 	}
 	return ENDED_NOT;
@@ -319,7 +390,7 @@ static struct json_object *answer_upgrade(struct keeper *k, const char *request)
 	const uint64_t one = 1;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 2 * START_MS / 1000;
+	until.tv_sec += 2 * k->policy.start_ms / 1000 + 1;
 	pthread_mutex_lock(&k->ask_lock);
 	driver = upgrade_request(k, request, &err);
 	if (driver) {
@@ -356,6 +427,7 @@ static enum ended_by died(struct keeper *k, struct ob_error *err)
 
 	say_cause(k, bury(k));
 	k->deaths++;
+	k->died_of[k->reason]++;
 	pause = restart_after(&k->policy, &k->history, k->died_ns / NS_PER_MS, served_ms);
 	fprintf(stderr, "outboard run: driver process %d died: %s\n", pid, k->cause);
 	if (pause < 0) {
@@ -372,6 +444,7 @@ static enum ended_by died(struct keeper *k, struct ob_error *err)
 	pthread_mutex_lock(&k->ask_lock);
 	k->state = KEEP_WAITING;
 	pthread_mutex_unlock(&k->ask_lock);
+	keep_manager_tell(k);
 	k->respawn_ns = k->died_ns + (uint64_t)pause * NS_PER_MS;
 	return ENDED_NOT;
 }
@@ -384,14 +457,13 @@ static void look_for_hang(struct keeper *k)
 	if (k->state == KEEP_SERVING) {
 		hung = heartbeat_look(&k->beats, k->pid, why, sizeof(why)) >= 0;
 	} else if (k->state == KEEP_STARTING) {
-		hung = ob_clock_ns() - k->started_ns > START_MS * NS_PER_MS;
-		snprintf(why, sizeof(why), "it was not ready after %u s", START_MS / 1000);
+		hung = ob_clock_ns() - k->started_ns > k->policy.start_ms * NS_PER_MS;
+		snprintf(why, sizeof(why), "it was not ready after %u ms", k->policy.start_ms);
 	}
 	if (!hung || *k->cause)
 		return;
 	k->hangs++;
-	snprintf(k->cause, sizeof(k->cause), "it hung: %s", why);
-	kill(k->pid, SIGKILL);
+	keep_kill(k, REASON_HANG, "it hung: %s", why);
 }
 
 static enum ended_by start_again(struct keeper *k, struct ob_error *err)
@@ -425,6 +497,7 @@ static enum ended_by keep_look(void *arg, struct ob_error *err)
 				return ended;
 		} else {
 			look_for_hang(k);
+			keep_watch_look(k);
 		}
 	}
 	if (k->upgrade == UPGRADE_ASKED && k->state == KEEP_SERVING)
@@ -432,6 +505,14 @@ static enum ended_by keep_look(void *arg, struct ob_error *err)
 	if (k->state == KEEP_WAITING && ob_clock_ns() >= k->respawn_ns)
 		return start_again(k, err);
 	return ENDED_NOT;
+}
+
+/* Milliseconds until @until_ns, rounded up. */
+static int ms_until(uint64_t until_ns)
+{
+	uint64_t now = ob_clock_ns();
+
+	return until_ns > now ? (int)((until_ns - now) / NS_PER_MS) + 1 : 0;
 }
 
 static unsigned int keep_fds(void *arg, struct pollfd *p, unsigned int max, int *timeout_ms)
@@ -445,11 +526,14 @@ static unsigned int keep_fds(void *arg, struct pollfd *p, unsigned int max, int 
 		p[n++] = (struct pollfd){.fd = k->pidfd, .events = POLLIN};
 		p[n++] = (struct pollfd){.fd = k->events, .events = POLLIN};
 		p[n++] = (struct pollfd){.fd = k->gifts, .events = POLLIN};
+		n += keep_watch_fds(k, p + n, &wait);
 	} else if (k->state == KEEP_WAITING) {
-		uint64_t now = ob_clock_ns();
-
-		wait = k->respawn_ns > now ? (int)((k->respawn_ns - now) / NS_PER_MS) + 1 : 0;
+		wait = ms_until(k->respawn_ns);
 	}
+	/* Watched without heartbeats, too. */
+	if (k->state == KEEP_STARTING && wait < 0)
+		wait = ms_until(k->started_ns + k->policy.start_ms * NS_PER_MS);
+	keep_manager_look(k, &wait);
 	if (wait >= 0 && (*timeout_ms < 0 || wait < *timeout_ms))
 		*timeout_ms = wait;
 	return n;
@@ -457,7 +541,23 @@ static unsigned int keep_fds(void *arg, struct pollfd *p, unsigned int max, int 
 
 /* ---- questions ----------------------------------------------------------------------------------------- */
 
-int keep_ask(struct keeper *k, const char *request, int timeout_ms, struct channel_message *answer)
+/* @watch: in the main thread, which else looks whether the driver process hangs */
+static int await_answer(struct keeper *k, int timeout_ms, bool watch,
+			struct channel_message *answer)
+{
+	int ret;
+
+	do {
+		ret = channel_receive(k->ask, answer, watch ? SLICE_MS : timeout_ms);
+		if (watch && ret == -EAGAIN)
+			look_for_hang(k);
+		timeout_ms -= SLICE_MS;
+	} while (watch && ret == -EAGAIN && timeout_ms > 0);
+	return ret;
+}
+
+static int ask(struct keeper *k, const char *request, int timeout_ms, bool watch,
+	       struct channel_message *answer)
 {
 	int ret = -EAGAIN;
 
@@ -465,13 +565,19 @@ int keep_ask(struct keeper *k, const char *request, int timeout_ms, struct chann
 	if (k->state == KEEP_SERVING)
 		ret = channel_send(k->ask, CHANNEL_ASK, 0, NULL, request, -1);
 	if (!ret)
-		ret = channel_receive(k->ask, answer, timeout_ms);
+		ret = await_answer(k, timeout_ms, watch, answer);
 	if (ret == -EAGAIN && k->state == KEEP_SERVING)
 		ret = -ETIMEDOUT; /* its answer would be taken for that to the next question */
-	if (ret == -ETIMEDOUT && k->pid > 0)
-		kill(k->pid, SIGKILL);
+	if (ret == -ETIMEDOUT)
+		keep_kill(k, REASON_HANG, "it has not answered '%.40s' for %d s", request,
+			  timeout_ms / 1000);
 	pthread_mutex_unlock(&k->ask_lock);
 	return ret;
+}
+
+int keep_ask(struct keeper *k, const char *request, int timeout_ms, struct channel_message *answer)
+{
+	return ask(k, request, timeout_ms, false, answer);
 }
 
 static int keep_unpublish(void *arg, bool force, struct ob_error *err)
@@ -483,7 +589,8 @@ static int keep_unpublish(void *arg, bool force, struct ob_error *err)
 	/* Nothing serves, and nothing will. */
 	if (k->state == KEEP_DOWN)
 		return 0;
-	ret = keep_ask(k, force ? "unpublish force" : "unpublish", UNPUBLISH_MS, &m);
+	keep_manager_stopping(k);
+	ret = ask(k, force ? "unpublish force" : "unpublish", UNPUBLISH_MS, true, &m);
 	if (ret) {
 		ob_error_set(err, -EBUSY, "instance '%s' has no driver process just now",
 			     k->ins->name);
@@ -531,9 +638,11 @@ void keep_put_state(struct keeper *k, struct json_object *state)
 	cli_put_double(o, "seconds", (double)(ob_clock_ns() - k->began_ns) / 1e9);
 	cli_put_u64(o, "deaths", k->deaths);
 	cli_put_u64(o, "hangs", k->hangs);
+	keep_watch_put_state(k, o);
 	cli_put_u64(o, "upgrades", k->upgrades);
 	cli_put_str(o, "last_death", *k->cause ? k->cause : k->last_cause);
 	cli_put_bool(o, "restart", k->policy.restart);
+	cli_put_bool(o, "confined", k->confine.on);
 	cli_put_u64(o, "limit", k->policy.limit);
 	cli_put_u64(o, "within_seconds", k->policy.within_s);
 	cli_put_u64(o, "heartbeat_ms", k->policy.heartbeat_ms);
@@ -552,6 +661,25 @@ static struct json_object *bare_state(struct keeper *k)
 	return doc;
 }
 
+static struct json_object *answer_sandbox(struct keeper *k)
+{
+	struct json_object *doc = json_object_new_object();
+
+	pthread_mutex_lock(&k->ask_lock);
+	cli_put_str(doc, "name", k->ins->name);
+	cli_put_u64(doc, "driver_pid", (uint64_t)k->pid);
+	cli_put_bool(doc, "confined", k->confine.on);
+	if (k->confine.on)
+		sandbox_describe(&k->confine.box, k->pid, doc, NULL);
+	else
+		cli_put_str(doc, "why_not", k->confine.why_not);
+	cli_put_bool(doc, "device_isolated", !*k->confine.device_why_not);
+	if (*k->confine.device_why_not)
+		cli_put_str(doc, "device_why_not", k->confine.device_why_not);
+	pthread_mutex_unlock(&k->ask_lock);
+	return doc;
+}
+
 struct json_object *keep_answer(void *arg, const char *request)
 {
 	struct keeper *k = arg;
@@ -563,6 +691,8 @@ struct json_object *keep_answer(void *arg, const char *request)
 
 	if (!strncmp(request, "upgrade ", 8))
 		return answer_upgrade(k, request);
+	if (!strcmp(request, "sandbox"))
+		return answer_sandbox(k);
 	ret = keep_ask(k, request, ASK_MS, &m);
 	if (!ret) {
 		doc = json_tokener_parse(m.text);
@@ -596,6 +726,18 @@ static int first_event(struct keeper *k, const atomic_int *stop, struct channel_
 	}
 }
 
+/* Its sandbox is not for what it is to do; it has ended, and has done nothing. */
+static void without_sandbox(struct keeper *k, struct channel_message *m)
+{
+	confine_give_up(&k->confine, m->text);
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m->text);
+	bury(k);
+	k->died_ns = 0;
+	k->generation--;
+}
+
 /* Until one says that it serves, or that it cannot; those that die before are followed as later ones are. */
 static int first_word(struct keeper *k, const atomic_int *stop, struct channel_message *m,
 		      struct ob_error *err)
@@ -606,6 +748,10 @@ static int first_word(struct keeper *k, const atomic_int *stop, struct channel_m
 		if (ret)
 			return ret;
 		ret = first_event(k, stop, m);
+		if (!ret && m->kind == CHANNEL_UNCONFINED) {
+			without_sandbox(k, m);
+			continue;
+		}
 		if (!ret)
 			return 0;
 		if (ret == -EINTR)
@@ -613,6 +759,7 @@ static int first_word(struct keeper *k, const atomic_int *stop, struct channel_m
 		/* No word from it: it died. */
 		say_cause(k, bury(k));
 		k->deaths++;
+		k->died_of[k->reason]++;
 		pause = restart_after(&k->policy, &k->history, k->died_ns / NS_PER_MS, 0);
 		if (pause < 0)
 			return ob_error_set(err, -ECHILD,
@@ -648,6 +795,9 @@ int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **do
 	k->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (k->wake_fd < 0)
 		return ob_error_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+	ret = confine_prepare(&k->confine, k->ins, err);
+	if (ret)
+		return ret;
 	for (unsigned int i = 0; i < k->ins->n; i++)
 		specs[i] = k->ins->unit[i].spec;
 	cli_progress("opening %s%s", specs[0], k->ins->n > 1 ? " and others" : "");
@@ -657,7 +807,11 @@ int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **do
 		*exit_code = cli_exit_code(ret);
 		return ret;
 	}
+	atomic_store(k->begun, true);
+	fd_store_open();
 	ret = heartbeat_open(&k->beats, k->ins->n, k->policy.heartbeat_ms, err);
+	if (!ret)
+		ret = keep_watch_open(k, err);
 	if (!ret)
 		ret = first_word(k, stop, &m, err);
 	if (ret)
@@ -706,7 +860,9 @@ void keep_end(struct keeper *k)
 		kill(k->pid, SIGKILL);
 		bury(k);
 	}
+	confine_release(&k->confine);
 	heartbeat_close(&k->beats);
+	keep_watch_close(k);
 	ob_devices_release();
 	close_fd(&k->wake_fd);
 	pthread_cond_destroy(&k->upgraded);

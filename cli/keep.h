@@ -6,10 +6,14 @@
 #ifndef CLI_KEEP_H
 #define CLI_KEEP_H
 
+#include "cli/confine.h"
 #include "cli/instance.h"
 #include "keeper/channel.h"
 #include "keeper/heartbeat.h"
+#include "keeper/irq_counts.h"
 #include "keeper/restart.h"
+#include "keeper/usage.h"
+#include "keeper/vitals.h"
 
 enum {
 	KEEP_RECOVERIES = 256,
@@ -23,6 +27,21 @@ enum keep_state {
 	KEEP_DOWN,    /* no more is started */
 };
 
+/* Why a driver process died, for counts. */
+enum keep_reason {
+	REASON_NONE,
+	REASON_SIGNAL,
+	REASON_EXIT,
+	REASON_START, /* it could not begin */
+	REASON_LOOP,  /* a loop failed */
+	REASON_HANG,
+	REASON_AGE,
+	REASON_STORM,
+	REASON_LEAK,
+	REASON_IOMMU,
+	KEEP_REASONS,
+};
+
 /* Another driver for a device, in its place. */
 enum keep_upgrade {
 	UPGRADE_NONE,
@@ -33,10 +52,31 @@ enum keep_upgrade {
 };
 
 /**
+ * struct keep_watch - what is looked at while a driver process serves, beside its heartbeat
+ * @first: what it used when it began to serve, once @has_first
+ * @kmsg_fd: the kernel's log, which tells of blocked accesses of this machine's devices; or -1
+ * @storms, @blocked: counted over all driver processes
+ * @last_fault: for people
+ */
+struct keep_watch {
+	struct vitals vitals;
+	struct irq_counts irqs[UNITS];
+	struct usage first, last;
+	bool has_first;
+	int kmsg_fd;
+	uint64_t looked_ns, storms_looked_ns;
+	uint64_t storms, blocked, told_ns;
+	uint64_t oldest_ms; /* now */
+	char last_fault[VITALS_TEXT];
+};
+
+/**
  * struct keeper - one driver process after the other
  * @ready: called in the driver process when all is attached: a document for the keeper and COMMAND; @netns: a namespace, or -1
  * @ready_arg: for it
+ * @begun: set when there is something to end in order
  * @quiet: nothing but errors is said
+ * @restart_given: somebody counts on it, and is warned of what does not outlive a driver process
  * @generation: of the driver process, from 1
  * @cause, @last_cause: of the death that is dealt with, and of the one before; for people
  * @recovery_ms: from a death to the next READY: the last ones
@@ -44,17 +84,23 @@ enum keep_upgrade {
 struct keeper {
 	struct instance *ins;
 	struct restart_policy policy;
+	struct confine confine;
 	struct json_object *(*ready)(void *arg, int *netns);
 	void *ready_arg;
-	bool quiet;
+	atomic_bool *begun;
+	bool quiet, restart_given;
+	uint64_t alive_ns; /* when the manager was told */
 
 	enum keep_state state;
-	pid_t pid;
+	pid_t pid, broker; /* 0: none */
 	int pidfd;
 	int events, gifts; /* our ends */
 	struct heartbeat beats;
+	struct keep_watch watch;
 	struct restart_history history;
 	unsigned int generation, deaths, hangs;
+	enum keep_reason reason; /* of the death that is dealt with */
+	unsigned int died_of[KEEP_REASONS];
 	uint64_t began_ns, started_ns, ready_ns, died_ns, respawn_ns;
 	char cause[256], last_cause[256];
 	double recovery_ms[KEEP_RECOVERIES];
@@ -95,6 +141,32 @@ struct json_object *keep_finish(struct keeper *k);
 /** keep_end() - it ends however it is, and what was held with it */
 void keep_end(struct keeper *k);
 
+/** keep_kill() - end the driver process for a reason, unless it is being ended for another */
+void keep_kill(struct keeper *k, enum keep_reason reason, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- keep_watch.c ------------------------------------------------------------------------- */
+
+int keep_watch_open(struct keeper *k, struct ob_error *err);
+void keep_watch_close(struct keeper *k);
+/** keep_watch_reset() - another driver process begins */
+void keep_watch_reset(struct keeper *k);
+/** keep_watch_look() - at one that serves */
+void keep_watch_look(struct keeper *k);
+/** keep_watch_fds() - what else to wait for, and until when; returns how many were written to @p */
+unsigned int keep_watch_fds(struct keeper *k, struct pollfd *p, int *timeout_ms);
+/** keep_watch_put_state() - into "keeper" of a state */
+void keep_watch_put_state(struct keeper *k, struct json_object *keeper);
+
+/* ---- keep_manager.c: what a manager of services is told, if one started us (keeper/notify.h) ------------- */
+
+/** keep_manager_tell() - the state has changed */
+void keep_manager_tell(const struct keeper *k);
+/** keep_manager_look() - the main loop is alive; shortens *@timeout_ms to when it has to say so again */
+void keep_manager_look(struct keeper *k, int *timeout_ms);
+/** keep_manager_stopping() - it ends, and that may take long */
+void keep_manager_stopping(const struct keeper *k);
+
 /** keep_answer() - control_ops.answer */
 struct json_object *keep_answer(void *k, const char *request);
 /** keep_put_state() - into a state: "keeper" */
@@ -105,19 +177,25 @@ extern const struct serving_ops keep_serving_ops;
 
 /**
  * struct driver_seat - what a driver process finds when it is forked
- * @first: there was none before
- * @events, @ask, @gifts: its ends
+ * @warns: of attachments that do not outlive it
+ * @confine: its sandbox, if that is on
+ * @events, @ask, @gifts, @broker: its ends; @broker -1 where there is none
  */
 struct driver_seat {
 	struct instance *ins;
+	struct confine *confine;
 	struct heartbeat *beats;
+	struct vitals *vitals;
 	pid_t keeper;
-	bool first;
-	int events, ask, gifts;
+	bool warns;
+	int events, ask, gifts, broker;
 	struct json_object *(*ready)(void *arg, int *netns);
 	void *ready_arg;
 };
 
 void driver_process(const struct driver_seat *seat) __attribute__((noreturn));
+
+/** broker_process() - in a process that was just forked, for the driver process behind @sock: attach/broker.h */
+void broker_process(const struct instance *ins, pid_t keeper, int sock) __attribute__((noreturn));
 
 #endif

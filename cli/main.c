@@ -25,6 +25,8 @@ static const struct cli_command commands[] = {
 	{"upgrade", "replace the driver of a running instance", cmd_upgrade},
 	{"linux", "build drivers of the Linux kernel for use in a process, and list them",
 	 cmd_linux},
+	{"factor", "find out which functions of a Linux driver can leave the kernel", cmd_factor},
+	{"bench", "repeat the experiments, and compare what they measure", cmd_bench},
 	{"specs", "explain device specifications", cmd_specs},
 	{"version", "show the version and what this build can do", cmd_version},
 	{"help", "explain a subcommand", cmd_help},

@@ -84,10 +84,20 @@ void cli_error_line(const char *command, const struct ob_error *err)
 		cli_clean(ob_error_text(err, text, sizeof(text))));
 }
 
-int cli_error(const char *command, const struct ob_error *err)
-{
-	int exit_code = cli_exit_code(err->code);
+static char place[128];
 
+void cli_set_place(const char *text)
+{
+	snprintf(place, sizeof(place), "%s", text ? text : "");
+}
+
+int cli_error(const char *command, const struct ob_error *error)
+{
+	int exit_code = cli_exit_code(error->code);
+	struct ob_error placed = *error, *err = &placed;
+
+	if (*place)
+		snprintf(placed.what, sizeof(placed.what), "%s: %.180s", place, error->what);
 	cli_error_line(command, err);
 	if (cli_json()) {
 		struct json_object *doc = json_object_new_object();

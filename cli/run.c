@@ -11,6 +11,12 @@
 #include "cli/instance.h"
 #include "cli/keep.h"
 #include "cli/open_one.h"
+#include "cli/run_config.h"
+#include "keeper/notify.h"
+
+enum {
+	MODEL_HEARTBEAT_MS = 2000,
+};
 
 enum {
 	OPT_MODE = CLI_LONG,
@@ -22,6 +28,9 @@ enum {
 	OPT_CPU,
 	OPT_PRIVATE,
 	OPT_RESTART,
+	OPT_SANDBOX,
+	OPT_ONE,
+	OPT_CONFIG,
 	OPT_JSON,
 };
 
@@ -42,9 +51,18 @@ static const struct cli_option options[] = {
 	{OPT_CPU, "cpu", "N[,N...]", "CPU of each device's loop"},
 	{OPT_PRIVATE, "private-mounts", NULL, "COMMAND's mounts are its own, and end with it"},
 	{OPT_RESTART, "restart", "POLICY",
-	 "drive the devices in a process of its own, and start another when it\n"
-	 "dies or hangs: on-failure[,limit=N][,within=SECONDS][,backoff=MS]\n"
-	 "[,most=MS][,heartbeat=MS], or never"},
+	 "another driver process is started when one dies or hangs (default):\n"
+	 "on-failure[,limit=N][,within=SECONDS][,backoff=MS][,most=MS]\n"
+	 "[,heartbeat=MS][,start=MS] and others (man outboard-run), or never"},
+	{OPT_SANDBOX, "sandbox", "POLICY",
+	 "driver processes have no rights and see nothing of the system: auto (where\n"
+	 "they can; default), off, or require; 'outboard show --sandbox' says what is\n"
+	 "in force; with limits: [,memory=SIZE][,memlock=SIZE][,files=N]\n"
+	 "[,threads=N][,cpu=PERCENT][,debug][,unsafe-device]"},
+	{OPT_ONE, "one-process", NULL,
+	 "no keeper: the devices are driven by this process, for debuggers and profilers"},
+	{OPT_CONFIG, "config", "FILE",
+	 "settings that are not given here; NAME is /etc/outboard/NAME.conf"},
 	{OPT_JSON, "json", "[=FILE]", "print one JSON document at the end (to FILE), errors too"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{0, NULL, NULL, NULL},
@@ -52,7 +70,8 @@ static const struct cli_option options[] = {
 
 static const struct cli_usage usage = {
 	.command = "run",
-	.synopsis = "SPEC... [OPTIONS] [-- COMMAND [ARG...]]",
+	.synopsis = "SPEC... [OPTIONS] [-- COMMAND [ARG...]]\n"
+		    "       outboard run --config FILE [OPTIONS] [-- COMMAND [ARG...]]",
 	.about =
 		"Drives devices in this process and attaches them to the system: a network card as a network\n"
 		"interface, a disk as a block device. Serves until Ctrl-C, or while COMMAND runs, which finds\n"
@@ -67,12 +86,17 @@ struct run {
 	struct serving serving;
 	struct minder minder;
 	struct control *control;
-	bool kept; /* --restart */
+	bool kept; /* not --one-process */
+	bool restart_given, sandbox_given;
 	struct keeper keeper;
 	pid_t pid; /* of the process that was started, the keeper where there is one */
 	const char *json_file, *name;
 	const char *drivers[UNITS], *attaches[UNITS];
 	unsigned int nr_drivers, nr_attaches;
+	bool file_devices, file_drivers,
+		file_attaches;			 /* of the file; what is typed takes their place */
+	bool each_driver, each_attach, each_cpu; /* the file has them for single devices */
+	char file_name[NAME_SIZE];
 	struct ob_driver_config config;
 	int cpus[UNITS];
 	unsigned int nr_cpus;
@@ -149,6 +173,16 @@ static bool parse_option(struct run *r, struct cli_args *args, int opt)
 {
 	struct ob_error err = {0};
 
+	if (opt == CLI_WORD && r->file_devices) {
+		r->file_devices = r->file_drivers = r->file_attaches = false;
+		r->ins.n = r->nr_drivers = r->nr_attaches = r->nr_cpus = 0;
+	} else if (opt == 'd' && r->file_drivers) {
+		r->file_drivers = false;
+		r->nr_drivers = 0;
+	} else if (opt == 'a' && r->file_attaches) {
+		r->file_attaches = false;
+		r->nr_attaches = 0;
+	}
 	switch (opt) {
 	case CLI_WORD:
 		if (r->ins.n == UNITS) {
@@ -193,11 +227,22 @@ static bool parse_option(struct run *r, struct cli_args *args, int opt)
 		r->private_mounts = true;
 		return true;
 	case OPT_RESTART:
-		r->kept = true;
+		r->restart_given = true;
 		if (!restart_parse(args->value, &r->keeper.policy, &err))
 			return true;
 		args->exit_code = cli_error("run", &err);
 		return false;
+	case OPT_SANDBOX:
+		r->sandbox_given = true;
+		if (!confine_parse(args->value, &r->keeper.confine, &err))
+			return true;
+		args->exit_code = cli_error("run", &err);
+		return false;
+	case OPT_ONE:
+		r->kept = false;
+		return true;
+	case OPT_CONFIG:
+		return true; /* read already */
 	case OPT_JSON:
 		r->json = true;
 		r->json_file = args->value;
@@ -207,6 +252,95 @@ static bool parse_option(struct run *r, struct cli_args *args, int opt)
 		return true;
 	}
 	return false;
+}
+
+/* ---- the file ------------------------------------------------------------------------------- */
+
+static bool file_option(void *arg, struct cli_args *args, int opt)
+{
+	return parse_option(arg, args, opt);
+}
+
+static bool file_device(void *arg, struct cli_args *args)
+{
+	return parse_option(arg, args, CLI_WORD);
+}
+
+/* A list with an entry for each device, NULL for those before that had none. */
+static void put_of_device(struct run *r, const char **list, unsigned int *n, const char *value)
+{
+	while (*n < r->ins.n)
+		list[(*n)++] = NULL;
+	list[r->ins.n - 1] = value;
+}
+
+static bool file_of_device(void *arg, struct cli_args *args, const char *key)
+{
+	struct run *r = arg;
+	long cpu;
+
+	if (*key == 'd') {
+		r->each_driver = true;
+		put_of_device(r, r->drivers, &r->nr_drivers, args->value);
+	} else if (*key == 'a') {
+		r->each_attach = true;
+		put_of_device(r, r->attaches, &r->nr_attaches, args->value);
+	} else {
+		if (!cli_number(args, "--cpu", 0, 1023, &cpu))
+			return false;
+		r->each_cpu = true;
+		while (r->nr_cpus < r->ins.n)
+			r->cpus[r->nr_cpus++] = -1;
+		r->cpus[r->ins.n - 1] = (int)cpu;
+	}
+	return true;
+}
+
+static bool read_file(struct run *r, struct cli_args *args, const char *file)
+{
+	const struct run_config to = {.args = args,
+				      .option = file_option,
+				      .device = file_device,
+				      .of_device = file_of_device,
+				      .arg = r};
+	char path[4096];
+
+	run_config_path(file, path, sizeof(path), r->file_name, sizeof(r->file_name));
+	if (!run_config_read(path, &to))
+		return false;
+	/* What the last devices do not say. One for all is given in [instance]. */
+	while (r->each_driver && r->nr_drivers < r->ins.n)
+		r->drivers[r->nr_drivers++] = NULL;
+	while (r->each_attach && r->nr_attaches < r->ins.n)
+		r->attaches[r->nr_attaches++] = NULL;
+	while (r->each_cpu && r->nr_cpus < r->ins.n)
+		r->cpus[r->nr_cpus++] = -1;
+	r->file_devices = r->ins.n;
+	r->file_drivers = r->nr_drivers;
+	r->file_attaches = r->nr_attaches;
+	return true;
+}
+
+/* Before the command line is taken, which goes before the file. Return: false: something is wrong, and was said. */
+static bool find_file(struct run *r, struct cli_args *args)
+{
+	struct cli_args look = *args;
+	const char *file = NULL;
+	int opt;
+
+	while ((opt = cli_next(&look)) != CLI_END) {
+		if (opt == CLI_STOP) {
+			args->exit_code = look.exit_code;
+			return false;
+		}
+		if (opt == OPT_CONFIG && file) {
+			args->exit_code = cli_bad(&usage, "option '--config' was given twice");
+			return false;
+		}
+		if (opt == OPT_CONFIG)
+			file = look.value;
+	}
+	return !file || read_file(r, args, file);
 }
 
 static int check_counts(struct run *r, unsigned int n, const char *option)
@@ -229,6 +363,9 @@ static int check_command_line(struct run *r, struct cli_args *args)
 		return cli_bad(&usage, "a command is missing after '--'");
 	if (!r->ins.n)
 		return cli_bad(&usage, "which device? A SPEC is missing, e.g. qemu:nvme,null=1G");
+	if (!r->kept && (r->restart_given || r->sandbox_given))
+		return cli_bad(&usage, "option '--one-process' goes with neither --restart nor "
+				       "--sandbox, which are for a second one");
 	if (r->private_mounts && !args->rest)
 		return cli_bad(&usage, "option '--private-mounts' is for a COMMAND, after '--'");
 	ret = check_counts(r, r->nr_drivers, "--driver");
@@ -257,9 +394,13 @@ static int check_command_line(struct run *r, struct cli_args *args)
 		    cli_driver(unit->driver_name, &unit->driver, &r->err))
 			return cli_error("run", &r->err);
 	}
+	if (r->kept && !r->restart_given && restart_parse("on-failure", &r->keeper.policy, &r->err))
+		return cli_error("run", &r->err);
 	r->ins.attach_shared = r->nr_attaches == 1 && r->ins.n > 1;
 	r->ins.mode = r->config.mode;
 	r->ins.command = args->rest;
+	if (!r->name && *r->file_name)
+		r->name = r->file_name;
 	if (r->name)
 		snprintf(r->ins.name, sizeof(r->ins.name), "%s", r->name);
 	return CLI_OK;
@@ -474,6 +615,7 @@ static int serve_devices(struct run *r)
 	if (!ret)
 		ret = instance_publish(ins, &r->err);
 	if (!ret) {
+		notify("READY=1");
 		if (!r->quiet)
 			announce(r, r->say);
 		fill_environment(r, &e);
@@ -544,6 +686,22 @@ static void take_environment(struct json_object *doc, struct environment *e)
 	}
 }
 
+/*
+ * A device model answers when the machine lets its process run: on a busy one, a loop that waits for it is silent for longer than one at
+ * hardware ever is.
+ */
+static void choose_heartbeat(struct run *r)
+{
+	static struct ob_spec spec; /* some kilobytes */
+	struct restart_policy *p = &r->keeper.policy;
+	struct ob_error ignored;
+
+	for (unsigned int i = 0; i < r->ins.n && !p->heartbeat_given; i++)
+		if (!ob_spec_parse(r->ins.unit[i].spec, &spec, &ignored) &&
+		    !strcmp(spec.backend, "qemu"))
+			p->heartbeat_ms = MODEL_HEARTBEAT_MS;
+}
+
 static int serve_kept(struct run *r)
 {
 	static const struct control_ops ops = {.answer = keep_answer, .stop = serving_stop};
@@ -556,7 +714,9 @@ static int serve_kept(struct run *r)
 	k->ready = ready_document;
 	k->ready_arg = r;
 	k->quiet = r->quiet;
-	atomic_store(&r->serving.begun, true);
+	k->restart_given = r->restart_given;
+	choose_heartbeat(r);
+	k->begun = &r->serving.begun;
 	ret = keep_start(k, &r->serving.signals, &doc, &e.netns, &exit_code, &r->err);
 	if (!ret)
 		ret = control_start(r->ins.name, &ops, k, &r->serving, &r->control, &r->err);
@@ -653,10 +813,14 @@ int cmd_run(int argc, char **argv)
 	struct cli_args args;
 	int opt, ret;
 
+	notify_open();
 	r->minder.sock = -1;
 	r->name_fd = -1;
 	r->pid = getpid();
+	r->kept = true;
 	cli_args_init(&args, &usage, argc, argv);
+	if (!find_file(r, &args))
+		return args.exit_code;
 	while ((opt = cli_next(&args)) != CLI_END)
 		if (opt == CLI_STOP || !parse_option(r, &args, opt))
 			return args.exit_code;

@@ -305,7 +305,10 @@ void serve(struct serving *s)
 			continue;
 		if (s->minder && s->minder->running)
 			end_command(s, &deadline, &killed);
-		else if (take_back(s, &said))
+		else if (take_back(s, &said)) {
+			/* That the device was gone may have come after COMMAND ended of it. */
+			look(s);
 			return;
+		}
 	}
 }

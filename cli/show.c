@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* outboard show: running instances and their counters, once or again and again. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,14 @@
 
 enum {
 	OPT_COUNT = CLI_LONG,
+	OPT_SANDBOX,
 };
 
 static const struct cli_option options[] = {
 	{'w', "watch", "[=SECONDS]", "again every second, or every SECONDS, with rates"},
 	{OPT_COUNT, "count", "N", "with --watch: N times, not for ever"},
+	{OPT_SANDBOX, "sandbox", NULL,
+	 "what is in force for the driver process of an instance, and what not, and why"},
 	{0, NULL, NULL, NULL},
 };
 
@@ -38,7 +42,7 @@ struct view {
 	const char *who; /* NULL: all */
 	double interval;
 	long count; /* -1: for ever */
-	bool watch;
+	bool watch, sandbox;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -257,6 +261,51 @@ static int show(const struct view *v, struct peer *peer)
 	return cli_error("show", &err);
 }
 
+/* ---- the sandbox ------------------------------------------------------------------------- */
+
+static void print_sandbox(struct json_object *doc)
+{
+	static const char *const heads[] = {"MEASURE", "", "WHAT", "DETAIL"};
+	struct json_object *list = cli_get(doc, "measures");
+	struct cli_table *t;
+
+	if (!cli_get_bool(doc, "confined")) {
+		printf("%s is not confined: %s\n", cli_get_str(doc, "name"),
+		       cli_get_str(doc, "why_not"));
+	} else {
+		printf("Driver process %" PRIu64 " of %s:\n", cli_get_u64(doc, "driver_pid"),
+		       cli_get_str(doc, "name"));
+		t = cli_table_create(heads, 4);
+		for (size_t i = 0; i < cli_array_length(list); i++) {
+			struct json_object *m = json_object_array_get_idx(list, i);
+
+			cli_cell(t, "%s", cli_get_str(m, "measure"));
+			cli_cell(t, "%s", cli_get_bool(m, "on") ? "on" : "off");
+			cli_cell(t, "%s", cli_get_str(m, "what"));
+			cli_cell(t, "%s", cli_get_str(m, "detail"));
+		}
+		cli_table_print(t, stdout);
+	}
+	if (!cli_get_bool(doc, "device_isolated"))
+		printf("Its device is not isolated: %s\n", cli_get_str(doc, "device_why_not"));
+}
+
+static int show_sandbox(const struct peer *peer)
+{
+	struct json_object *doc = NULL;
+	struct ob_error err = {0};
+
+	if (peer_ask(peer, "sandbox", 5000, &doc, &err))
+		return cli_error("show", &err);
+	if (cli_json())
+		cli_print_json(doc);
+	else
+		print_sandbox(doc);
+	if (!cli_json())
+		json_object_put(doc);
+	return CLI_OK;
+}
+
 static bool parse_interval(struct cli_args *args, struct view *v)
 {
 	char *end;
@@ -296,6 +345,9 @@ int cmd_show(int argc, char **argv)
 			if (!parse_interval(&args, &v))
 				return args.exit_code;
 			break;
+		case OPT_SANDBOX:
+			v.sandbox = true;
+			break;
 		case OPT_COUNT:
 			if (!cli_number(&args, "--count", 1, 1000000000, &v.count))
 				return args.exit_code;
@@ -306,10 +358,14 @@ int cmd_show(int argc, char **argv)
 	}
 	if (v.count > 0 && !v.watch)
 		return cli_bad(&usage, "option '--count %ld' is for --watch", v.count);
+	if (v.sandbox && (!v.who || v.watch))
+		return cli_bad(&usage, "option '--sandbox' is for one instance, shown once");
 	if (!v.watch)
 		v.count = 1;
 	if (v.who && peer_find(v.who, &peer, &err))
 		return cli_error("show", &err);
+	if (v.sandbox)
+		return show_sandbox(&peer);
 	if (v.watch) {
 		sigaction(SIGINT, &sa, NULL);
 		sigaction(SIGTERM, &sa, NULL);

@@ -414,25 +414,53 @@ static const char *ordinal(uint64_t n)
 	return n % 100 >= 11 && n % 100 <= 13 ? "th" : n % 10 < 4 ? ends[n % 10] : "th";
 }
 
+/* "; by age 1, leak 2": of those that neither a hang nor a signal explains. */
+static void print_reasons(struct json_object *by, FILE *f)
+{
+	static const char *const known[] = {"exit",  "start", "loop",	     "age",
+					    "storm", "leak",  "iommu-fault", NULL};
+	const char *between = "; by ";
+
+	for (unsigned int i = 0; known[i]; i++) {
+		if (!cli_get_u64(by, known[i]))
+			continue;
+		fprintf(f, "%s%s %llu", between, known[i],
+			(unsigned long long)cli_get_u64(by, known[i]));
+		between = ", ";
+	}
+}
+
 /* How its driver processes fared. */
 static void print_keeper(struct json_object *k, FILE *f)
 {
 	struct json_object *recovery = cli_get(k, "recovery_ms");
 	uint64_t generation = cli_get_u64(k, "generation"), deaths = cli_get_u64(k, "deaths");
-	char cause[256];
+	char cause[256], fault[256];
 
 	if (!k)
 		return;
 	fprintf(f, "  keeper: %s, driver process %llu, the %llu%s", cli_get_str(k, "state"),
 		(unsigned long long)cli_get_u64(k, "driver_pid"), (unsigned long long)generation,
 		ordinal(generation));
-	if (deaths)
+	if (deaths) {
 		fprintf(f, "; %llu died, %llu of them hung", (unsigned long long)deaths,
 			(unsigned long long)cli_get_u64(k, "hangs"));
+		print_reasons(cli_get(k, "deaths_by"), f);
+	}
 	fputc('\n', f);
 	snprintf(cause, sizeof(cause), "%s", cli_get_str(k, "last_death"));
+	snprintf(fault, sizeof(fault), "%s", cli_get_str(k, "last_iommu_fault"));
 	if (*cause)
 		fprintf(f, "  the last death: %s\n", cli_clean(cause));
+	if (cli_get_u64(k, "storms"))
+		fprintf(f, "  interrupt storms: %llu\n",
+			(unsigned long long)cli_get_u64(k, "storms"));
+	if (cli_get_u64(k, "iommu_faults"))
+		fprintf(f, "  blocked by the IOMMU: %llu accesses or more, the last one: %s\n",
+			(unsigned long long)cli_get_u64(k, "iommu_faults"), cli_clean(fault));
+	if (cli_get_u64(k, "oldest_request_ms") >= 1000)
+		fprintf(f, "  a request waits for its answer since %.1f s\n",
+			(double)cli_get_u64(k, "oldest_request_ms") / 1000);
 	if (recovery)
 		fprintf(f, "  served again after %.1f ms (median), %.1f ms at most\n",
 			cli_get_double(recovery, "p50"), cli_get_double(recovery, "max"));

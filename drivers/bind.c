@@ -202,6 +202,26 @@ static int linux_fits(void *so, const char *path, const char *name, struct ob_er
 	return -ENOEXEC;
 }
 
+int ob_driver_path(const char *name, char *path, size_t size, struct ob_error *err)
+{
+	char whole[PATH_MAX];
+	int rc = 0;
+
+	*path = '\0';
+	if (!strncmp(name, LINUX_PREFIX, strlen(LINUX_PREFIX)))
+		return linux_object(name + strlen(LINUX_PREFIX), path, size, err);
+	if (!strchr(name, '/'))
+		return 0;
+	if (!realpath(name, whole))
+		rc = -errno;
+	else if (strlen(whole) >= size)
+		rc = -ENAMETOOLONG;
+	if (rc)
+		return ob_error_set(err, rc, "cannot read driver %s: %s", name, strerror(-rc));
+	strcpy(path, whole);
+	return 0;
+}
+
 int ob_driver_load(const char *path, const struct ob_driver **driver, struct ob_error *err)
 {
 	const char *linux_name = NULL;

@@ -100,8 +100,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (*data & 4 && !virtqueue_init(&next, &layout, &d.map, &log, true)) {
 		unsigned int found = 0;
+		uint64_t after = 0;
 
-		for (int h = -1; (h = virtqueue_resumed(&next, (unsigned int)(h + 1))) >= 0;) {
+		for (int h; (h = virtqueue_resumed(&next, &after)) >= 0;) {
 			found++;
 			if (!out[h])
 				abort();

@@ -11,8 +11,9 @@
 enum channel_kind {
 	/* from the driver process, when it likes */
 	CHANNEL_READY, /* its devices are attached; text: for people and COMMAND; a network namespace */
-	CHANNEL_FAILED, /* it cannot begin; value: exit code */
-	CHANNEL_ENDED,	/* value: enum ended_by */
+	CHANNEL_FAILED,	    /* it cannot begin; value: exit code */
+	CHANNEL_ENDED,	    /* value: enum ended_by */
+	CHANNEL_UNCONFINED, /* it cannot do its work in a sandbox, and ends; text: why */
 	/* asked by the keeper, answered by one ANSWER each */
 	CHANNEL_ASK, /* text: a request */
 	CHANNEL_ANSWER,

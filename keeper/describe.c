@@ -164,7 +164,7 @@ static void verify(const struct sandbox *s, pid_t pid, const struct seen *seen,
 		/* It cannot report this one: a driver's code is in the process then. */
 		if (m == SANDBOX_RUN_CALLS && st->on)
 			snprintf(st->why, sizeof(st->why), "%u",
-				 sandbox_calls_allowed(SANDBOX_RUN, s->uses, NULL));
+				 sandbox_calls_allowed(SANDBOX_RUN, s->report->uses, NULL));
 		break;
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Heartbeats of a driver process's loops: keeper/heartbeat.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -61,10 +62,12 @@ void heartbeat_reset(struct heartbeat *h)
 
 		atomic_store(&h->loop[i].tid, 0);
 		atomic_store(&h->loop[i].pinged, false);
+		atomic_store(&h->loop[i].excused, false);
 		if (read(w->ping_fd, &n, sizeof(n)) < 0)
 			n = 0; /* it was empty */
 		w->since_ns = now;
 		w->pinged_ns = 0;
+		w->tid = w->seen_as = 0;
 	}
 	h->looked_ns = now;
 }
@@ -96,6 +99,42 @@ static void read_file(pid_t pid, int tid, const char *name, char *text, size_t s
 	text[n > 0 ? n : 0] = '\0';
 }
 
+/* proc(5), status, "NSpid": a thread's number in each namespace, from that of the reader's /proc to its own. */
+static bool is_thread(pid_t pid, int candidate, int tid)
+{
+	char text[2048], *line, *last;
+
+	read_file(pid, candidate, "status", text, sizeof(text));
+	line = strstr(text, "\nNSpid:");
+	if (!line)
+		return false;
+	line++;
+	line[strcspn(line, "\n")] = '\0';
+	last = strrchr(line, '\t');
+	return last && atoi(last + 1) == tid;
+}
+
+/* A driver process in a process namespace of its own counts from 1. */
+static int thread_here(struct heartbeat_watch *w, pid_t pid, int tid)
+{
+	char path[32];
+	struct dirent *e;
+	DIR *dir;
+
+	if (w->tid == tid && w->seen_as)
+		return w->seen_as;
+	w->tid = tid;
+	w->seen_as = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && !w->seen_as && (e = readdir(dir)))
+		if (e->d_name[0] != '.' && is_thread(pid, atoi(e->d_name), tid))
+			w->seen_as = atoi(e->d_name);
+	if (dir)
+		closedir(dir);
+	return w->seen_as;
+}
+
 /* Return: false when it cannot be known. */
 static bool look_at_thread(pid_t pid, int tid, struct thread *t)
 {
@@ -113,19 +152,34 @@ static bool look_at_thread(pid_t pid, int tid, struct thread *t)
 	return p != text;
 }
 
-static void ping(struct heartbeat *h, unsigned int i, pid_t pid, uint64_t now)
+static void call_on(struct heartbeat *h, unsigned int i)
 {
-	struct heartbeat_watch *w = &h->watch[i];
 	const uint64_t one = 1;
-	struct thread t;
 
-	w->pinged_ns = now;
-	w->cpu_ns = look_at_thread(pid, atomic_load(&h->loop[i].tid), &t) ? t.cpu_ns : 0;
 	/* Not written only when it is full, and then it is readable. */
-	if (write(w->ping_fd, &one, sizeof(one)) < 0)
+	if (write(h->watch[i].ping_fd, &one, sizeof(one)) < 0)
 		return;
 	/* In this order, so that who sees it finds something to read. */
 	atomic_store(&h->loop[i].pinged, true);
+}
+
+static void ping(struct heartbeat *h, unsigned int i, pid_t pid, uint64_t now)
+{
+	struct heartbeat_watch *w = &h->watch[i];
+	struct thread t;
+
+	w->pinged_ns = now;
+	w->cpu_ns = look_at_thread(pid, thread_here(w, pid, atomic_load(&h->loop[i].tid)), &t)
+			    ? t.cpu_ns
+			    : 0;
+	call_on(h, i);
+}
+
+void heartbeat_ask(struct heartbeat *h)
+{
+	for (unsigned int i = 0; i < h->n; i++)
+		if (atomic_load(&h->loop[i].tid))
+			call_on(h, i);
 }
 
 /* It was pinged a period ago and has not counted since. */
@@ -134,27 +188,34 @@ static bool hangs(struct heartbeat *h, unsigned int i, pid_t pid, uint64_t now, 
 {
 	struct heartbeat_watch *w = &h->watch[i];
 	unsigned int ms = (unsigned int)((now - w->since_ns) / NS_PER_MS);
-	const char *at = "sleeps";
+	const char *at = "cannot be looked at";
 	struct thread t;
 
-	if (look_at_thread(pid, atomic_load(&h->loop[i].tid), &t)) {
+	if (look_at_thread(pid, thread_here(w, pid, atomic_load(&h->loop[i].tid)), &t)) {
 		uint64_t ran = t.cpu_ns - w->cpu_ns;
 
 		/* Somebody looks at it with a debugger. */
 		if (t.state == 't')
 			return false;
 		if (t.state == 'R') {
-			/* It would have answered, had it got a CPU: not half of the time is none. */
-			if (ran < h->period_ns / 2) {
-				w->pinged_ns = now;
-				w->cpu_ns = t.cpu_ns;
+			/*
+			 * It would have answered, had it got a CPU for half a period since it was pinged. On a machine with more to
+			 * do than processors that takes longer, but one that spins gets there.
+			 */
+			if (ran < h->period_ns / 2)
 				return false;
-			}
 			at = "spins";
 		} else if (t.state == 'T') {
 			at = "is stopped";
 		} else if (t.state == 'D') {
+			/* For a lock of the kernel's, perhaps, that another driver holds: to be killed would not end that. */
+			if (now - w->since_ns < HEARTBEAT_EXCUSE_S * 1000 * NS_PER_MS)
+				return false;
 			at = "waits in the kernel";
+		} else if (t.state == 'X' || t.state == 'Z') {
+			at = "has ended";
+		} else {
+			at = "sleeps";
 		}
 	}
 	snprintf(why, size, "its loop %u has not answered for %u ms: its thread %s", i, ms, at);
@@ -176,6 +237,9 @@ int heartbeat_look(struct heartbeat *h, pid_t pid, char *why, size_t size)
 			w->beats = beats;
 			w->since_ns = now;
 			w->pinged_ns = 0;
+		} else if (atomic_load(&h->loop[i].excused) &&
+			   now - w->since_ns < HEARTBEAT_EXCUSE_S * 1000 * NS_PER_MS) {
+			w->pinged_ns = 0;
 		} else if (!w->pinged_ns && now - w->since_ns >= h->period_ns / 2) {
 			ping(h, i, pid, now);
 		} else if (w->pinged_ns && now - w->pinged_ns >= h->period_ns &&
@@ -192,8 +256,13 @@ int heartbeat_look(struct heartbeat *h, pid_t pid, char *why, size_t size)
 static struct beat {
 	struct heartbeat_loop *loop;
 	int ping_fd;
-	bool begun;
+	atomic_bool begun;
+	void (*report)(void *arg);
+	void *arg;
 } beats[HEARTBEAT_LOOPS];
+
+/* Of the loop that this thread runs. */
+static _Thread_local struct beat *own;
 
 static unsigned int beat(void *arg, unsigned int budget)
 {
@@ -204,9 +273,10 @@ static unsigned int beat(void *arg, unsigned int budget)
 	atomic_store_explicit(&b->loop->beats,
 			      atomic_load_explicit(&b->loop->beats, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
-	if (ob_unlikely(!b->begun)) {
-		b->begun = true;
+	if (ob_unlikely(!atomic_load_explicit(&b->begun, memory_order_relaxed))) {
+		own = b;
 		atomic_store(&b->loop->tid, gettid());
+		atomic_store(&b->begun, true);
 	}
 	if (ob_likely(!atomic_load_explicit(&b->loop->pinged, memory_order_relaxed)))
 		return 0;
@@ -214,6 +284,8 @@ static unsigned int beat(void *arg, unsigned int budget)
 	/* Non-blocking; a predecessor may have read it. */
 	if (read(b->ping_fd, &n, sizeof(n)) < 0)
 		n = 0;
+	if (b->report)
+		b->report(b->arg);
 	return 0;
 }
 
@@ -223,10 +295,38 @@ int heartbeat_attach(struct heartbeat *h, unsigned int i, struct ob_loop *loop)
 
 	if (i >= h->n)
 		return 0;
-	beats[i] = (struct beat){.loop = &h->loop[i], .ping_fd = h->watch[i].ping_fd};
+	beats[i].loop = &h->loop[i];
+	beats[i].ping_fd = h->watch[i].ping_fd;
+	atomic_store(&beats[i].begun, false);
 	source.arg = &beats[i];
 	source.fd = h->watch[i].ping_fd;
 	return ob_loop_add(loop, &source);
+}
+
+void heartbeat_excuse(struct heartbeat *h, unsigned int i, bool on)
+{
+	if (i < h->n)
+		atomic_store(&h->loop[i].excused, on);
+}
+
+void heartbeat_report(unsigned int i, void (*fn)(void *arg), void *arg)
+{
+	beats[i].arg = arg;
+	beats[i].report = fn;
+}
+
+void heartbeat_wait(bool on)
+{
+	if (own)
+		atomic_store(&own->loop->excused, on);
+}
+
+bool heartbeat_begun(const struct heartbeat *h)
+{
+	for (unsigned int i = 0; i < h->n; i++)
+		if (!atomic_load(&h->loop[i].tid) && beats[i].loop && !beats[i].begun)
+			return false;
+	return true;
 }
 
 void heartbeat_detach(struct heartbeat *h, unsigned int i)

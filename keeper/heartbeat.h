@@ -16,18 +16,21 @@
 
 enum {
 	HEARTBEAT_LOOPS = 16,
+	/* A self-test that sets up the link anew, with room. */
+	HEARTBEAT_EXCUSE_S = 60,
 };
 
 /**
  * struct heartbeat_loop - one loop, in shared memory
  * @beats: rounds; written by the loop alone
- * @tid: the loop's thread; 0 before it runs and after it has ended
+ * @tid: the loop's thread, in its own process namespace; 0 before it runs and after it has ended
  * @pinged: its descriptor was written
+ * @excused: it does at somebody's request what takes its time
  */
 struct heartbeat_loop {
 	_Atomic uint64_t beats;
 	_Atomic int tid;
-	atomic_bool pinged;
+	atomic_bool pinged, excused;
 	char apart[64 - 16]; /* a cache line each */
 };
 
@@ -38,6 +41,7 @@ struct heartbeat_watch {
 	uint64_t since_ns;  /* when they were seen to change */
 	uint64_t pinged_ns; /* 0: not */
 	uint64_t cpu_ns;    /* of the thread, when it was pinged */
+	int tid, seen_as;   /* the loop's word, and what it is in this process's namespace */
 };
 
 struct heartbeat {
@@ -70,10 +74,25 @@ int heartbeat_timeout_ms(const struct heartbeat *h);
  */
 int heartbeat_look(struct heartbeat *h, pid_t pid, char *why, size_t size);
 
+/** heartbeat_ask() - have each loop that runs report, those that sleep too */
+void heartbeat_ask(struct heartbeat *h);
+
 /* ---- in the driver process ---------------------------------------------------------------- */
 
 /** heartbeat_attach() - @loop is number @i; before it runs */
 int heartbeat_attach(struct heartbeat *h, unsigned int i, struct ob_loop *loop);
+/** heartbeat_excuse() - in the loop's thread: what it does now may take up to HEARTBEAT_EXCUSE_S */
+void heartbeat_excuse(struct heartbeat *h, unsigned int i, bool on);
+/**
+ * heartbeat_report() - call @fn in the loop's thread when the keeper has asked, or pinged
+ *
+ * After heartbeat_attach(), before the loop runs. @arg must live as long as the loop.
+ */
+void heartbeat_report(unsigned int i, void (*fn)(void *arg), void *arg);
+/** heartbeat_wait() - the same for the loop of this thread, if it runs one */
+void heartbeat_wait(bool on);
+/** heartbeat_begun() - have all loops had a round, or ended? */
+bool heartbeat_begun(const struct heartbeat *h);
 /** heartbeat_detach() - it runs no more */
 void heartbeat_detach(struct heartbeat *h, unsigned int i);
 

@@ -159,13 +159,36 @@ int sandbox_close_others(struct sandbox *s, struct ob_error *err)
 
 /* ---- environment -------------------------------------------------------------------------------------------------------------- */
 
+static bool stays(const struct sandbox *s, const char *entry)
+{
+	size_t len = strcspn(entry, "=");
+
+	for (const char *const *k = s->keep_environment; k && *k; k++) {
+		size_t n = strcspn(*k, "*");
+
+		if (!strncmp(entry, *k, n) && ((*k)[n] ? len >= n : len == n))
+			return true;
+	}
+	return false;
+}
+
 /* The texts, too: they lie in memory that a fork() copies. */
 void sandbox_forget_environment(struct sandbox *s)
 {
+	char **kept = environ;
+
 	if (!sandbox_wants(s, SANDBOX_ENVIRONMENT))
 		return;
-	for (char **e = environ; e && *e; e++)
-		explicit_bzero(*e, strlen(*e));
-	clearenv();
-	sandbox_is(s, SANDBOX_ENVIRONMENT, NULL);
+	for (char **e = environ; e && *e; e++) {
+		if (stays(s, *e))
+			*kept++ = *e;
+		else
+			explicit_bzero(*e, strlen(*e));
+	}
+	if (kept == environ)
+		clearenv();
+	else
+		*kept = NULL;
+	sandbox_is(s, SANDBOX_ENVIRONMENT, environ ? "but for %u variables" : NULL,
+		   (unsigned int)(kept - environ));
 }

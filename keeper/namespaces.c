@@ -48,7 +48,11 @@ static pid_t fork_as_root(struct sandbox *s)
 	int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	pid_t pid;
 
-	if (own < 0 || unshare(CLONE_NEWPID)) {
+	/*
+	 * The way back is tried first: for root of a user namespace that somebody made for himself there is none, and this process could
+	 * start no thread any more.
+	 */
+	if (own < 0 || setns(own, CLONE_NEWPID) || unshare(CLONE_NEWPID)) {
 		sandbox_lacks(s, SANDBOX_PID_NS, "%s", strerror(errno));
 		if (own >= 0)
 			close(own);
@@ -63,7 +67,7 @@ static pid_t fork_as_root(struct sandbox *s)
 	}
 	if (pid < 0)
 		pid = -errno;
-	/* Cannot fail: it is this process's own. */
+	/* Did not fail before. */
 	setns(own, CLONE_NEWPID);
 	close(own);
 	return pid;

@@ -52,6 +52,11 @@ void sandbox_choose_user(struct sandbox *s)
 	}
 	if (!sandbox_wants(s, SANDBOX_UID) || s->uid)
 		return;
+	/* The namespace that an ordinary user made for himself, as by unshare(1), has one. */
+	if (!is_mapped(base + NR_USERS - 1)) {
+		sandbox_lacks(s, SANDBOX_UID, "this user namespace has no other users");
+		return;
+	}
 	for (const char *p = s->name; *p; p++)
 		hash = (hash ^ (unsigned char)*p) * 16777619u;
 	for (unsigned int i = 0; i < NR_USERS; i++) {

@@ -15,7 +15,23 @@ static const struct restart_policy defaults = {
 	.first_ms = 100,
 	.most_ms = 7500, /* 30 periods of the heartbeat */
 	.heartbeat_ms = 250,
+	/* Probing a device that hangs is a hang, too; an emulated one under a checker on a busy machine takes long. */
+	.start_ms = 120000,
+	/* Linux' and our nvme drivers try to help themselves after 30 s; this is for those that did not manage in three times that. */
+	.age_s = 90,
+	/* A core spends some percent on as many; what a device of a gigabit or an SSD sends for work is not counted. */
+	.storm = 10000,
+	.on_storm = STORM_MASK,
+	/* A driver that resets a device under its own requests may see one, and help itself. */
+	.on_iommu = IOMMU_LOG,
+	/* Queues, caches and clients come and go: far above that, far below what the system would notice. */
+	.memory = 256ull << 20,
+	.pinned = 256ull << 20,
+	.descriptors = 1024,
 };
+
+static const char *const on_storm[] = {"mask", "restart", NULL};
+static const char *const on_iommu[] = {"log", "restart", NULL};
 
 static int get(struct ob_spec_part *part, const char *key, uint64_t min, uint64_t max,
 	       unsigned int *val, struct ob_error *err)
@@ -53,7 +69,25 @@ int restart_parse(const char *text, struct restart_policy *p, struct ob_error *e
 	if (!ret)
 		ret = get(&spec.device, "most", 0, 600000, &p->most_ms, err);
 	if (!ret)
+		p->heartbeat_given = ob_spec_get(&spec.device, "heartbeat") != NULL;
+	if (!ret)
 		ret = get(&spec.device, "heartbeat", 0, 60000, &p->heartbeat_ms, err);
+	if (!ret)
+		ret = get(&spec.device, "start", 100, 3600000, &p->start_ms, err);
+	if (!ret)
+		ret = get(&spec.device, "age", 0, 86400, &p->age_s, err);
+	if (!ret)
+		ret = get(&spec.device, "storm", 0, 100000000, &p->storm, err);
+	if (!ret)
+		ret = ob_spec_get_choice(&spec.device, "on-storm", on_storm, &p->on_storm, err);
+	if (!ret)
+		ret = ob_spec_get_choice(&spec.device, "iommu-fault", on_iommu, &p->on_iommu, err);
+	if (!ret)
+		ret = ob_spec_get_u64(&spec.device, "memory", 0, UINT64_MAX, &p->memory, err);
+	if (!ret)
+		ret = ob_spec_get_u64(&spec.device, "pinned", 0, UINT64_MAX, &p->pinned, err);
+	if (!ret)
+		ret = get(&spec.device, "descriptors", 0, 1000000, &p->descriptors, err);
 	if (!ret)
 		ret = ob_spec_leftover(&spec, RESTART_HELP, err);
 	return ret;

@@ -234,6 +234,7 @@ int sandbox_enter(struct sandbox *s, struct ob_error *err)
 	else
 		sandbox_lacks(s, SANDBOX_RUN_CALLS, "it does not serve yet");
 	ret = check_required(s, err);
+	s->report->uses = s->uses;
 	/* A driver shall not write what the keeper reads. */
 	munmap(s->report, sizeof(*s->report));
 	s->report = NULL;

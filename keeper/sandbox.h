@@ -91,6 +91,7 @@ struct sandbox_report {
 		bool on;
 		char why[SANDBOX_WHY]; /* where it is off, or not whole; else a detail, or "" */
 	} measure[SANDBOX_MEASURES];
+	unsigned int uses; /* of which the child's lists of system calls were made */
 };
 
 /**
@@ -105,6 +106,7 @@ struct sandbox_report {
  * @keep, @nr_keep: descriptors that stay open, in any order; 0 to 2 are not kept by themselves
  * @read, @nr_read: files and folders that exist in its root, by the same absolute paths, read-only: the driver's object. Others
  *	must have the right to read them
+ * @keep_environment: names of variables that stay, ended by NULL, "NAME*" for all that begin so; or NULL
  * @system_libraries: and the system's libraries, for a driver that needs others than are loaded
  * @debuggable: gdb works, cores are written, and the filter says which call was not on its list before it kills
  * @uses: enum sandbox_uses
@@ -122,6 +124,7 @@ struct sandbox {
 	unsigned int nr_keep;
 	const char *const *read;
 	unsigned int nr_read;
+	const char *const *keep_environment;
 	bool system_libraries, debuggable, may_write_files;
 	unsigned int uses;
 	const char *cgroup;

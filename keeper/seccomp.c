@@ -64,6 +64,7 @@ enum check {
 	PRCTLS,
 	OWN_LIMITS, /* prlimit64: its own */
 	NODELAY,    /* setsockopt */
+	BATCH,	    /* sched_setscheduler: SCHED_BATCH */
 	UNIX,	    /* socketpair */
 	REGISTERS,  /* io_uring_register */
 	REFUSE =
@@ -102,6 +103,9 @@ static const struct call calls[] = {
 	{"exit", BOTH, ALL, ANY, "a thread ends"},
 	{"exit_group", BOTH, ALL, ANY, "the process ends"},
 
+	{"rseq", SANDBOX_RUN, ALL, ANY,
+	 "a thread that was started before begins; else the C library ends the process"},
+
 	{"ioctl", SANDBOX_RUN,
 	 SANDBOX_USES_VFIO | SANDBOX_USES_TAP | SANDBOX_USES_VHOST | SANDBOX_USES_VDUSE, IOCTLS,
 	 "those of the device and the attachment, by number"},
@@ -116,10 +120,8 @@ static const struct call calls[] = {
 	 SANDBOX_USES_QEMU | SANDBOX_USES_UBLK | SANDBOX_USES_NBD | SANDBOX_USES_FUSE |
 		 SANDBOX_USES_VDUSE,
 	 ANY, "a lock that is held for an instant"},
-	{"sendto", SANDBOX_RUN, SANDBOX_USES_QEMU | SANDBOX_USES_TAP | SANDBOX_USES_VHOST, ANY,
-	 "registers; questions about an interface, on a socket that it has"},
-	{"recvfrom", SANDBOX_RUN, SANDBOX_USES_QEMU | SANDBOX_USES_TAP | SANDBOX_USES_VHOST, ANY,
-	 "registers; changes of an interface"},
+	{"sendto", SANDBOX_RUN, SANDBOX_USES_QEMU, ANY, "registers"},
+	{"recvfrom", SANDBOX_RUN, SANDBOX_USES_QEMU, ANY, "registers"},
 	{"timerfd_settime", SANDBOX_RUN, SANDBOX_USES_LINUX, ANY, "the kernel's timers"},
 	{"rt_sigreturn", SANDBOX_RUN, SANDBOX_USES_LINUX, ANY,
 	 "the handler that says where the driver crashed"},
@@ -129,16 +131,19 @@ static const struct call calls[] = {
 	{"readv", SANDBOX_RUN, SANDBOX_USES_TAP, ANY, "frames"},
 	{"writev", SANDBOX_RUN, SANDBOX_USES_TAP | SANDBOX_USES_FUSE, ANY, "frames; replies"},
 	{"accept4", SANDBOX_RUN, SANDBOX_USES_NBD, ANY, "clients"},
+	{"dup3", BOTH, SANDBOX_USES_FUSE | SANDBOX_USES_VFIO, ANY,
+	 "at the end something else takes the number of a connection or a device"},
+	{"madvise", SANDBOX_RUN, SANDBOX_USES_FUSE, ANY,
+	 "memory is there before the kernel writes to it"},
 	{"setsockopt", BOTH, SANDBOX_USES_NBD, NODELAY, "replies are not held back"},
 	{"geteuid", SANDBOX_RUN, SANDBOX_USES_NBD, ANY, "may this client use the socket?"},
 	{"recvmsg", SANDBOX_RUN, SANDBOX_USES_NBD | SANDBOX_USES_PASSING, ANY,
-	 "requests; descriptors from the keeper"},
+	 "requests; descriptors and questions from the keeper; changes of an interface"},
 	{"sendmsg", SANDBOX_RUN, SANDBOX_USES_NBD | SANDBOX_USES_PASSING, ANY,
-	 "replies; answers to the keeper"},
+	 "replies; answers to the keeper; questions about an interface"},
 
 	{"clone", SANDBOX_RUN, SANDBOX_USES_THREADS, THREAD, "a thread"},
 	{"set_robust_list", SANDBOX_RUN, SANDBOX_USES_THREADS, ANY, "a thread begins"},
-	{"rseq", SANDBOX_RUN, SANDBOX_USES_THREADS, ANY, "a thread begins"},
 	{"rt_sigprocmask", SANDBOX_RUN, SANDBOX_USES_THREADS, ANY, "a thread begins and ends"},
 	{"mprotect", SANDBOX_RUN, SANDBOX_USES_THREADS, NO_EXEC, "a thread's stack"},
 	{"madvise", SANDBOX_RUN, SANDBOX_USES_THREADS, ANY, "a thread's stack is given back"},
@@ -157,6 +162,8 @@ static const struct call calls[] = {
 	 "abort(), which goes on to an instruction that is none: SIGSEGV, not SIGSYS as an attack"},
 	{"tgkill", SANDBOX_RUN, ALL, REFUSE + EPERM, "abort()"},
 	{"geteuid", SANDBOX_RUN, ALL, REFUSE + EPERM, "what it says of itself"},
+	{"ioctl", SANDBOX_RUN, ALL, REFUSE + ENOTTY, "isatty()"},
+	{"set_robust_list", SANDBOX_RUN, ALL, REFUSE + ENOSYS, "a thread begins"},
 	{"openat", SANDBOX_RUN, ALL, REFUSE + EACCES, "there is nothing to open"},
 	{"newfstatat", SANDBOX_RUN, ALL, REFUSE + EACCES, "stdio chooses a buffer's size by it"},
 	{"fstat", SANDBOX_RUN, ALL, REFUSE + EACCES, "as newfstatat"},
@@ -201,6 +208,9 @@ static const struct call calls[] = {
 	{"clone", SANDBOX_INIT, ALL, THREAD, "the threads of loops and interrupts"},
 	{"sched_getaffinity", SANDBOX_INIT, ALL, ANY, "how many processors there are"},
 	{"sched_setaffinity", SANDBOX_INIT, ALL, ANY, "a loop's processor"},
+	{"sched_getscheduler", SANDBOX_INIT, ALL, ANY, "attributes of a thread to be"},
+	{"sched_getparam", SANDBOX_INIT, ALL, ANY, "as sched_getscheduler"},
+	{"sched_setscheduler", SANDBOX_INIT, SANDBOX_USES_UBLK, BATCH, "to give way to clients"},
 	{"rt_sigaction", SANDBOX_INIT, ALL, ANY, "handlers"},
 	{"rt_sigprocmask", SANDBOX_INIT, ALL, ANY, "threads that take no signals"},
 	{"sched_yield", SANDBOX_INIT, ALL, ANY, "a lock that is held for an instant"},
@@ -272,6 +282,7 @@ static const struct request requests[] = {
 
 	REQUEST(TUNSETCARRIER, BOTH, SANDBOX_USES_TAP | SANDBOX_USES_VHOST),
 	REQUEST(TUNGETIFF, BOTH, SANDBOX_USES_TAP | SANDBOX_USES_VHOST),
+	REQUEST(SIOCGIFINDEX, SANDBOX_INIT, SANDBOX_USES_TAP | SANDBOX_USES_VHOST),
 	REQUEST(TUNGETFEATURES, SANDBOX_INIT, SANDBOX_USES_TAP | SANDBOX_USES_VHOST),
 	REQUEST(TUNSETOFFLOAD, SANDBOX_INIT, SANDBOX_USES_TAP | SANDBOX_USES_VHOST),
 	REQUEST(TUNSETVNETHDRSZ, SANDBOX_INIT, SANDBOX_USES_TAP | SANDBOX_USES_VHOST),
@@ -431,9 +442,12 @@ static int add_checked(const struct filter *f, unsigned int check)
 	const struct scmp_arg_cmp no_exec = has_bits(2, PROT_EXEC, 0);
 	const struct scmp_arg_cmp reads =
 		has_bits(2, O_ACCMODE | O_CREAT | (O_TMPFILE & ~O_DIRECTORY) | O_TRUNC, O_RDONLY);
-	const struct scmp_arg_cmp aborts[] = {is_int(0, (uint32_t)getpid()), is_int(2, SIGABRT)};
+	struct scmp_arg_cmp aborts[] = {is_int(0, 0), is_int(2, SIGABRT)};
+	const struct scmp_arg_cmp both = has_bits(2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDWR);
 	const struct scmp_arg_cmp own = is_int(0, 0);
+	int ret;
 	const struct scmp_arg_cmp nodelay[] = {is_int(1, IPPROTO_TCP), is_int(2, TCP_NODELAY)};
+	const struct scmp_arg_cmp batch = is_int(1, SCHED_BATCH);
 	const struct scmp_arg_cmp local = is_int(0, AF_UNIX);
 
 	switch (check) {
@@ -442,10 +456,13 @@ static int add_checked(const struct filter *f, unsigned int check)
 	case LOAD_EXEC:
 		return add_mmap(f, true);
 	case READ_ONLY:
-		return allow(f, 1, &reads);
+		/* libfuse tries to open /dev/null for both, and goes on without. */
+		ret = seccomp_rule_add_array(f->ctx, SCMP_ACT_ERRNO(EACCES), f->nr, 1, &both);
+		return ret ? ret : allow(f, 1, &reads);
 	case IOCTLS:
 		return add_ioctls(f);
 	case OWN_ABORT:
+		aborts[0] = is_int(0, (uint32_t)getpid());
 		return allow(f, 2, aborts);
 	case THREAD:
 		return add_thread(f);
@@ -457,6 +474,8 @@ static int add_checked(const struct filter *f, unsigned int check)
 		return allow(f, 1, &own);
 	case NODELAY:
 		return allow(f, 2, nodelay);
+	case BATCH:
+		return allow(f, 1, &batch);
 	case UNIX:
 		return allow(f, 1, &local);
 	case REGISTERS:

@@ -25,6 +25,7 @@ struct qemu_held {
 	struct qemu_machine *machine;
 	char text[QEMU_DEVICES][OB_SPEC_TEXT];
 	unsigned int n;
+	bool taken; /* by devices of this process: two may have the same text */
 };
 
 static struct qemu_held *held[MACHINES];
@@ -58,18 +59,42 @@ struct qemu_machine *qemu_held_take(void)
 	return m;
 }
 
-const struct qemu_held *qemu_held_find(struct ob_spec *const *specs, unsigned int n)
+unsigned int qemu_held_list(int *fds, unsigned int max)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < nr_held; i++) {
+		const struct qemu_machine *m = held[i]->machine;
+		const int own[] = {m->ram_fd, m->pidfd, m->qt.fd};
+
+		for (unsigned int k = 0; k < sizeof(own) / sizeof(own[0]) && n < max; k++)
+			fds[n++] = own[k];
+		for (unsigned int k = 0; k < OB_IRQ_VECTORS && n < max; k++)
+			if (m->vector_fd[k] >= 0)
+				fds[n++] = m->vector_fd[k];
+	}
+	return n;
+}
+
+struct qemu_held *qemu_held_find(struct ob_spec *const *specs, unsigned int n)
 {
 	for (unsigned int i = 0; i < nr_held; i++) {
 		unsigned int same = 0;
 
-		while (held[i]->n == n && same < n &&
+		while (!held[i]->taken && held[i]->n == n && same < n &&
 		       !strcmp(held[i]->text[same], specs[same]->text))
 			same++;
 		if (n && same == n)
 			return held[i];
 	}
 	return NULL;
+}
+
+void qemu_held_give(const struct qemu_machine *m)
+{
+	for (unsigned int i = 0; i < nr_held; i++)
+		if (held[i]->machine->pid == m->pid)
+			held[i]->taken = false;
 }
 
 /* Until a number comes back that only this process knows: all that was asked before has been answered. */
@@ -141,12 +166,13 @@ static int copy_device(struct qemu_machine *m, const struct qemu_device *from,
 	return 0;
 }
 
-int qemu_held_adopt(const struct qemu_held *h, struct qemu_machine *m, struct ob_spec *const *specs,
+int qemu_held_adopt(struct qemu_held *h, struct qemu_machine *m, struct ob_spec *const *specs,
 		    struct ob_device **devs, unsigned int answer_ms, struct ob_error *err)
 {
 	const char *name = specs[0]->text;
 	int ret = 0;
 
+	h->taken = true;
 	for (unsigned int i = 0; i < h->n && !ret; i++) {
 		options_used(specs[i]);
 		ret = copy_device(m, h->machine->devices[i], devs[i]);

@@ -25,6 +25,7 @@
 
 #include "access/access_private.h"
 #include "access/qemu/machine.h"
+#include "access/threads.h"
 
 #define FIRMWARE_SIZE 65536
 #define RESET_VECTOR  0xfff0 /* of a 64 KiB image below 4 GiB (SDM 3A, 9.1.4) */
@@ -521,6 +522,7 @@ int qemu_machine_start(struct qemu_machine *m, struct qemu_args *args, unsigned 
 		goto out;
 	}
 	sem_init(&s.done, 0, 0);
+	/* Not by ob_thread_start(): it is waited for below. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	ret = -pthread_create(&m->thread, NULL, thread_main, &s);
@@ -567,7 +569,6 @@ int qemu_machine_adopt(struct qemu_machine *m, const struct qemu_machine *from,
 		       unsigned int answer_ms, const char *name, struct ob_error *err)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &m->pidfd};
-	sigset_t all, old;
 	int ret;
 
 	m->adopted = true;
@@ -596,10 +597,7 @@ int qemu_machine_adopt(struct qemu_machine *m, const struct qemu_machine *from,
 	ev.events = 0;
 	ev.data.ptr = &m->qt;
 	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->qt.fd, &ev);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = -pthread_create(&m->thread, NULL, watch_adopted, m);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = ob_thread_start(&m->thread, watch_adopted, m);
 	if (ret)
 		return ob_error_set(err, ret, "%s: cannot start a thread", name);
 	m->thread_runs = true;
@@ -616,9 +614,29 @@ static void end_adopted_thread(struct qemu_machine *m)
 
 /* ---- end ------------------------------------------------------------------------------- */
 
+/*
+ * A driver process that is another one may have noticed QEMU's end first, by its socket: what ended QEMU is said nevertheless. A
+ * process that ends closes its descriptors before its parent is told.
+ */
+static void await_own_end(struct qemu_machine *m)
+{
+	struct pollfd qt = {.fd = m->qt.fd}, end = {.fd = m->pidfd, .events = POLLIN};
+
+	if (poll(&qt, 1, 0) > 0 && (qt.revents & POLLHUP))
+		poll(&end, 1, 1000);
+	if (poll(&end, 1, 0) > 0) {
+		pthread_join(m->thread, NULL);
+		m->thread_runs = false;
+	}
+}
+
 void qemu_machine_stop(struct qemu_machine *m)
 {
+	if (m->thread_runs && !m->adopted && m->pidfd >= 0)
+		await_own_end(m);
 	__atomic_store_n(&m->closing, true, __ATOMIC_RELEASE);
+	if (m->adopted)
+		qemu_held_give(m);
 	if (m->thread_runs && m->adopted) {
 		end_adopted_thread(m);
 	} else if (m->thread_runs) {

@@ -152,11 +152,14 @@ struct qemu_held;
 int qemu_held_add(struct qemu_machine *m, struct ob_spec *const *specs, unsigned int n,
 		  struct ob_error *err);
 /** qemu_held_find() - the machine that was held for just these, or NULL */
-const struct qemu_held *qemu_held_find(struct ob_spec *const *specs, unsigned int n);
+struct qemu_held *qemu_held_find(struct ob_spec *const *specs, unsigned int n);
 /** qemu_held_adopt() - @m is on that QEMU, whose devices are as after power-on; marks the options as used */
-int qemu_held_adopt(const struct qemu_held *held, struct qemu_machine *m,
-		    struct ob_spec *const *specs, struct ob_device **devs, unsigned int answer_ms,
-		    struct ob_error *err);
+int qemu_held_adopt(struct qemu_held *held, struct qemu_machine *m, struct ob_spec *const *specs,
+		    struct ob_device **devs, unsigned int answer_ms, struct ob_error *err);
+/** qemu_held_give() - a device of this process that was over it is closed */
+void qemu_held_give(const struct qemu_machine *m);
+/** qemu_held_list() - descriptors of those that are held, which an adopting process needs */
+unsigned int qemu_held_list(int *fds, unsigned int max);
 /** qemu_held_take() - one that is held no more, or NULL */
 struct qemu_machine *qemu_held_take(void);
 void qemu_release(void);

@@ -308,7 +308,7 @@ static void dissolve_machine(struct qemu_machine *m)
 static int open_machine(struct ob_spec *const *specs, struct qemu_open_options *o, unsigned int n,
 			struct ob_device **devs, struct ob_error *err)
 {
-	const struct qemu_held *held = qemu_held_find(specs, n);
+	struct qemu_held *held = qemu_held_find(specs, n);
 	struct qemu_machine *m = machine_alloc();
 	int ret;
 
@@ -349,6 +349,8 @@ static int hold_machine(struct ob_spec *const *specs, struct qemu_open_options *
 		ret = qemu_held_add(m, specs, n, err);
 	if (ret)
 		dissolve_machine(m);
+	else /* how it ends is said here, by its parent */
+		__atomic_store_n(&m->open, true, __ATOMIC_RELEASE);
 	return ret;
 }
 
@@ -660,6 +662,7 @@ const struct ob_access_ops ob_access_qemu = {
 	.open = qemu_open,
 	.hold = qemu_hold,
 	.release = qemu_release,
+	.held = qemu_held_list,
 	.close = qemu_close,
 	.config = qemu_config,
 	.read = qemu_read,

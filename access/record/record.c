@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,6 +18,7 @@
 #include "access/dma.h"
 #include "access/record/look.h"
 #include "access/record/shadow.h"
+#include "access/threads.h"
 
 enum {
 	/* A driver that has not been heard of for so long may wait for memory to change without saying so. */
@@ -619,7 +619,6 @@ static int record_wrap(struct ob_spec_part *part, struct ob_device *dev, struct 
 {
 	const char *path = ob_spec_get(part, "file");
 	struct recorder *r;
-	sigset_t all, old;
 	int ret;
 
 	if (!path || !*path) {
@@ -653,10 +652,7 @@ static int record_wrap(struct ob_spec_part *part, struct ob_device *dev, struct 
 		ret = ob_error_set(err, -errno, "%s: no descriptor", dev->info.name);
 		goto fail;
 	}
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = -pthread_create(&r->thread, NULL, serve, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = ob_thread_start(&r->thread, serve, r);
 	if (ret) {
 		ob_error_set(err, ret, "%s: no thread", dev->info.name);
 		goto fail;

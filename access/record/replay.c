@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "access/record/look.h"
 #include "access/record/replay.h"
 #include "access/record/shadow.h"
+#include "access/threads.h"
 
 enum {
 	CONTEXT = 10, /* records that are shown in front of a departure */
@@ -823,7 +823,6 @@ static int open_one(struct ob_spec *spec, struct ob_device *dev, struct ob_error
 {
 	struct player *p = calloc(1, sizeof(*p));
 	pthread_condattr_t attr;
-	sigset_t all, old;
 	int ret;
 
 	if (!p)
@@ -845,10 +844,7 @@ static int open_one(struct ob_spec *spec, struct ob_device *dev, struct ob_error
 	ret = make_arena(p, err);
 	if (ret)
 		return ret;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = -pthread_create(&p->thread, NULL, serve, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = ob_thread_start(&p->thread, serve, p);
 	if (ret)
 		return ob_error_set(err, ret, "%s: no thread", dev->info.name);
 	p->running = true;

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include <linux/netlink.h>
 
 #include "access/access_private.h"
+#include "access/threads.h"
 #include "access/uio/uio.h"
 
 #define DRIVER "uio_pci_generic"
@@ -430,7 +430,6 @@ static void *watch(void *arg)
 static int start_watching(struct uio_device *ud, struct ob_error *err)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK, .nl_groups = 1};
-	sigset_t all, old;
 	int ret;
 
 	ud->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -440,13 +439,10 @@ static int start_watching(struct uio_device *ud, struct ob_error *err)
 		close(ud->uevent_fd);
 		ud->uevent_fd = -1;
 	}
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = ud->stop_fd < 0 ? EMFILE : pthread_create(&ud->watcher, NULL, watch, ud);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = ud->stop_fd < 0 ? -EMFILE : ob_thread_start(&ud->watcher, watch, ud);
 	if (ret)
-		return ob_error_set(err, -ret, "%s: cannot start the thread of its interrupt: %s",
-				    ud->fn.name, strerror(ret));
+		return ob_error_set(err, ret, "%s: cannot start the thread of its interrupt: %s",
+				    ud->fn.name, strerror(-ret));
 	ud->watching = true;
 	return 0;
 }

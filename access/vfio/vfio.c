@@ -70,7 +70,7 @@ static struct vfio_device *device_alloc(struct ob_device *dev)
 		return NULL;
 	vd->dev = dev;
 	vd->fd = vd->ones_fd = vd->kmsg_fd = -1;
-	vd->request_fd = vd->error_fd = vd->stop_fd = -1;
+	vd->request_fd = vd->error_fd = vd->stop_fd = vd->dead_fd = -1;
 	pthread_mutex_init(&vd->lock, NULL);
 	dev->priv = vd;
 	return vd;

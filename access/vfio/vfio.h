@@ -121,6 +121,7 @@ struct vfio_region {
  * @command: bits of the command register that stay on while the device is open
  * @lock: read-modify-write of configuration registers
  * @watcher: waits for @request_fd, @error_fd and @stop_fd
+ * @dead_fd: what takes the place of @fd when the device is let go
  */
 struct vfio_device {
 	struct ob_device *dev;
@@ -144,7 +145,7 @@ struct vfio_device {
 
 	bool watched;
 	pthread_t watcher;
-	int request_fd, error_fd, stop_fd;
+	int request_fd, error_fd, stop_fd, dead_fd;
 
 	char *arena;
 	uint64_t arena_size;
@@ -260,7 +261,11 @@ int vfio_arena_create(uint64_t *size, bool whole, char **base);
 
 int vfio_reset(struct ob_device *dev, struct ob_error *err);
 
-/* ---- faults.c ------------------------------------------------------------------------------- */
+/* ---- faults.c, fault_text.c ------------------------------------------------------------------ */
+
+enum {
+	KMSG_RECORD = 8192, /* Documentation/ABI/testing/dev-kmsg: longer ones do not exist */
+};
 
 /**
  * vfio_fault_parse() - one line of the kernel's log
@@ -269,6 +274,8 @@ int vfio_reset(struct ob_device *dev, struct ob_error *err);
  * Return: true when it tells of a blocked DMA access; source, iova, write and reason are set.
  */
 bool vfio_fault_parse(const char *text, struct ob_fault *fault, char reason[64]);
+/** vfio_fault_record() - the same of a record of /dev/kmsg, which is cut at its first line; @fault is whole, with its text */
+bool vfio_fault_record(char *record, struct ob_fault *fault);
 int vfio_faults(struct ob_device *dev, struct ob_fault *faults, unsigned int n);
 
 /* ---- explain.c ------------------------------------------------------------------------------ */

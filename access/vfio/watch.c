@@ -9,17 +9,16 @@
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "access/threads.h"
 #include "access/vfio/vfio.h"
 
 static void let_go(struct vfio_device *vd)
 {
 	uint32_t command;
-	int dead;
 
 	/*
 	 * No DMA into memory whose owner is told in a moment that the device has gone. Memory decoding stays on in what the
@@ -38,16 +37,7 @@ static void let_go(struct vfio_device *vd)
 	 * The maps are gone, so this closes the device. Its number goes on to stand for an open file, of which nothing can be
 	 * read: a thread that has taken the number a moment ago must not meet another file there.
 	 */
-	dead = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (dead < 0)
-		dead = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (dead >= 0) {
-		dup3(dead, vd->fd, O_CLOEXEC);
-		close(dead);
-	} else {
-		/* No descriptor is free: one of our own will do, and its reader has just been told to end. */
-		dup3(vd->stop_fd, vd->fd, O_CLOEXEC);
-	}
+	dup3(vd->dead_fd, vd->fd, O_CLOEXEC);
 }
 
 static void *watch(void *arg)
@@ -83,24 +73,24 @@ static void *watch(void *arg)
 
 int vfio_watch_start(struct vfio_device *vd, struct ob_error *err)
 {
-	sigset_t all, old;
 	int ret;
 
 	vd->stop_fd = eventfd(0, EFD_CLOEXEC);
 	vd->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vd->error_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (vd->stop_fd < 0 || vd->request_fd < 0 || vd->error_fd < 0)
+	/* Now, and not when it is needed: a confined process opens nothing any more. */
+	vd->dead_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (vd->dead_fd < 0)
+		vd->dead_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vd->stop_fd < 0 || vd->request_fd < 0 || vd->error_fd < 0 || vd->dead_fd < 0)
 		return ob_error_set(err, -errno, "%s: out of descriptors", vd->fn.name);
 	/* Conventional devices have no error reporting; a kernel without requests is older than 4.0. */
 	vfio_notice(vd, VFIO_PCI_REQ_IRQ_INDEX, vd->request_fd);
 	vfio_notice(vd, VFIO_PCI_ERR_IRQ_INDEX, vd->error_fd);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = pthread_create(&vd->watcher, NULL, watch, vd);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ret = ob_thread_start(&vd->watcher, watch, vd);
 	if (ret)
-		return ob_error_set(err, -ret, "%s: cannot start the thread that watches it: %s",
-				    vd->fn.name, strerror(ret));
+		return ob_error_set(err, ret, "%s: cannot start the thread that watches it: %s",
+				    vd->fn.name, strerror(-ret));
 	vd->watched = true;
 	return 0;
 }
@@ -118,5 +108,7 @@ void vfio_watch_stop(struct vfio_device *vd)
 		close(vd->request_fd);
 	if (vd->error_fd >= 0)
 		close(vd->error_fd);
-	vd->stop_fd = vd->request_fd = vd->error_fd = -1;
+	if (vd->dead_fd >= 0)
+		close(vd->dead_fd);
+	vd->stop_fd = vd->request_fd = vd->error_fd = vd->dead_fd = -1;
 }

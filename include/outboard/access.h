@@ -90,6 +90,7 @@ struct ob_dma_window;
 struct ob_vector {
 	int fd; /* eventfd, made by the backend in irq_enable */
 	bool enabled;
+	bool masked; /* by its opener, whether it is just now or will be when the device is not muted any more */
 	struct ob_irq *irq; /* its one opener */
 };
 
@@ -103,6 +104,8 @@ struct ob_device {
 	struct ob_vector vector[OB_IRQ_VECTORS];
 	enum ob_irq_kind irq_kind;
 	unsigned int irq_n;
+	bool muted, irqs_off;	      /* ob_device_mute(); and by switching them off */
+	uint64_t *irqs_counter;	      /* ob_device_count_irqs() */
 	int removal_fd;		      /* eventfd, written once by ob_device_set_gone() */
 	int gone;		      /* atomic */
 	struct ob_access_stats stats; /* relaxed atomics */
@@ -152,6 +155,9 @@ struct ob_access_ops {
 
 	/** @release: end all that was held */
 	void (*release)(void);
+
+	/** @held: descriptors of what @hold started; returns how many it wrote, at most @max. With hold */
+	unsigned int (*held)(int *fds, unsigned int max);
 
 	/**
 	 * @close: bus mastering and interrupts are already off, DMA is already unmapped.

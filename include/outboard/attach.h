@@ -53,6 +53,7 @@ struct ob_attach_ops {
 	const char *summary;
 	enum ob_class class_;
 	const char *options; /* for errors and --help, "name=IF,netns=NAME|new,queues=N" */
+	bool confined; /* works in a process without rights, below a keeper: what it needs of the system the broker does */
 	bool outlives; /* the process: below a keeper the next one goes on with it, and clients wait */
 
 	/** @probe: can this system do it, for this user? 0, or why not. Changes nothing. */
@@ -93,6 +94,12 @@ struct ob_attach {
 
 /** ob_attachments() - all mechanisms in order of preference, ended by NULL */
 const struct ob_attach_ops *const *ob_attachments(void);
+
+/** ob_attach_probe() - as @ops->probe, or as it was found by ob_attach_probe_all() */
+int ob_attach_probe(const struct ob_attach_ops *ops, struct ob_error *err);
+
+/** ob_attach_probe_all() - probe all now, for a process that will not have the rights to. Not thread-safe */
+void ob_attach_probe_all(void);
 
 /**
  * ob_attach_open() - open an attachment by its text

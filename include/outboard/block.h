@@ -46,6 +46,7 @@ enum ob_block_flags {
  * @iova: where the device sees @buf; filled by the class, but for OB_BLOCK_MAPPED
  * @map: mapping of a buffer outside the arena; the class's
  * @priv: the driver's while the request is in flight
+ * @epoch: when it was submitted, for ob_block_oldest(); the class's
  */
 struct ob_block_req {
 	uint8_t op;
@@ -58,6 +59,7 @@ struct ob_block_req {
 	void *user;
 	uint64_t priv;
 	struct ob_dma_mapping *map;
+	uint32_t epoch;
 };
 
 /**
@@ -185,6 +187,17 @@ unsigned int ob_block_complete(struct ob_block *blk, unsigned int queue, struct 
  */
 int ob_block_rw(struct ob_block *blk, unsigned int queue, enum ob_block_op op, unsigned int flags,
 		uint64_t offset, void *buf, uint64_t len);
+
+/**
+ * ob_block_oldest() - for how long has the device, or its driver, owed an answer?
+ * @now_ns: of ob_clock_ns()
+ * @step_ns: the answer is at most this, and the time since the call before, too low
+ *
+ * In the queues' thread, again and again: a request's age is known from the first call after it was submitted.
+ *
+ * Return: how old the oldest request in flight is at least, in nanoseconds; 0 when there is none that old.
+ */
+uint64_t ob_block_oldest(struct ob_block *blk, uint64_t now_ns, uint64_t step_ns);
 
 bool ob_block_can_fua(struct ob_block *blk);
 bool ob_block_can_flush(struct ob_block *blk);

@@ -191,6 +191,15 @@ const struct ob_driver *ob_driver_match(uint16_t vendor, uint16_t device, uint32
 int ob_driver_load(const char *path, const struct ob_driver **driver, struct ob_error *err);
 
 /**
+ * ob_driver_path() - the file that ob_driver_load() would load, without loading it
+ * @name: as there, or the name of a driver of the library's own
+ * @path: absolute; empty for one of the library's own
+ *
+ * Return: 0; -EINVAL; -ENOENT and others: it cannot be read.
+ */
+int ob_driver_path(const char *name, char *path, size_t size, struct ob_error *err);
+
+/**
  * ob_driver_bind() - bind a driver to an open device
  * @driver: or NULL for the one that matches
  * @config: or NULL for the defaults

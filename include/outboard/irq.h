@@ -83,6 +83,23 @@ int ob_irq_mask(struct ob_irq *irq);
 int ob_irq_unmask(struct ob_irq *irq);
 
 /**
+ * ob_device_mute() - hold all interrupts of a device back, whatever its driver does, or let them come again
+ *
+ * For somebody who watches a device that storms. Each vector is masked; where the device has no mask for it, interrupts are
+ * switched off. ob_irq_unmask() then takes effect when the device is not muted any more. Whoever waits for an
+ * interrupt meanwhile waits in vain: a loop has to poll (ob_loop_silent()).
+ *
+ * Return: 0; -ENODEV; what the backend says.
+ */
+int ob_device_mute(struct ob_device *dev, bool on);
+
+/**
+ * ob_device_count_irqs() - where interrupts are counted, beside ob_device_stats(), that ob_irq_wait() and threads take
+ * @counter: read as a relaxed atomic, by other processes, too; must live as long as the device. NULL: nowhere
+ */
+void ob_device_count_irqs(struct ob_device *dev, uint64_t *counter);
+
+/**
  * ob_irq_signal() - have a signal sent for each interrupt, as fcntl(F_SETSIG) would
  * @signo: e.g. SIGIO or a real-time signal; 0 ends it
  * @tid: thread of this process that gets it (gettid()); si_fd is the vector's descriptor

@@ -56,6 +56,15 @@ struct ob_loop_stats {
 	uint64_t rounds, idle_rounds, work, sleeps, wakeups, irqs;
 };
 
+/**
+ * struct ob_loop_mirror - two of them, for a reader in another process: memory that it shares, read as relaxed atomics
+ *
+ * As they were when the loop last read an interrupt, or at most 64 busy rounds ago.
+ */
+struct ob_loop_mirror {
+	uint64_t irqs, work;
+};
+
 struct ob_loop;
 
 int ob_loop_create(enum ob_mode mode, struct ob_loop **loop);
@@ -74,6 +83,15 @@ int ob_loop_once(struct ob_loop *loop, int timeout_ms);
 void ob_loop_stop(struct ob_loop *loop);
 /** ob_loop_stats() - may be called from any thread */
 void ob_loop_stats(const struct ob_loop *loop, struct ob_loop_stats *stats);
+
+/** ob_loop_mirror() - keep @mirror up to date; before ob_loop_run(). It must live as long as the loop */
+void ob_loop_mirror(struct ob_loop *loop, struct ob_loop_mirror *mirror);
+/**
+ * ob_loop_silent() - interrupts are held back: look at the sources every millisecond instead
+ *
+ * From any thread. What came while the loop was silent is looked for once more when it is not any more.
+ */
+void ob_loop_silent(struct ob_loop *loop, bool on);
 
 /** ob_mode_parse() - "adaptive", "poll" or "interrupt"; -EINVAL lists them */
 int ob_mode_parse(const char *text, enum ob_mode *mode, struct ob_error *err);

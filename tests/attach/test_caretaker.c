@@ -32,6 +32,7 @@ struct bed {
 	struct found *found;
 	void *other;
 	int kept[2], other_fd;
+	int order; /* a duplicate of our end */
 };
 
 static void act(void *arg)
@@ -161,6 +162,86 @@ static void it_acts_when_its_parent_is_killed(void **state)
 	assert_false(b->found->other_open || b->found->other_mapped);
 }
 
+static int keep_duplicate(void *arg, int fd)
+{
+	struct bed *b = arg;
+
+	b->order = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return b->order < 0 ? -errno : 0;
+}
+
+/* In place of a process that is killed: all that it had is closed. */
+static void started_by_another(struct bed *b)
+{
+	struct caretaker_job job = job_of(b);
+	struct caretaker c;
+
+	job.keep = keep_duplicate;
+	assert_int_equal(caretaker_start(&c, &job, NULL), 0);
+	close(c.fd);
+}
+
+static void kept_it_waits_for_the_last(void **state)
+{
+	struct bed *b = *state;
+	struct caretaker c;
+
+	started_by_another(b);
+	assert_true(caretaker_adopt(&c, fcntl(b->order, F_DUPFD_CLOEXEC, 0)));
+	close(c.fd);
+	assert_int_equal(b->found->acted, 0);
+	close(b->order);
+	await_end(b);
+	assert_int_equal(b->found->acted, 1);
+}
+
+static void another_may_dismiss_it(void **state)
+{
+	struct bed *b = *state;
+	struct caretaker c;
+
+	started_by_another(b);
+	assert_true(caretaker_adopt(&c, fcntl(b->order, F_DUPFD_CLOEXEC, 0)));
+	caretaker_dismiss(&c);
+	await_end(b);
+	assert_int_equal(b->found->acted, 0);
+	/* And it is known not to be there any more. */
+	assert_false(caretaker_adopt(&c, b->order));
+	assert_int_equal(c.pid, 0);
+}
+
+static void another_may_have_it_act(void **state)
+{
+	struct bed *b = *state;
+	struct caretaker c;
+
+	started_by_another(b);
+	assert_true(caretaker_adopt(&c, fcntl(b->order, F_DUPFD_CLOEXEC, 0)));
+	caretaker_act(&c);
+	assert_int_equal(b->found->acted, 1);
+	close(b->order);
+	await_end(b);
+	assert_int_equal(b->found->acted, 1);
+}
+
+static int refuse(void *arg, int fd)
+{
+	return -ENOSPC;
+}
+
+static void what_cannot_be_kept_is_not_started(void **state)
+{
+	struct bed *b = *state;
+	struct caretaker_job job = job_of(b);
+	struct ob_error err = {0};
+	struct caretaker c;
+
+	job.keep = refuse;
+	assert_int_equal(caretaker_start(&c, &job, &err), -ENOSPC);
+	assert_int_equal(c.pid, 0);
+	assert_int_equal(b->found->acted, 0);
+}
+
 static void signals_do_not_end_it(void **state)
 {
 	struct bed *b = *state;
@@ -185,6 +266,10 @@ int main(void)
 		TEST(dismissed_it_does_nothing),
 		TEST(told_to_it_acts_and_has_only_what_it_was_given),
 		TEST(it_acts_when_its_parent_is_killed),
+		TEST(kept_it_waits_for_the_last),
+		TEST(another_may_dismiss_it),
+		TEST(another_may_have_it_act),
+		TEST(what_cannot_be_kept_is_not_started),
 		TEST(signals_do_not_end_it),
 	};
 

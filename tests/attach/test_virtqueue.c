@@ -389,6 +389,7 @@ static void an_indirect_unasked_breaks_it(void **state)
 static void a_used_entry_that_the_driver_rewrites_frees_no_other(void **state)
 {
 	struct bed *b = *state;
+	uint64_t after = 0;
 
 	begin(b, false, &b->log);
 	offer_three(b, 0);
@@ -398,8 +399,8 @@ static void a_used_entry_that_the_driver_rewrites_frees_no_other(void **state)
 	virtqueue_push(&b->q, 3, 0);
 	vring_used(&b->d)->ring[0].id = htole32(0);
 	virtqueue_publish(&b->q);
-	assert_int_equal(virtqueue_resumed(&b->q, 0), 0);
-	assert_int_equal(virtqueue_resumed(&b->q, 1), -1);
+	assert_int_equal(virtqueue_resumed(&b->q, &after), 0);
+	assert_int_equal(virtqueue_resumed(&b->q, &after), -1);
 	/* Number 0 is still out, and is not to be had again. */
 	vring_offer(&b->d, 0);
 	breaks(b, "a buffer that was made available twice");
@@ -411,7 +412,7 @@ static void a_successor_finds_what_is_out(void **state)
 {
 	struct bed *b = *state;
 	struct virtqueue next;
-	int head;
+	uint64_t after = 0;
 
 	begin(b, false, &b->log);
 	offer_three(b, 0);
@@ -423,14 +424,37 @@ static void a_successor_finds_what_is_out(void **state)
 	offer_three(b, 0); /* not taken yet */
 
 	assert_int_equal(virtqueue_init(&next, &b->layout, &b->d.map, &b->log, true), 0);
-	head = virtqueue_resumed(&next, 0);
-	assert_int_equal(head, 3);
-	assert_int_equal(virtqueue_resumed(&next, 4), -1);
+	assert_int_equal(virtqueue_resumed(&next, &after), 3);
+	assert_int_equal(virtqueue_resumed(&next, &after), -1);
 	assert_int_equal(virtqueue_fetch(&next, 3, &b->c), 1);
 	assert_int_equal(b->c.in_len, 4097);
 	assert_int_equal(virtqueue_pop(&next, &b->c), 1);
 	assert_int_equal(b->c.head, 0);
 	assert_int_equal(virtqueue_pop(&next, &b->c), 0);
+}
+
+/* Also the successor's successor, and whatever numbers the driver has chosen. */
+static void what_is_out_comes_in_the_order_in_which_it_was_taken(void **state)
+{
+	struct bed *b = *state;
+	struct virtqueue next, last;
+	uint64_t after = 0;
+
+	begin(b, false, &b->log);
+	offer_three(b, 3);
+	assert_int_equal(virtqueue_pop(&b->q, &b->c), 1);
+	assert_int_equal(virtqueue_init(&next, &b->layout, &b->d.map, &b->log, true), 0);
+	offer_three(b, 0);
+	assert_int_equal(virtqueue_pop(&next, &b->c), 1);
+	assert_int_equal(virtqueue_init(&last, &b->layout, &b->d.map, &b->log, true), 0);
+	assert_int_equal(virtqueue_resumed(&last, &after), 3);
+	assert_int_equal(virtqueue_resumed(&last, &after), 0);
+	assert_int_equal(virtqueue_resumed(&last, &after), -1);
+	virtqueue_push(&last, 3, 0);
+	virtqueue_push(&last, 0, 0);
+	virtqueue_publish(&last);
+	after = 0;
+	assert_int_equal(virtqueue_resumed(&last, &after), -1);
 }
 
 /* Killed after the driver saw the entry and before the log was cleared. */
@@ -439,6 +463,7 @@ static void a_successor_trusts_the_ring_more_than_the_log(void **state)
 	struct bed *b = *state;
 	struct virtqueue_log before;
 	struct virtqueue next;
+	uint64_t after = 0;
 
 	begin(b, false, &b->log);
 	offer_three(b, 0);
@@ -449,8 +474,8 @@ static void a_successor_trusts_the_ring_more_than_the_log(void **state)
 	before = b->log;
 	virtqueue_publish(&b->q);
 	assert_int_equal(virtqueue_init(&next, &b->layout, &b->d.map, &before, true), 0);
-	assert_int_equal(virtqueue_resumed(&next, 0), 0);
-	assert_int_equal(virtqueue_resumed(&next, 1), -1);
+	assert_int_equal(virtqueue_resumed(&next, &after), 0);
+	assert_int_equal(virtqueue_resumed(&next, &after), -1);
 	assert_int_equal(virtqueue_pop(&next, &b->c), 0);
 }
 
@@ -497,6 +522,7 @@ int main(void)
 		TEST(an_indirect_unasked_breaks_it),
 		TEST(a_used_entry_that_the_driver_rewrites_frees_no_other),
 		TEST(a_successor_finds_what_is_out),
+		TEST(what_is_out_comes_in_the_order_in_which_it_was_taken),
 		TEST(a_successor_trusts_the_ring_more_than_the_log),
 		TEST(a_successor_refuses_what_cannot_be),
 	};

@@ -753,6 +753,61 @@ static void rw_ticks_so_that_a_silent_disk_times_out(void **state)
 	disk_close(d);
 }
 
+/* ---- ages -------------------------------------------------------------------------- */
+
+#define STEP 100ull
+
+static void the_oldest_request_is_known_among_others(void **state)
+{
+	struct disk *d = disk_open();
+	struct ob_block_req stuck = {.len = 512, .buf = d->fake->arena};
+	struct ob_block_req other = {.len = 512, .buf = d->fake->arena + 512}, *got;
+	uint64_t now = 1000, age = 0;
+
+	d->hold = true;
+	assert_int_equal(ob_block_oldest(&d->blk, now, STEP), 0);
+	submit_one(d, &stuck);
+	for (unsigned int i = 0; i < 40; i++) {
+		submit_one(d, &other);
+		/* The first one stays, the one behind it ends. */
+		got = d->held[0];
+		d->held[0] = d->held[1];
+		d->held[1] = got;
+		d->release = 1;
+		assert_int_equal(ob_block_complete(&d->blk, 0, &got, 1), 1);
+		assert_ptr_equal(got, &other);
+		now += STEP / 2;
+		age = ob_block_oldest(&d->blk, now, STEP);
+		assert_true(age <= now - 1000);
+		/* Too low by a step and the time between two calls at most. */
+		assert_true(age + STEP + STEP / 2 >= now - 1000);
+	}
+	d->hold = false;
+	assert_int_equal(ob_block_complete(&d->blk, 0, &got, 1), 1);
+	assert_int_equal(ob_block_oldest(&d->blk, now + 1, STEP), 0);
+	disk_close(d);
+}
+
+static void a_busy_disk_has_no_old_requests(void **state)
+{
+	struct disk *d = disk_open();
+	struct ob_block_req req[2] = {{.len = 512, .buf = d->fake->arena}, {.op = OB_BLOCK_FLUSH}};
+	struct ob_block_req *got;
+	uint64_t now = 1;
+
+	/* There is always one in flight, and none for long. */
+	submit_one(d, &req[0]);
+	for (unsigned int i = 1; i < 100; i++) {
+		submit_one(d, &req[i % 2]);
+		assert_int_equal(ob_block_complete(&d->blk, 0, &got, 1), 1);
+		assert_ptr_equal(got, &req[(i + 1) % 2]);
+		now += STEP;
+		assert_true(ob_block_oldest(&d->blk, now, STEP) <= 2 * STEP);
+	}
+	assert_int_equal(ob_block_complete(&d->blk, 0, &got, 1), 1);
+	disk_close(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -779,6 +834,8 @@ int main(void)
 		cmocka_unit_test(rw_returns_the_first_failure),
 		cmocka_unit_test(rw_sleeps_until_the_interrupt),
 		cmocka_unit_test(rw_ticks_so_that_a_silent_disk_times_out),
+		cmocka_unit_test(the_oldest_request_is_known_among_others),
+		cmocka_unit_test(a_busy_disk_has_no_old_requests),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

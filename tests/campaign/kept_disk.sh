@@ -14,5 +14,5 @@ truncate -s 16M "$dir/disk"
 # In this shell's words: COMMAND's environment is set by the instance.
 # shellcheck disable=SC2016
 client='"$0" --target "$OUTBOARD_URI" --log "$1/log" --kills 0 --writes "$2" --blocks 64 --depth 2'
-"$build/outboard" run -q "qemu:nvme,file=$dir/disk$options" --attach nbd --restart on-failure,limit=0,backoff=0 \
+"$build/cli/outboard" run -q "qemu:nvme,file=$dir/disk$options" --attach nbd --restart on-failure,limit=0,backoff=0 \
 	-- sh -c "$client" "$build/tests/campaign/kills" "$dir" "$writes"

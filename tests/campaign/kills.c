@@ -25,8 +25,9 @@
 
 #include <libnbd.h>
 
+#include "tests/campaign/client.h"
+
 enum {
-	BLOCK = 4096,
 	DEPTH_MAX = 32,
 	BLOCKS_MAX = 65536,
 	KILLS_MAX = 1000000,
@@ -34,12 +35,14 @@ enum {
 	APART = 64,
 	/* After a kill so many acknowledgements are looked at for the longest pause. */
 	LOOK = 2,
+	/* A successor that is to die early does so within this of its birth: before, in and after its recovery. */
+	EARLY_US = 60000,
 	/* Somebody who has not recovered by then never does. */
 	PATIENCE_S = 60,
 	WRONG_SAID = 10,
+	/* Blocks that are read back by one request. */
+	TOGETHER = 32,
 };
-
-#define NS 1000000000ull
 
 /* By block: how often a write of it was begun, and acknowledged. */
 struct entry {
@@ -49,7 +52,7 @@ struct entry {
 static struct {
 	const char *target, *log, *with;
 	uint64_t seed, offset, patience;
-	unsigned int blocks, depth, kills, every, writes;
+	unsigned int blocks, depth, kills, every, writes, again;
 	pid_t keeper;
 } o = {.seed = 1, .patience = PATIENCE_S, .blocks = 1024, .depth = 4, .kills = 100, .every = 10};
 
@@ -57,30 +60,6 @@ static struct entry *entries;
 static _Atomic uint64_t acked, last_ack_ns, longest_ns, errors, reconnects, lost, verified;
 static atomic_bool stop, hold;
 static _Atomic unsigned int held;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	/* xorshift64* (Vigna 2016) */
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * 0x2545f4914f6cdd1dull;
-}
-
-static void pause_ms(unsigned int ms)
-{
-	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l};
-
-	nanosleep(&ts, NULL);
-}
 
 /* ---- the target -------------------------------------------------------------------------------- */
 
@@ -140,53 +119,25 @@ static bool reconnected(struct target *t)
 	return !target_open(t);
 }
 
-static int transfer(struct target *t, bool write, void *buf, unsigned int block)
+/* @n blocks from @block on */
+static int transfer(struct target *t, bool write, void *buf, unsigned int block, unsigned int n)
 {
 	uint64_t off = o.offset + (uint64_t)block * BLOCK;
-	ssize_t n;
+	size_t len = (size_t)n * BLOCK;
+	ssize_t got;
 
 	if (t->fd >= 0) {
-		n = write ? pwrite(t->fd, buf, BLOCK, (off_t)off)
-			  : pread(t->fd, buf, BLOCK, (off_t)off);
-		return n == BLOCK ? 0 : n < 0 ? -errno : -EIO;
+		got = write ? pwrite(t->fd, buf, len, (off_t)off)
+			    : pread(t->fd, buf, len, (off_t)off);
+		return got == (ssize_t)len ? 0 : got < 0 ? -errno : -EIO;
 	}
-	while (write ? nbd_pwrite(t->nbd, buf, BLOCK, off, 0)
-		     : nbd_pread(t->nbd, buf, BLOCK, off, 0))
+	while (write ? nbd_pwrite(t->nbd, buf, len, off, 0) : nbd_pread(t->nbd, buf, len, off, 0))
 		if (!reconnected(t))
 			return -EIO;
 	return 0;
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------- */
-
-struct label {
-	uint64_t seed;
-	uint32_t block, generation;
-	uint64_t sum; /* of all that follows it and of what stands above */
-};
-
-static uint64_t checksum(const char *buf)
-{
-	/* FNV-1a over words; the field itself counts as zero. */
-	const uint64_t *word = (const uint64_t *)(const void *)buf;
-	uint64_t h = 0xcbf29ce484222325ull;
-
-	for (unsigned int i = 0; i < BLOCK / 8; i++)
-		h = (h ^ (i == 2 ? 0 : word[i])) * 0x100000001b3ull;
-	return h;
-}
-
-static void fill(char *buf, uint32_t block, uint32_t generation)
-{
-	struct label *label = (struct label *)(void *)buf;
-	uint64_t state = o.seed + ((uint64_t)block << 32 | generation) + 1;
-	uint64_t *word = (uint64_t *)(void *)buf;
-
-	for (unsigned int i = 3; i < BLOCK / 8; i++)
-		word[i] = next_random(&state);
-	*label = (struct label){.seed = o.seed, .block = block, .generation = generation};
-	label->sum = checksum(buf);
-}
 
 static void wrong(uint32_t block, const char *what, uint32_t generation)
 {
@@ -198,32 +149,25 @@ static void wrong(uint32_t block, const char *what, uint32_t generation)
 
 static void check_block(const char *buf, uint32_t block)
 {
-	const struct label *label = (const struct label *)(const void *)buf;
-	uint32_t done = entries[block].done, begun = entries[block].begun;
+	uint32_t done = entries[block].done, begun = entries[block].begun, generation;
+	const char *what = block_judge(buf, o.seed, block, done, begun, &generation);
 
 	atomic_fetch_add(&verified, 1);
-	if (!label->seed && !label->generation) {
-		if (done)
-			wrong(block, "an acknowledged write is not there", 0);
-		return;
-	}
-	if (label->seed != o.seed || label->block != block || label->sum != checksum(buf))
-		wrong(block, "is not what was written", label->generation);
-	else if (label->generation < done)
-		wrong(block, "an acknowledged write is lost", label->generation);
-	else if (label->generation > begun)
-		wrong(block, "is newer than what was begun", label->generation);
+	if (what)
+		wrong(block, what, generation);
 }
 
 static int verify(struct target *t)
 {
-	char *buf = aligned_alloc(BLOCK, BLOCK);
+	char *buf = aligned_alloc(BLOCK, (size_t)TOGETHER * BLOCK);
 	int ret = buf ? 0 : -ENOMEM;
 
-	for (uint32_t i = 0; i < o.blocks && !ret; i++) {
-		ret = transfer(t, false, buf, i);
-		if (!ret)
-			check_block(buf, i);
+	for (uint32_t i = 0; i < o.blocks && !ret; i += TOGETHER) {
+		unsigned int n = o.blocks - i < TOGETHER ? o.blocks - i : TOGETHER;
+
+		ret = transfer(t, false, buf, i, n);
+		for (uint32_t k = 0; k < n && !ret; k++)
+			check_block(buf + (size_t)k * BLOCK, i + k);
 	}
 	if (ret) {
 		atomic_fetch_add(&errors, 1);
@@ -273,8 +217,8 @@ static void *writer(void *arg)
 			continue;
 		}
 		generation = atomic_fetch_add(&entries[block].begun, 1) + 1;
-		fill(buf, block, generation);
-		ret = transfer(&t, true, buf, block);
+		block_fill(buf, o.seed, block, generation);
+		ret = transfer(&t, true, buf, block, 1);
 		if (ret) {
 			atomic_fetch_add(&errors, 1);
 			fprintf(stderr, "# a write of block %u failed: %s\n", block,
@@ -290,34 +234,6 @@ static void *writer(void *arg)
 }
 
 /* ---- kills -------------------------------------------------------------------------------------- */
-
-/* The keeper's child of that name (proc(5): "children"). 0: none just now. */
-static pid_t driver_process(void)
-{
-	char path[64], text[512], name[32];
-	pid_t found = 0;
-	FILE *f;
-	char *p = text;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", o.keeper, o.keeper);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	for (long pid; !found && (pid = strtol(p, &p, 10)) > 0;) {
-		snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fgets(name, sizeof(name), f) && !strcmp(name, "outboard-driver\n"))
-			found = (pid_t)pid;
-		fclose(f);
-	}
-	return found;
-}
 
 static bool wait_until_acked(uint64_t n)
 {
@@ -346,6 +262,29 @@ static bool verify_now(struct target *t)
 	return !ret;
 }
 
+/* Those that follow @pid are killed, too, before they have come far. Return: false when none comes any more. */
+static bool kill_successors(pid_t pid, uint64_t *state)
+{
+	for (unsigned int i = 0; i < o.again; i++) {
+		uint64_t until = now_ns() + o.patience * NS;
+		pid_t next = pid;
+
+		while ((next == pid || !next) && now_ns() < until) {
+			struct timespec ts = {.tv_nsec = 200000};
+
+			nanosleep(&ts, NULL);
+			next = driver_process_of(o.keeper);
+		}
+		if (next == pid || !next)
+			return false;
+		usleep((useconds_t)(next_random(state) % EARLY_US));
+		/* It may have died of something else meanwhile. */
+		kill(next, SIGKILL);
+		pid = next;
+	}
+	return true;
+}
+
 /* Return: how many kills were survived. */
 static unsigned int kill_on(struct target *t, double *recovery_ms)
 {
@@ -359,12 +298,14 @@ static unsigned int kill_on(struct target *t, double *recovery_ms)
 
 		if (!wait_until_acked(after))
 			break;
-		while (!(pid = driver_process()) && now_ns() < until)
+		while (!(pid = driver_process_of(o.keeper)) && now_ns() < until)
 			pause_ms(1);
 		if (!pid)
 			break;
 		atomic_store(&longest_ns, 0);
 		if (o.with ? system(o.with) : kill(pid, SIGKILL))
+			break;
+		if (!kill_successors(pid, &state))
 			break;
 		if (!wait_until_acked(atomic_load(&acked) + LOOK * o.depth))
 			break;
@@ -378,13 +319,21 @@ static unsigned int kill_on(struct target *t, double *recovery_ms)
 /* ---- main --------------------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-	{"target", required_argument, NULL, 't'}, {"keeper", required_argument, NULL, 'p'},
-	{"log", required_argument, NULL, 'l'},	  {"blocks", required_argument, NULL, 'b'},
-	{"depth", required_argument, NULL, 'd'},  {"kills", required_argument, NULL, 'k'},
-	{"seed", required_argument, NULL, 's'},	  {"every", required_argument, NULL, 'e'},
-	{"offset", required_argument, NULL, 'o'}, {"patience", required_argument, NULL, 'a'},
-	{"writes", required_argument, NULL, 'n'}, {"with", required_argument, NULL, 'w'},
-	{"help", no_argument, NULL, 'h'},	  {NULL, 0, NULL, 0},
+	{"target", required_argument, NULL, 't'},
+	{"keeper", required_argument, NULL, 'p'},
+	{"log", required_argument, NULL, 'l'},
+	{"blocks", required_argument, NULL, 'b'},
+	{"depth", required_argument, NULL, 'd'},
+	{"kills", required_argument, NULL, 'k'},
+	{"seed", required_argument, NULL, 's'},
+	{"every", required_argument, NULL, 'e'},
+	{"offset", required_argument, NULL, 'o'},
+	{"patience", required_argument, NULL, 'a'},
+	{"writes", required_argument, NULL, 'n'},
+	{"with", required_argument, NULL, 'w'},
+	{"again", required_argument, NULL, 'g'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static bool parse(int argc, char **argv)
@@ -424,6 +373,9 @@ static bool parse(int argc, char **argv)
 			break;
 		case 'a':
 			o.patience = n;
+			break;
+		case 'g':
+			o.again = (unsigned int)n;
 			break;
 		case 'w':
 			o.with = optarg;
@@ -486,7 +438,8 @@ int main(int argc, char **argv)
 			"usage: kills --target PATH|URI --log FILE --keeper PID [--kills N (100)] [--seed N (1)]\n"
 			"  [--blocks N (1024)] [--depth N (4)] [--every N: read all back after so many kills (10)]\n"
 			"  [--offset BYTES (0)] [--with COMMAND: in place of a kill]; --kills=0 only reads back,\n"
-			"  or with --writes N writes so often before. [--patience SECONDS (60)]\n");
+			"  or with --writes N writes so often before. [--patience SECONDS (60)]\n"
+			"  [--again N (0)]: so many successors are killed, too, while they begin\n");
 		return 2;
 	}
 	ms = calloc(o.kills + 1, sizeof(*ms));

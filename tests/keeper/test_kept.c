@@ -24,7 +24,7 @@ static int setup(void **state)
 {
 	if (channel_pair(ends))
 		return -1;
-	ob_kept_connect(ends[0]);
+	ob_kept_connect(ends[0], getppid());
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* When another driver process is started, and when none is; and what a hang is. */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -77,6 +78,7 @@ static void what_makes_no_sense_is_refused(void **state)
 					    "on-failure,within=0",
 					    "on-failure,limit=101",
 					    "never,x=1",
+					    "on-failure,start=0",
 					    "on-failure,backoff=x"};
 	struct restart_policy p;
 
@@ -195,6 +197,42 @@ static void one_that_spins_is_found(void **state)
 	hangs(spin, "spins");
 }
 
+/* On this processor only, so that somebody else can take it away. */
+static void stay_here(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
+static void spin_with_what_is_left(void)
+{
+	/* Less than half of the time is its own in any period. */
+	if (nice(10) < 0)
+		_exit(1);
+	spin();
+}
+
+static void one_that_spins_beside_others_is_found(void **state)
+{
+	cpu_set_t before;
+	pid_t other;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	stay_here();
+	other = fork();
+	if (!other) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		spin();
+	}
+	hangs(spin_with_what_is_left, "spins");
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
 static void one_that_sleeps_is_found(void **state)
 {
 	hangs(sleep_for_ever, "sleeps");
@@ -239,6 +277,7 @@ int main(void)
 		cmocka_unit_test(what_makes_no_sense_is_refused),
 		cmocka_unit_test(an_idle_loop_does_not_hang),
 		cmocka_unit_test(one_that_spins_is_found),
+		cmocka_unit_test(one_that_spins_beside_others_is_found),
 		cmocka_unit_test(one_that_sleeps_is_found),
 		cmocka_unit_test(one_that_was_stopped_is_found),
 		cmocka_unit_test(one_that_ended_its_loop_is_not_watched),

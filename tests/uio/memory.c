@@ -8,24 +8,12 @@
 
 #include "tests/uio/rig.h"
 
-/* Physical address of a page of this process, by another way than the backend's; 0: not there. */
-static uint64_t physical(const void *va)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &entry, 8, (off_t)((uintptr_t)va / 4096 * 8)), 8);
-	close(fd);
-	return entry >> 63 ? (entry & ((1ull << 55) - 1)) * 4096 : 0;
-}
-
 static void assert_one_piece(const struct ob_dma *dma)
 {
 	for (uint64_t off = 0; off < dma->size; off += 4096)
-		if (physical(dma->base + off) != dma->iova + off)
+		if (uio_physical(dma->base + off) != dma->iova + off)
 			fail_msg("offset 0x%lx is at 0x%lx, not at 0x%lx", off,
-				 physical(dma->base + off), dma->iova + off);
+				 uio_physical(dma->base + off), dma->iova + off);
 }
 
 static long meminfo(const char *name)
