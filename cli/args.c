@@ -282,6 +282,17 @@ int cli_set(struct cli_args *args, const char *name, const char *value)
 	return CLI_STOP;
 }
 
+bool cli_only_word(struct cli_args *args, const char **word, const char *what)
+{
+	if (*word) {
+		args->exit_code =
+			cli_bad(args->usage, "one %s at a time, not '%s', too", what, args->value);
+		return false;
+	}
+	*word = args->value;
+	return true;
+}
+
 bool cli_number(struct cli_args *args, const char *option, long min, long max, long *val)
 {
 	char *end;

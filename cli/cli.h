@@ -119,6 +119,8 @@ void cli_args_init(struct cli_args *args, const struct cli_usage *usage, int arg
 int cli_next(struct cli_args *args);
 /** cli_number() - the value of an option as a number; false: said what is wrong with it */
 bool cli_number(struct cli_args *args, const char *option, long min, long max, long *val);
+/** cli_only_word() - a word that may be given once: @word, which is a @what; false: said that there was one before */
+bool cli_only_word(struct cli_args *args, const char **word, const char *what);
 /** cli_bad() - say what is wrong with what was typed; returns CLI_USAGE */
 int cli_bad(const struct cli_usage *usage, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

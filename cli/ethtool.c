@@ -159,10 +159,8 @@ int cmd_ethtool(int argc, char **argv)
 	while ((opt = cli_next(&args)) != CLI_END) {
 		switch (opt) {
 		case CLI_WORD:
-			if (who)
-				return cli_bad(&usage, "one device at a time, not '%s', too",
-					       args.value);
-			who = args.value;
+			if (!cli_only_word(&args, &who, "device"))
+				return args.exit_code;
 			break;
 		case CLI_LONG:
 			driver = args.value;

@@ -4,7 +4,6 @@
  * parts are found, and what is shown. docs/factor.md.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/lines.h"
 #include "split/factor.h"
 
 enum {
@@ -89,51 +89,36 @@ static int find_facts_program(char path[PATH_MAX], struct ob_error *err)
 	return ret;
 }
 
+struct answer {
+	texts *lines;
+	int ret;
+};
+
+static void take_line(void *arg, char *line)
+{
+	struct answer *answer = arg;
+
+	if (!answer->ret)
+		answer->ret = texts_add(answer->lines, "%s", line);
+}
+
 /* Run one of the scripts that fetch things, which say on stderr how far they are: the lines that it prints. */
 static int ask(texts *lines, const char *what, const char *installed, const char *built,
 	       const char *const *words, struct ob_error *err)
 {
-	char *argv[ARGUMENTS + 2] = {NULL}, path[PATH_MAX], *line = NULL;
-	int fds[2], status = 0, ret;
-	size_t room = 0;
-	FILE *from;
-	pid_t pid;
-	ssize_t n;
+	struct answer answer = {.lines = lines};
+	char *argv[ARGUMENTS + 2] = {NULL}, path[PATH_MAX];
+	int status = 0, ret;
 
 	ret = find_part(what, installed, built, path, err);
 	if (ret)
 		return ret;
-	argv[0] = path;
 	for (int i = 0; i < ARGUMENTS && words[i]; i++)
 		argv[i + 1] = (char *)words[i];
-	if (pipe2(fds, O_CLOEXEC))
-		return ob_error_set(err, -errno, "no pipe to %s: %s", path, strerror(errno));
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0) {
-		close(fds[0]);
-		close(fds[1]);
-		return ob_error_set(err, -EAGAIN, "cannot start %s: %s", path, strerror(errno));
-	}
-	if (!pid) {
-		dup2(fds[1], STDOUT_FILENO);
-		execv(path, argv);
-		_exit(CLI_NOEXEC);
-	}
-	close(fds[1]);
-	from = fdopen(fds[0], "r");
-	while (from && (n = getline(&line, &room, from)) > 0) {
-		line[strcspn(line, "\n")] = '\0';
-		if (!ret)
-			ret = texts_add(lines, "%s", line);
-	}
-	free(line);
-	if (from)
-		fclose(from);
-	else
-		close(fds[0]);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	ret = cli_program_lines(path, argv, STDOUT_FILENO, take_line, &answer, &status, err);
+	if (ret)
+		return ret;
+	ret = answer.ret;
 	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || !lines->n))
 		ret = WIFEXITED(status) && WEXITSTATUS(status) == CLI_USAGE ? -EINVAL : -ENOENT;
 	return ret ? ob_error_set(err, ret, "%s cannot be had; the reason stands above", what) : 0;

@@ -4,9 +4,7 @@
  * linux/; here is how they are found, and what they report as text or JSON. docs/linux-build.md.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -14,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/lines.h"
 
 enum {
 	OPT_SOURCE = CLI_LONG,
@@ -130,8 +129,9 @@ static int code_of(int exit_code)
 	}
 }
 
-static void take_line(struct report *r, char *line)
+static void take_line(void *arg, char *line)
 {
+	struct report *r = arg;
 	static const char *const driver_keys[] = {"name", "class", "title", NULL};
 	static const char *const object_keys[] = {"name", "kernel", "path", "package", NULL};
 	static const char *const evidence_keys[] = {"name", "kernel", "device", "what", NULL};
@@ -176,50 +176,15 @@ static void take_line(struct report *r, char *line)
 static int run_script(const char *name, char **arguments, struct report *r)
 {
 	char path[PATH_MAX], number[16];
-	int fds[2], status = 0;
-	size_t room = 0;
-	char *line = NULL;
-	FILE *from;
-	pid_t pid;
-	ssize_t n;
+	int status = 0;
 
 	if (find_script(name, path, &r->err))
 		return r->err.code;
-	if (pipe2(fds, O_CLOEXEC))
-		return ob_error_set(&r->err, -errno, "no pipe to %s: %s", path, strerror(errno));
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0) {
-		close(fds[0]);
-		close(fds[1]);
-		return ob_error_set(&r->err, -EAGAIN, "cannot start %s: %s", path, strerror(errno));
-	}
-	if (!pid) {
-		/* dup2() onto itself would leave it to be closed. */
-		if (fds[1] == REPORT_FD ? fcntl(fds[1], F_SETFD, 0) : dup2(fds[1], REPORT_FD) < 0)
-			_exit(CLI_NOEXEC);
-		snprintf(number, sizeof(number), "%d", REPORT_FD);
-		setenv("OUTBOARD_REPORT", number, 1);
-		/* What tools print is not the result. */
-		dup2(STDERR_FILENO, STDOUT_FILENO);
-		arguments[0] = path;
-		execv(path, arguments);
-		_exit(CLI_NOEXEC);
-	}
-	close(fds[1]);
-	from = fdopen(fds[0], "r");
-	while (from && (n = getline(&line, &room, from)) > 0) {
-		if (line[n - 1] == '\n')
-			line[n - 1] = '\0';
-		take_line(r, line);
-	}
-	free(line);
-	if (from)
-		fclose(from);
-	else
-		close(fds[0]);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	snprintf(number, sizeof(number), "%d", REPORT_FD);
+	setenv("OUTBOARD_REPORT", number, 1);
+	/* What tools print is not the result. */
+	if (cli_program_lines(path, arguments, REPORT_FD, take_line, r, &status, &r->err))
+		return r->err.code;
 	cli_progress_end();
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;

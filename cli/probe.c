@@ -558,9 +558,8 @@ int cmd_probe(int argc, char **argv)
 	while ((opt = cli_next(&args)) != CLI_END) {
 		if (opt != CLI_WORD)
 			return args.exit_code;
-		if (what)
-			return cli_bad(&usage, "one device at a time, not '%s', too", args.value);
-		what = args.value;
+		if (!cli_only_word(&args, &what, "device"))
+			return args.exit_code;
 	}
 	if (!what)
 		return cli_bad(&usage, "which device? A SPEC, or the address of one of 'outboard "

@@ -120,10 +120,8 @@ int cmd_selftest(int argc, char **argv)
 	while ((opt = cli_next(&args)) != CLI_END) {
 		switch (opt) {
 		case CLI_WORD:
-			if (spec)
-				return cli_bad(&usage, "one device at a time, not '%s', too",
-					       args.value);
-			spec = args.value;
+			if (!cli_only_word(&args, &spec, "device"))
+				return args.exit_code;
 			break;
 		case OPT_DRIVER:
 			driver = args.value;

@@ -336,10 +336,8 @@ int cmd_show(int argc, char **argv)
 	while ((opt = cli_next(&args)) != CLI_END) {
 		switch (opt) {
 		case CLI_WORD:
-			if (v.who)
-				return cli_bad(&usage, "one instance at a time, not '%s', too",
-					       args.value);
-			v.who = args.value;
+			if (!cli_only_word(&args, &v.who, "instance"))
+				return args.exit_code;
 			break;
 		case 'w':
 			if (!parse_interval(&args, &v))

@@ -160,9 +160,8 @@ int cmd_specs(int argc, char **argv)
 	while ((opt = cli_next(&args)) != CLI_END) {
 		if (opt != CLI_WORD)
 			return args.exit_code;
-		if (only)
-			return cli_bad(&usage, "one name at a time, not '%s', too", args.value);
-		only = args.value;
+		if (!cli_only_word(&args, &only, "name"))
+			return args.exit_code;
 	}
 	if (cli_json())
 		print_json();

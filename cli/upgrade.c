@@ -78,10 +78,8 @@ int cmd_upgrade(int argc, char **argv)
 	while ((opt = cli_next(&args)) != CLI_END) {
 		switch (opt) {
 		case CLI_WORD:
-			if (who)
-				return cli_bad(&usage, "one instance at a time, not '%s', too",
-					       args.value);
-			who = args.value;
+			if (!cli_only_word(&args, &who, "instance"))
+				return args.exit_code;
 			break;
 		case 'd':
 			driver = args.value;
