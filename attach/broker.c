@@ -12,6 +12,10 @@
 
 #include "attach/broker.h"
 #include "attach/broker_ops.h"
+#include "attach/cuse_broker.h"
+#include "attach/kept.h"
+#include "attach/nbd_kernel_broker.h"
+#include "attach/vduse_broker.h"
 
 enum {
 	SLICE_MS = 100,
@@ -51,6 +55,27 @@ static const struct {
 			     0},
 	[BROKER_NBD_UNLINK] = {broker_nbd_unlink, sizeof(struct broker_nbd), 0, 0},
 	[BROKER_TCP_PEER] = {broker_tcp_peer, 0, sizeof(struct holder_socket), 1},
+	[BROKER_VDUSE_MAKE] = {broker_vduse_make, sizeof(struct broker_vduse),
+			       sizeof(struct broker_vduse), 0},
+	[BROKER_VDUSE_DESTROY] = {broker_vduse_destroy, sizeof(struct broker_vduse), 0, 0},
+	[BROKER_VDUSE_ATTACH] = {broker_vduse_attach, sizeof(struct broker_vduse),
+				 sizeof(struct broker_vduse), 0},
+	[BROKER_VDUSE_DETACH] = {broker_vduse_detach, sizeof(struct broker_vduse), 0, 0},
+	[BROKER_VDUSE_CARE] = {broker_vduse_care, sizeof(struct broker_vduse), 0, 1},
+	[BROKER_VDUSE_NET] = {broker_vduse_net, 0, 0, 0},
+	[BROKER_NBDK_CONNECT] = {broker_nbdk_connect, sizeof(struct broker_nbdk),
+				 sizeof(struct broker_nbdk), 0},
+	[BROKER_NBDK_RECONNECT] = {broker_nbdk_reconnect, sizeof(struct broker_nbdk), 0, 0},
+	[BROKER_NBDK_DISCONNECT] = {broker_nbdk_disconnect, sizeof(struct broker_nbdk), 0, 0},
+	[BROKER_NBDK_FIND] = {broker_nbdk_find, sizeof(struct broker_nbdk),
+			      sizeof(struct broker_nbdk), 0},
+	[BROKER_NBDK_NODE] = {broker_nbdk_node, sizeof(struct broker_nbdk), 0, 0},
+	[BROKER_NBDK_IDLE] = {broker_nbdk_idle, sizeof(struct broker_nbdk), 0, 0},
+	[BROKER_NBDK_WRITE_BACK] = {broker_nbdk_write_back, sizeof(struct broker_nbdk), 0, 0},
+	[BROKER_NBDK_CARE] = {broker_nbdk_care, sizeof(struct broker_nbdk), 0, 0},
+	[BROKER_CUSE_MAKE] = {broker_cuse_make, sizeof(struct broker_cuse),
+			      sizeof(struct broker_cuse), 0},
+	[BROKER_CUSE_WHO] = {broker_cuse_who, sizeof(int32_t), CUSE_NAME, 0},
 };
 
 /* In a confined process: its broker, and whose rights that has. */
@@ -84,6 +109,11 @@ uid_t broker_uid(void)
 gid_t broker_gid(void)
 {
 	return broker >= 0 ? group : getegid();
+}
+
+int broker_number(void)
+{
+	return kept_keeper() ? kept_keeper() : getpid();
 }
 
 bool broker_serves(void)

@@ -38,6 +38,22 @@ enum broker_op {
 	BROKER_NBD_BIND, /* nbd_listen.c */
 	BROKER_NBD_UNLINK,
 	BROKER_TCP_PEER,
+	BROKER_VDUSE_MAKE, /* vduse_broker.c */
+	BROKER_VDUSE_DESTROY,
+	BROKER_VDUSE_ATTACH,
+	BROKER_VDUSE_DETACH,
+	BROKER_VDUSE_CARE,
+	BROKER_VDUSE_NET,
+	BROKER_NBDK_CONNECT, /* nbd_kernel_broker.c */
+	BROKER_NBDK_RECONNECT,
+	BROKER_NBDK_DISCONNECT,
+	BROKER_NBDK_FIND,
+	BROKER_NBDK_NODE,
+	BROKER_NBDK_IDLE,
+	BROKER_NBDK_WRITE_BACK,
+	BROKER_NBDK_CARE,
+	BROKER_CUSE_MAKE, /* cuse_broker.c */
+	BROKER_CUSE_WHO,
 	BROKER_OPS,
 };
 
@@ -80,6 +96,9 @@ int broker_call(enum broker_op op, struct broker_call *c, struct ob_error *err);
 /** broker_uid(), broker_gid() - the user and group whose rights an operation has */
 uid_t broker_uid(void);
 gid_t broker_gid(void);
+
+/** broker_number() - of the keeper, else of this process: what names of the instance's in the kernel have in them */
+int broker_number(void);
 
 /** broker_asked() - is this a confined process, whose operations are done by another one? */
 bool broker_asked(void);

@@ -120,5 +120,21 @@ int broker_loop_look(struct broker_call *c, struct ob_error *err);
 int broker_nbd_bind(struct broker_call *c, struct ob_error *err);
 int broker_nbd_unlink(struct broker_call *c, struct ob_error *err);
 int broker_tcp_peer(struct broker_call *c, struct ob_error *err);
+int broker_vduse_make(struct broker_call *c, struct ob_error *err);
+int broker_vduse_destroy(struct broker_call *c, struct ob_error *err);
+int broker_vduse_attach(struct broker_call *c, struct ob_error *err);
+int broker_vduse_detach(struct broker_call *c, struct ob_error *err);
+int broker_vduse_care(struct broker_call *c, struct ob_error *err);
+int broker_vduse_net(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_connect(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_reconnect(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_disconnect(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_find(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_node(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_idle(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_write_back(struct broker_call *c, struct ob_error *err);
+int broker_nbdk_care(struct broker_call *c, struct ob_error *err);
+int broker_cuse_make(struct broker_call *c, struct ob_error *err);
+int broker_cuse_who(struct broker_call *c, struct ob_error *err);
 
 #endif

@@ -223,9 +223,11 @@ bool caretaker_adopt(struct caretaker *c, int fd)
 static void end(struct caretaker *c)
 {
 	char word;
+	struct iovec iov = {&word, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	/* Another's child: by its end its end of the pair is closed. */
-	while (c->pid < 0 && (recv(c->fd, &word, 1, 0) > 0 || errno == EINTR))
+	while (c->pid < 0 && (recvmsg(c->fd, &msg, 0) > 0 || errno == EINTR))
 		errno = 0;
 	close(c->fd);
 	while (!c->others && waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)

@@ -19,9 +19,8 @@
 
 enum {
 	MAX_READ = 65536,
-	MAX_WRITE = 65536,
 	/* A message: header, struct fuse_write_in, and the longest write. */
-	RX_SIZE = MAX_WRITE + 4096,
+	RX_SIZE = CUSE_WRITE_MAX + 4096,
 };
 
 /**
@@ -302,7 +301,7 @@ static void write_bytes(fuse_req_t req, struct cuse_file *f, const char *buf, si
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	conn->max_write = MAX_WRITE;
+	conn->max_write = CUSE_WRITE_MAX;
 }
 
 static void op_init_done(void *userdata)
@@ -523,8 +522,9 @@ static const struct cuse_lowlevel_ops operations = {
 /* ---- the session ------------------------------------------------------------------------------------ */
 
 int cuse_node_open(struct cuse_node *n, struct ob_char *chr, const char *name, int fd,
-		   struct ob_error *err)
+		   const void *init, size_t size, struct ob_error *err)
 {
+	struct fuse_buf first = {.size = size};
 	char dev[sizeof(n->name) + 16], path[32], program[] = "outboard";
 	const char *info[] = {dev};
 	char *argv[] = {program, NULL};
@@ -546,6 +546,12 @@ int cuse_node_open(struct cuse_node *n, struct ob_char *chr, const char *name, i
 	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
 	ret = -EIO;
 	if (fuse_session_mount(n->session, path))
+		goto fail;
+	/* It has been answered; libfuse is to know it, and answers again, which the kernel takes for one too late. */
+	memcpy(n->rx, init, size);
+	first.mem = n->rx;
+	fuse_session_process_buf(n->session, &first);
+	if (!atomic_load(&n->ready))
 		goto fail;
 	n->fd = fd;
 	return 0;

@@ -17,6 +17,7 @@ struct cuse_file;
 enum {
 	CUSE_REPLY_MAX = 4096, /* what one write can have as its reply */
 	CUSE_LINE_MAX = 256,
+	CUSE_WRITE_MAX = 65536, /* bytes of one message */
 	CUSE_FILES_MAX = 1024, /* open at once */
 };
 
@@ -26,7 +27,7 @@ enum {
  * @fd: /dev/cuse; closing it ends the node. -1 once closed
  * @file: by the number that the kernel knows it by
  * @reply: of the latest write, by whichever file; @generation counts them
- * @ready: the kernel has been answered and makes the node
+ * @ready: libfuse takes requests
  * @opened: files open, for other threads
  */
 struct cuse_node {
@@ -48,9 +49,13 @@ struct cuse_node {
 	struct ob_attach_stats stats;
 };
 
-/** cuse_node_open() - @fd is taken over, also on failure; non-blocking */
+/**
+ * cuse_node_open() - serve a node that there is
+ * @fd: taken over, also on failure; non-blocking
+ * @init, @size: the kernel's first message, which has been answered
+ */
 int cuse_node_open(struct cuse_node *n, struct ob_char *chr, const char *name, int fd,
-		   struct ob_error *err);
+		   const void *init, size_t size, struct ob_error *err);
 /** cuse_node_close() - the node vanishes; what is under way fails. Once more does nothing */
 void cuse_node_close(struct cuse_node *n);
 

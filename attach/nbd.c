@@ -175,7 +175,7 @@ static bool allowed(struct nbd_server *srv, int fd)
 
 static void accept_conns(struct nbd_server *srv)
 {
-	int fd, one = 1;
+	int fd;
 
 	while (srv->nr_conns < srv->max_conns) {
 		fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -189,8 +189,6 @@ static void accept_conns(struct nbd_server *srv)
 			close(fd);
 			continue;
 		}
-		/* Replies are gathered here already; on a UNIX socket this fails and means nothing. */
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		add_conn(srv, fd, false);
 	}
 }
@@ -708,7 +706,7 @@ static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 {
 	struct ob_block *blk = b->block[index];
 	struct nbd_server *srv = calloc(1, sizeof(*srv));
-	int rc;
+	int rc, one = 1;
 
 	if (!srv)
 		return ob_error_set(err, -ENOMEM, "nbd: no memory");
@@ -721,6 +719,8 @@ static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 		rc = nbd_listen(srv, err);
 	if (rc)
 		goto fail;
+	/* Replies are gathered already. What is accepted has it of the socket that listens; a UNIX socket has no such thing. */
+	setsockopt(srv->listen_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	make_uri(srv);
 	rc = open_disk(srv, blk, part, loop, err);
 	if (rc)

@@ -4,36 +4,23 @@
  * netlink (linux/nbd-netlink.h), which talks to our NBD server over socket pairs. Needs no more of a
  * kernel than its module nbd: for those that have neither ublk nor VDUSE.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
-#include <linux/nbd-netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attach/attach.h"
 #include "attach/caretaker.h"
 #include "attach/genetlink.h"
-#include "attach/holders.h"
 #include "attach/kept.h"
 #include "attach/nbd.h"
+#include "attach/nbd_kernel_broker.h"
 
 enum {
-	/*
-	 * One connection is one hardware queue of the block device, of 128 requests. Ours all end in one thread, so
-	 * more than a few only cost.
-	 */
 	CONNECTIONS_DEFAULT = 2,
-	CONNECTIONS_MAX = 16,
-	/* So that a request and its payload of the usual longest (1280 KiB) go in one call. */
-	SOCKET_BUFFER = 2 << 20,
-	NODE_MS = 5000,
+	OPEN_MS = 5000,
 	GONE_MS = 10000,
 	SECONDS_MAX = 3600,
 	/*
@@ -45,42 +32,20 @@ enum {
 
 struct nbd_kernel {
 	struct nbd_server srv; /* first */
-	struct genetlink netlink;
 	unsigned int connections;
 	uint64_t timeout, dead_timeout; /* seconds */
 	int wanted;			/* number of the device that was asked for, or -1 */
 	int number;			/* -1: not connected */
-	char backend[64];		/* tells our use of the number from another's */
+	char backend[NBDK_BACKEND];	/* tells our use of the number from another's */
 	struct caretaker care;
 
 	/* below a keeper */
 	char key[KEPT_KEY];
 	bool kept, taken_over;
 	_Atomic bool connected;
-	struct genetlink reconnect; /* the loop's thread's */
-
-	/* the caretaker's: nothing that must be made after the fork */
-	char disconnect[256];
-	size_t disconnect_len;
-	char backend_path[64];
-	char node[32];
 };
 
 /* ---- what the system can do ------------------------------------------------------ */
-
-static int nbdk_netlink(struct genetlink *g, struct ob_error *err)
-{
-	int rc = -ENOENT;
-
-	/* Asking for a family loads its module, and with it come 16 devices: not by our asking. */
-	if (!access("/sys/module/nbd", F_OK))
-		rc = genetlink_open(g, NBD_GENL_FAMILY_NAME, NBD_GENL_VERSION, err);
-	if (rc == -ENOENT) {
-		rc = ob_error_set(err, -EOPNOTSUPP, "the kernel's NBD client is not there");
-		ob_error_fix(err, "modprobe nbd");
-	}
-	return rc;
-}
 
 static int nbdk_probe(struct ob_error *err)
 {
@@ -99,20 +64,58 @@ static int nbdk_probe(struct ob_error *err)
 	return rc;
 }
 
-/* ---- below a keeper ---------------------------------------------------------------- */
+/* ---- what the broker does --------------------------------------------------------- */
 
-/* For the next driver process: by what name it finds the device, which may not be there yet. */
-static int keep(void *arg, int care_fd)
+static struct broker_nbdk describe(const struct nbd_kernel *k)
 {
-	const struct nbd_kernel *k = arg;
-	struct kept kept = {.fd = {care_fd}, .nr_fds = 1, .note_size = sizeof(k->backend)};
+	const struct ob_block_limits *l = &k->srv.disk.blk->limits;
+	struct broker_nbdk a = {
+		.number = k->number,
+		.connections = k->connections,
+		.size = l->size,
+		.block_size = l->block_size,
+		.flags = k->srv.flags,
+		.timeout = k->timeout,
+		.dead_timeout = k->dead_timeout,
+	};
 
-	if (!k->kept)
-		return 0;
-	memcpy(kept.key, k->key, sizeof(kept.key));
-	memcpy(kept.note, k->backend, sizeof(k->backend));
-	return kept_put(&kept);
+	memcpy(a.backend, k->backend, sizeof(a.backend));
+	memcpy(a.key, k->key, sizeof(a.key));
+	return a;
 }
+
+static int ask(enum broker_op op, const struct broker_nbdk *a, struct ob_error *err)
+{
+	struct broker_call c = {.arg = a, .arg_size = sizeof(*a)};
+
+	return broker_call(op, &c, err);
+}
+
+/* Our ends of the client's connections. @op: BROKER_NBDK_CONNECT, BROKER_NBDK_RECONNECT */
+static int connect_by(struct nbd_kernel *k, enum broker_op op, struct broker_nbdk *a,
+		      struct ob_error *err)
+{
+	struct broker_call c = {
+		.arg = a,
+		.arg_size = sizeof(*a),
+		.res = op == BROKER_NBDK_CONNECT ? a : NULL,
+		.res_size = op == BROKER_NBDK_CONNECT ? sizeof(*a) : 0,
+	};
+	int rc = broker_call(op, &c, err);
+
+	for (unsigned int i = 0; !rc && i < c.nr_res_fds; i++)
+		k->srv.ready[k->srv.nr_ready++] = c.res_fd[i];
+	return rc;
+}
+
+static int reconnect(struct nbd_kernel *k, struct ob_error *err)
+{
+	struct broker_nbdk a = describe(k);
+
+	return connect_by(k, BROKER_NBDK_RECONNECT, &a, err);
+}
+
+/* ---- below a keeper ---------------------------------------------------------------- */
 
 static void find_kept(struct nbd_kernel *k, const struct ob_device *dev, unsigned int index)
 {
@@ -133,56 +136,19 @@ static void find_kept(struct nbd_kernel *k, const struct ob_device *dev, unsigne
 		caretaker_adopt(&k->care, kept.fd[0]);
 }
 
-static bool backend_is_ours(const struct nbd_kernel *k);
-
 /* The device that a former driver process has connected. */
 static void find_number(struct nbd_kernel *k)
 {
-	DIR *d = opendir("/sys/block");
-	struct dirent *e;
-	int number;
+	struct broker_nbdk a = describe(k);
+	struct broker_call c = {
+		.arg = &a,
+		.arg_size = sizeof(a),
+		.res = &a,
+		.res_size = sizeof(a),
+	};
 
-	while (d && k->number < 0 && (e = readdir(d))) {
-		if (sscanf(e->d_name, "nbd%d", &number) != 1)
-			continue;
-		snprintf(k->backend_path, sizeof(k->backend_path), "/sys/block/nbd%d/backend",
-			 number);
-		if (!access(k->backend_path, F_OK) && backend_is_ours(k))
-			k->number = number;
-	}
-	if (d)
-		closedir(d);
-}
-
-static int make_sockets(struct nbd_kernel *k, int kernel_end[], struct ob_error *err);
-static void put_sockets(const struct nbd_kernel *k, struct nlmsghdr *nlh, const int kernel_end[]);
-
-/*
- * Another socket in place of the one whose other end has closed. Where the client has not noticed that yet it takes none: then ours
- * ends, too, and it is tried again.
- */
-static int reconnect(struct nbd_kernel *k, struct genetlink *netlink, struct ob_error *err)
-{
-	int kernel_end[CONNECTIONS_MAX], rc = make_sockets(k, kernel_end, err);
-	char request[GENETLINK_REQUEST], why[256];
-	struct nlmsghdr *nlh;
-
-	if (rc)
-		return rc;
-	nlh = genetlink_begin(netlink, request, NBD_CMD_RECONFIGURE);
-	mnl_attr_put_u32(nlh, NBD_ATTR_INDEX, (uint32_t)k->number);
-	mnl_attr_put_strz(nlh, NBD_ATTR_BACKEND_IDENTIFIER, k->backend);
-	put_sockets(k, nlh, kernel_end);
-	rc = genetlink_talk(netlink, nlh, NULL, NULL, why, sizeof(why));
-	for (unsigned int i = 0; i < k->connections; i++)
-		close(kernel_end[i]);
-	if (rc) {
-		ob_error_set(err, rc, "/dev/nbd%d takes no other connection: %s", k->number,
-			     strerror(-rc));
-		if (*why)
-			ob_error_why(err, "%s", why);
-	}
-	return rc;
+	if (!broker_call(BROKER_NBDK_FIND, &c, NULL))
+		k->number = a.number;
 }
 
 /*
@@ -196,7 +162,7 @@ static void connection_tick(void *arg, uint64_t now_ns)
 	if (!atomic_load(&k->connected) || k->srv.nr_conns || k->srv.nr_ready ||
 	    k->srv.shutting_down)
 		return;
-	if (!reconnect(k, &k->reconnect, NULL))
+	if (!reconnect(k, NULL))
 		nbd_server_take_ready(&k->srv);
 	while (k->srv.nr_ready)
 		close(k->srv.ready[--k->srv.nr_ready]);
@@ -209,21 +175,15 @@ static unsigned int connection_poll(void *arg, unsigned int budget)
 
 static int watch_connection(struct nbd_kernel *k, struct ob_loop *loop, struct ob_error *err)
 {
-	int rc = nbdk_netlink(&k->reconnect, err);
-
-	if (rc)
-		return rc;
-	rc = ob_loop_add(loop, &(struct ob_loop_source){
+	int rc = ob_loop_add(loop, &(struct ob_loop_source){
 				       .name = "nbd connection",
 				       .poll = connection_poll,
 				       .tick = connection_tick,
 				       .arg = k,
 				       .fd = -1,
 			       });
-	if (!rc)
-		return 0;
-	genetlink_close(&k->reconnect);
-	return ob_error_set(err, rc, "nbd-kernel: the loop takes no more sources");
+
+	return rc ? ob_error_set(err, rc, "nbd-kernel: the loop takes no more sources") : 0;
 }
 
 /* ---- open ------------------------------------------------------------------------ */
@@ -232,7 +192,7 @@ static int nbdk_options(struct nbd_kernel *k, struct ob_spec_part *part, struct 
 {
 	uint64_t connections = k->kept ? 1 : CONNECTIONS_DEFAULT, index = 0;
 	bool has_index = ob_spec_get(part, "index") != NULL;
-	int rc = ob_spec_get_u64(part, "connections", 1, CONNECTIONS_MAX, &connections, err);
+	int rc = ob_spec_get_u64(part, "connections", 1, NBDK_CONNECTIONS, &connections, err);
 
 	if (!rc)
 		rc = ob_spec_get_u64(part, "index", 0, INT16_MAX, &index, err);
@@ -265,18 +225,15 @@ static int nbdk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 		return ob_error_set(err, -ENOMEM, "nbd-kernel: no memory");
 	k->number = -1;
 	find_kept(k, blk->dev, index);
-	k->srv.max_conns = CONNECTIONS_MAX;
+	k->srv.max_conns = NBDK_CONNECTIONS;
 	k->srv.negotiated = true;
 	snprintf(k->srv.uri, sizeof(k->srv.uri), "the kernel's NBD client");
 	rc = nbdk_options(k, part, err);
 	if (rc)
 		goto free;
-	rc = nbdk_netlink(&k->netlink, err);
-	if (rc)
-		goto free;
 	rc = nbd_server_open(&k->srv, blk, part, loop, err);
 	if (rc)
-		goto close_netlink;
+		goto free;
 	/*
 	 * Linux 6.12's client remembers of a number's former use that it may ask for zeroes (__nbd_set_size() only ever
 	 * sets the limit), and has no fallback: so they may always be asked for.
@@ -291,215 +248,54 @@ static int nbdk_open(struct ob_binding *b, unsigned int index, struct ob_spec_pa
 
 close_server:
 	nbd_server_close(&k->srv);
-close_netlink:
-	genetlink_close(&k->netlink);
 free:
 	caretaker_leave(&k->care);
 	free(k);
 	return rc;
 }
 
-/* ---- the caretaker ---------------------------------------------------------------- */
-
-static bool backend_is_ours(const struct nbd_kernel *k)
-{
-	char text[sizeof(k->backend) + 1];
-	size_t len = strlen(k->backend);
-	int fd = open(k->backend_path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	/* Before Linux 5.14 there is none: then the number is all we know. */
-	if (fd < 0)
-		return true;
-	n = read(fd, text, sizeof(text));
-	close(fd);
-	return n >= (ssize_t)len && !memcmp(text, k->backend, len);
-}
-
-/*
- * The server has died, and with it its ends of the sockets. The client knows, and lets new requests fail; those that were
- * under way it ends only when it is disconnected.
- */
-static void nbdk_take_down(void *arg)
-{
-	struct nbd_kernel *k = arg;
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	/* Of a keeper nobody is left who would come. */
-	struct timespec wait = {.tv_sec = k->kept ? 0 : (time_t)k->dead_timeout};
-
-	while (wait.tv_sec && nanosleep(&wait, &wait) && errno == EINTR)
-		continue;
-	if (backend_is_ours(k))
-		(void)!sendto(mnl_socket_get_fd(k->netlink.sock), k->disconnect, k->disconnect_len,
-			      0, (struct sockaddr *)&kernel, sizeof(kernel));
-}
-
-/*
- * The kernel reads the partition table. A process that serves it must not wait for that: killed meanwhile, it would neither die
- * nor serve.
- */
-static void nbdk_first_open(void *arg)
-{
-	const struct nbd_kernel *k = arg;
-	int fd = open(k->node, O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0)
-		close(fd);
-}
-
-static struct nlmsghdr *disconnect_request(struct nbd_kernel *k, char request[GENETLINK_REQUEST])
-{
-	struct nlmsghdr *nlh = genetlink_begin(&k->netlink, request, NBD_CMD_DISCONNECT);
-
-	mnl_attr_put_u32(nlh, NBD_ATTR_INDEX, (uint32_t)k->number);
-	return nlh;
-}
+/* ---- publish ---------------------------------------------------------------------- */
 
 static int start_caretaker(struct nbd_kernel *k, struct ob_error *err)
 {
-	struct caretaker_job job = {
-		.take_down = nbdk_take_down,
-		.set_up = nbdk_first_open,
-		.keep = keep,
-		.arg = k,
-		.fd[0] = mnl_socket_get_fd(k->netlink.sock),
-		.nr_fds = 1,
-	};
-	char request[GENETLINK_REQUEST];
-	struct nlmsghdr *nlh;
+	struct broker_nbdk a = describe(k);
+	struct broker_call c = {.arg = &a, .arg_size = sizeof(a)};
+	int rc;
 
 	if (k->care.pid)
 		return 0; /* a former driver process's */
-	nlh = disconnect_request(k, request);
-	if (nlh->nlmsg_len > sizeof(k->disconnect))
-		return ob_error_set(err, -E2BIG, "nbd-kernel: request too long");
-	nlh->nlmsg_flags = NLM_F_REQUEST; /* nobody takes an answer */
-	memcpy(k->disconnect, nlh, nlh->nlmsg_len);
-	k->disconnect_len = nlh->nlmsg_len;
-	return caretaker_start(&k->care, &job, err);
-}
-
-/* ---- publish ---------------------------------------------------------------------- */
-
-static int make_sockets(struct nbd_kernel *k, int kernel_end[], struct ob_error *err)
-{
-	int size = SOCKET_BUFFER, fds[2];
-
-	for (unsigned int i = 0; i < k->connections; i++) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
-			int rc = -errno;
-
-			while (i-- > 0)
-				close(kernel_end[i]);
-			return ob_error_set(err, rc, "nbd-kernel: no socket pair: %s",
-					    strerror(-rc));
-		}
-		/* On a UNIX socket only the sender's counts. Smaller ones work, too. */
-		for (int end = 0; end < 2; end++)
-			setsockopt(fds[end], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-		k->srv.ready[k->srv.nr_ready++] = fds[0];
-		kernel_end[i] = fds[1];
-	}
+	rc = broker_call(BROKER_NBDK_CARE, &c, err);
+	if (rc < 0)
+		return rc;
+	k->care.others = broker_asked();
+	k->care.pid = k->care.others ? -1 : rc;
+	k->care.fd = c.res_fd[0];
 	return 0;
 }
 
-static int take_number(const struct nlmsghdr *nlh, void *arg)
-{
-	const struct nlattr *attr[NBD_ATTR_MAX + 1];
-	struct nbd_kernel *k = arg;
-
-	genetlink_attrs(nlh, attr, NBD_ATTR_MAX + 1);
-	if (attr[NBD_ATTR_INDEX] && mnl_attr_validate(attr[NBD_ATTR_INDEX], MNL_TYPE_U32) >= 0)
-		k->number = (int)mnl_attr_get_u32(attr[NBD_ATTR_INDEX]);
-	return MNL_CB_OK;
-}
-
-static int explain_connect(const struct nbd_kernel *k, int rc, const char *why,
-			   struct ob_error *err)
-{
-	char device[32] = "a device";
-
-	if (k->wanted >= 0)
-		snprintf(device, sizeof(device), "/dev/nbd%d", k->wanted);
-	ob_error_set(err, rc, "the kernel's NBD client does not connect %s to %s: %s", device,
-		     k->srv.disk.blk->name, strerror(-rc));
-	if (*why)
-		ob_error_why(err, "%s", why);
-	if (rc == -EBUSY && k->wanted >= 0)
-		ob_error_fix(err, "leave index away, or: nbd-client -d %s", device);
-	else if (rc == -EPERM)
-		ob_error_fix(err, "run it as root of the initial user namespace");
-	return rc;
-}
-
-static void put_sockets(const struct nbd_kernel *k, struct nlmsghdr *nlh, const int kernel_end[])
-{
-	struct nlattr *sockets = mnl_attr_nest_start(nlh, NBD_ATTR_SOCKETS), *item;
-
-	for (unsigned int i = 0; i < k->connections; i++) {
-		item = mnl_attr_nest_start(nlh, NBD_SOCK_ITEM);
-		mnl_attr_put_u32(nlh, NBD_SOCK_FD, (uint32_t)kernel_end[i]);
-		mnl_attr_nest_end(nlh, item);
-	}
-	mnl_attr_nest_end(nlh, sockets);
-}
-
-static int nbdk_connect(struct nbd_kernel *k, const int kernel_end[], struct ob_error *err)
-{
-	const struct ob_block_limits *l = &k->srv.disk.blk->limits;
-	char request[GENETLINK_REQUEST], why[256];
-	struct nlmsghdr *nlh = genetlink_begin(&k->netlink, request, NBD_CMD_CONNECT);
-	int rc;
-
-	if (k->wanted >= 0)
-		mnl_attr_put_u32(nlh, NBD_ATTR_INDEX, (uint32_t)k->wanted);
-	mnl_attr_put_u64(nlh, NBD_ATTR_SIZE_BYTES, l->size);
-	mnl_attr_put_u64(nlh, NBD_ATTR_BLOCK_SIZE_BYTES, l->block_size);
-	mnl_attr_put_u64(nlh, NBD_ATTR_SERVER_FLAGS, k->srv.flags);
-	if (k->timeout)
-		mnl_attr_put_u64(nlh, NBD_ATTR_TIMEOUT, k->timeout);
-	if (k->dead_timeout)
-		mnl_attr_put_u64(nlh, NBD_ATTR_DEAD_CONN_TIMEOUT, k->dead_timeout);
-	mnl_attr_put_strz(nlh, NBD_ATTR_BACKEND_IDENTIFIER, k->backend);
-	put_sockets(k, nlh, kernel_end);
-	rc = genetlink_talk(&k->netlink, nlh, take_number, k, why, sizeof(why));
-	if (!rc && k->number < 0)
-		rc = -EPROTO;
-	return rc ? explain_connect(k, rc, why, err) : 0;
-}
-
-/* udev may still make the node. */
 static int first_open(struct nbd_kernel *k, struct ob_error *err)
 {
-	for (unsigned int ms = 0; ms < NODE_MS; ms += 10) {
-		if (!access(k->node, R_OK)) {
-			caretaker_set_up(&k->care, NODE_MS);
-			return 0;
-		}
-		if (errno != ENOENT)
-			break;
-		usleep(10000);
-	}
-	return ob_error_set(err, -errno, "%s cannot be opened: %s", k->node, strerror(errno));
+	struct broker_nbdk a = describe(k);
+	int rc = ask(BROKER_NBDK_NODE, &a, err);
+
+	if (!rc)
+		caretaker_set_up(&k->care, OPEN_MS);
+	return rc;
 }
 
 static void nbdk_disconnect(struct nbd_kernel *k)
 {
-	char request[GENETLINK_REQUEST];
+	struct broker_nbdk a = describe(k);
 
-	if (k->number < 0)
-		return;
-	/* -EINVAL: somebody else has disconnected it, nbd-client -d perhaps. */
-	if (backend_is_ours(k))
-		genetlink_talk(&k->netlink, disconnect_request(k, request), NULL, NULL, NULL, 0);
+	if (k->number >= 0)
+		ask(BROKER_NBDK_DISCONNECT, &a, NULL);
 }
 
 /* The device is there, and clients wait. */
 static int go_on(struct nbd_kernel *k, struct ob_error *err)
 {
-	int rc = reconnect(k, &k->netlink, err);
+	int rc = reconnect(k, err);
 
-	snprintf(k->node, sizeof(k->node), "/dev/nbd%d", k->number);
 	nbd_server_serve(&k->srv);
 	if (!rc)
 		rc = start_caretaker(k, err);
@@ -512,29 +308,24 @@ static int go_on(struct nbd_kernel *k, struct ob_error *err)
 static int nbdk_publish(struct ob_attach *at, struct ob_error *err)
 {
 	struct nbd_kernel *k = (struct nbd_kernel *)at;
-	int kernel_end[CONNECTIONS_MAX], rc;
+	struct broker_nbdk a;
+	int rc;
 
 	if (k->taken_over)
 		find_number(k);
 	if (k->number >= 0)
 		return go_on(k, err);
-	/* A name that no other use has. */
-	snprintf(k->backend, sizeof(k->backend), "outboard-%d-%" PRIx64, getpid(), nbd_now());
-	rc = keep(k, -1);
+	nbdk_backend(k->backend, nbd_now());
+	rc = nbdk_keep(k->key, k->backend, -1);
 	if (rc)
 		return ob_error_set(err, rc, "nbd-kernel: it cannot be kept: %s", strerror(-rc));
-	rc = make_sockets(k, kernel_end, err);
+	a = describe(k);
+	a.number = k->wanted;
+	rc = connect_by(k, BROKER_NBDK_CONNECT, &a, err);
 	if (rc)
 		return rc;
+	k->number = a.number;
 	nbd_server_serve(&k->srv);
-	rc = nbdk_connect(k, kernel_end, err);
-	/* The client has its own hold on them. */
-	for (unsigned int i = 0; i < k->connections; i++)
-		close(kernel_end[i]);
-	if (rc)
-		return rc;
-	snprintf(k->backend_path, sizeof(k->backend_path), "/sys/block/nbd%d/backend", k->number);
-	snprintf(k->node, sizeof(k->node), "/dev/nbd%d", k->number);
 	atomic_store(&k->connected, true);
 	rc = start_caretaker(k, err);
 	if (!rc)
@@ -549,47 +340,44 @@ static int nbdk_publish(struct ob_attach *at, struct ob_error *err)
 
 /* ---- unpublish and close ----------------------------------------------------------- */
 
-/* Connected, by whomever: the file is there from connect until the last user is gone (nbd_config_put()). */
 static bool still_there(const struct nbd_kernel *k)
 {
-	char path[64];
+	struct broker_nbdk a = describe(k);
 
-	snprintf(path, sizeof(path), "/sys/block/nbd%d/pid", k->number);
-	return !access(path, F_OK) && backend_is_ours(k);
+	return ask(BROKER_NBDK_IDLE, &a, NULL) != -ENODEV;
 }
 
 /* What went through the page cache and was not written back; the loop serves it meanwhile. */
 static void write_back(const struct nbd_kernel *k)
 {
-	char path[32];
-	int fd;
+	struct broker_nbdk a = describe(k);
+	struct broker_call c = {.arg = &a, .arg_size = sizeof(a)};
+	unsigned char error = 0;
 
-	if (k->srv.disk.blk->limits.read_only)
-		return;
-	snprintf(path, sizeof(path), "/dev/nbd%d", k->number);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
+	if (k->srv.disk.blk->limits.read_only || broker_call(BROKER_NBDK_WRITE_BACK, &c, NULL))
 		return;
 	/* Its writers, who closed it, cannot be told any more. */
-	if (fsync(fd))
-		disk_log(&k->srv.disk, OB_LOG_ERROR, "%s: what was written last is lost: %s", path,
-			 strerror(errno));
-	close(fd);
+	if (read(c.res_fd[0], &error, 1) != 1 || error)
+		disk_log(&k->srv.disk, OB_LOG_ERROR,
+			 "/dev/nbd%d: what was written last is lost: %s", k->number,
+			 strerror(error ? error : EIO));
+	close(c.res_fd[0]);
 }
 
 static int nbdk_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 {
 	struct nbd_kernel *k = (struct nbd_kernel *)at;
-	char disk[16];
+	struct broker_nbdk a = describe(k);
+	int rc = -ENODEV;
 
 	atomic_store(&k->connected, k->connected && !force);
-	if (k->number >= 0 && still_there(k)) {
-		snprintf(disk, sizeof(disk), "nbd%d", k->number);
-		if (!force) {
-			if (holder_check_idle(disk, 0, err) == -EBUSY)
-				return -EBUSY;
+	if (k->number >= 0)
+		rc = ask(BROKER_NBDK_IDLE, &a, force ? NULL : err);
+	if (rc == -EBUSY && !force)
+		return rc;
+	if (rc != -ENODEV) {
+		if (!force)
 			write_back(k);
-		}
 		/* Requests under way fail now; a mounted file system gets I/O errors from here on. */
 		nbdk_disconnect(k);
 		for (unsigned int ms = 0; !force && ms < GONE_MS && still_there(k); ms++)
@@ -614,8 +402,6 @@ static void nbdk_close(struct ob_attach *at)
 		nbdk_disconnect(k);
 	caretaker_dismiss(&k->care);
 	nbd_server_close(&k->srv);
-	genetlink_close(&k->reconnect);
-	genetlink_close(&k->netlink);
 	free(k);
 }
 
@@ -642,6 +428,7 @@ const struct ob_attach_ops ob_attach_nbd_kernel = {
 	.summary = "a block device /dev/nbdN by the kernel's NBD client, for kernels without ublk",
 	.class_ = OB_CLASS_BLOCK,
 	.outlives = true,
+	.confined = true,
 	.options = "connections=N,index=N,timeout=S,dead-timeout=S," DISK_OPTIONS,
 	.probe = nbdk_probe,
 	.open = nbdk_open,

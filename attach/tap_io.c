@@ -147,7 +147,7 @@ static struct ob_pkt *read_frame(void *queue, bool *more)
 	iov[0] = (struct iovec){&hdr, sizeof(hdr)};
 	iov[1] = (struct iovec){small->data, SMALL_DATA};
 	iov[2] = (struct iovec){large->data, LARGE_DATA};
-	n = readv(q->fd, iov, 3);
+	n = preadv2(q->fd, iov, 3, -1, 0); /* as readv(); a call less for the sandbox */
 	q->stats.syscalls++;
 	if (n < 0) {
 		if (errno == EBADFD)

@@ -15,10 +15,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "attach/broker_ops.h"
 #include "attach/tap_link.h"
+#include "attach/vduse_broker.h"
 
 enum {
 	/* A lost notification, and promiscuity, which has none, are noticed after this many refreshes. */
@@ -193,7 +195,9 @@ static bool read_groups(struct tap_link *l, uint64_t *calls)
 	size_t got = 0;
 
 	while (l->mcast >= 0 && got < sizeof(buf) - 1) {
-		ssize_t ret = pread(l->mcast, buf + got, sizeof(buf) - 1 - got, (off_t)got);
+		struct iovec iov = {buf + got, sizeof(buf) - 1 - got};
+		/* As pread(); a call less for the sandbox. */
+		ssize_t ret = preadv2(l->mcast, &iov, 1, (off_t)got, 0);
 
 		(*calls)++;
 		if (ret < 0)
@@ -331,7 +335,9 @@ int broker_link_set(struct broker_call *c, struct ob_error *err)
 
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
 		known |= a.request == requests[i];
-	if (!known || (broker_serves() && !has_interface(c->fd[1], a.ifr.ifr_name)))
+	a.ifr.ifr_name[IFNAMSIZ - 1] = '\0';
+	if (!known || (broker_serves() && !has_interface(c->fd[1], a.ifr.ifr_name) &&
+		       !vduse_has_interface(a.ifr.ifr_name)))
 		return -EPERM;
 	if (a.request == SIOCETHTOOL) {
 		if (a.speed.cmd != ETHTOOL_SSET)
@@ -442,9 +448,10 @@ int broker_link_address(struct broker_call *c, struct ob_error *err)
 	if (a->size > sizeof(a->message) || a->size < NLMSG_LENGTH(sizeof(*m)) ||
 	    h->nlmsg_len != a->size || h->nlmsg_type != RTM_NEWADDR)
 		return -EPERM;
+	ifr.ifr_ifindex = (int)m->ifa_index;
 	if (broker_serves() &&
-	    (ioctl(c->fd[1], TUNGETIFF, &ifr) || ioctl(c->fd[2], SIOCGIFINDEX, &ifr) ||
-	     (uint32_t)ifr.ifr_ifindex != m->ifa_index))
+	    (ioctl(c->fd[2], SIOCGIFNAME, &ifr) ||
+	     (!has_interface(c->fd[1], ifr.ifr_name) && !vduse_has_interface(ifr.ifr_name))))
 		return -EPERM;
 	return send(c->fd[0], a->message, a->size, 0) < 0 ? -errno : 0;
 }

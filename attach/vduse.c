@@ -3,11 +3,9 @@
  * VDUSE devices: made, given to the kernel's virtio driver through vdpa (linux/vdpa.h), served as far as the device's kind
  * does not matter, and taken back. Contract in vduse.h; the kernel's side is drivers/vdpa/vdpa_user/vduse_dev.c.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/vdpa.h>
 #include <linux/virtio_config.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +20,6 @@
 #include "attach/vduse.h"
 
 enum {
-	PAGE = 4096,
 	/* Rounds between two looks for a control message before the driver is ready: each is a system call. */
 	LOOK_EVERY = 64,
 	/*
@@ -30,8 +27,6 @@ enum {
 	 * looked for when it slept so many times and there was nothing in the rings, and with each tick.
 	 */
 	IDLE_SLEEPS = 4,
-	WAIT_MS = 10000,
-	NAMES = 64,
 };
 
 static void vduse_log(const struct vduse *v, enum ob_log_level level, const char *fmt, ...)
@@ -95,7 +90,8 @@ static void raise_memlock(const struct vduse *v)
 	struct rlimit l;
 	rlim_t want;
 
-	if (getrlimit(RLIMIT_MEMLOCK, &l) || l.rlim_cur == RLIM_INFINITY)
+	/* Not by a confined process, which has no such call; its keeper has set the limit. */
+	if (broker_asked() || getrlimit(RLIMIT_MEMLOCK, &l) || l.rlim_cur == RLIM_INFINITY)
 		return;
 	want = l.rlim_cur + v->config.bounce;
 	if (l.rlim_max != RLIM_INFINITY && l.rlim_max < want)
@@ -460,39 +456,8 @@ static void close_fd(int *fd)
 
 /* ---- create ------------------------------------------------------------------------- */
 
-static int open_control(struct vduse *v, struct ob_error *err)
+int vduse_keep(const struct vduse *v, int care_fd)
 {
-	int rc;
-
-	v->control_fd = open(VDUSE_CONTROL, O_RDWR | O_CLOEXEC);
-	if (v->control_fd < 0)
-		return vduse_explain_control(-errno, err);
-	if (ioctl(v->control_fd, VDUSE_GET_API_VERSION, &v->api)) {
-		rc = -errno;
-		return ob_error_set(err, rc, VDUSE_CONTROL ": its version: %s", strerror(-rc));
-	}
-	if (v->api > VDUSE_API_VERSION_1)
-		v->api = VDUSE_API_VERSION_1;
-	if (ioctl(v->control_fd, VDUSE_SET_API_VERSION, &v->api)) {
-		rc = -errno;
-		return ob_error_set(err, rc, VDUSE_CONTROL ": version %" PRIu64 ": %s", v->api,
-				    strerror(-rc));
-	}
-	return 0;
-}
-
-static bool is_attached(const struct vduse *v)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/sys/bus/vdpa/devices/%s", v->name);
-	return !access(path, F_OK);
-}
-
-/* For the next driver process, before there is anything that it would have to know of. */
-static int keep(void *arg, int care_fd)
-{
-	const struct vduse *v = arg;
 	struct kept k = {.fd = {v->log_fd, care_fd}, .nr_fds = 2, .note_size = sizeof(v->name)};
 
 	memcpy(k.key, v->key, sizeof(k.key));
@@ -500,21 +465,33 @@ static int keep(void *arg, int care_fd)
 	return kept_put(&k);
 }
 
+/* Neither this process nor another cuts off what the caretaker reads. */
+static int make_log(struct vduse *v)
+{
+	v->log_fd = memfd_create("vduse in-flight log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (v->log_fd < 0 || ftruncate(v->log_fd, sizeof(*v->shared)) ||
+	    fcntl(v->log_fd, F_ADD_SEALS, F_SEAL_SHRINK))
+		return -errno;
+	return 0;
+}
+
 static int find_log(struct vduse *v)
 {
 	struct kept k;
 
 	kept_key(v->key, v->config.kind, v->dev, v->config.index);
-	if (!kept_find(v->key, &k)) {
-		v->log_fd = memfd_create("vduse in-flight log", MFD_CLOEXEC);
-		if (v->log_fd < 0 || ftruncate(v->log_fd, sizeof(*v->shared)))
-			return -errno;
-		return 0;
+	if (!kept_find(v->key, &k))
+		return make_log(v);
+	k.note[sizeof(v->name) - 1] = '\0';
+	/* Of a keeper that has died, and with it the device. */
+	if (!vduse_name_is_ours(k.note)) {
+		for (unsigned int i = 0; i < k.nr_fds; i++)
+			close_fd(&k.fd[i]);
+		return make_log(v);
 	}
-	v->taken_over = true;
+	v->taken_over = v->in_use = true;
 	v->log_fd = k.fd[0];
 	memcpy(v->name, k.note, sizeof(v->name));
-	v->name[sizeof(v->name) - 1] = '\0';
 	if (k.fd[1] >= 0)
 		caretaker_adopt(&v->care, k.fd[1]);
 	return 0;
@@ -534,62 +511,69 @@ static int open_log(struct vduse *v, struct ob_error *err)
 	return rc ? ob_error_set(err, rc, "vduse: no memory for its log: %s", strerror(-rc)) : 0;
 }
 
-static int make_device(struct vduse *v, struct ob_error *err)
+static struct broker_call call_of(const struct broker_vduse *arg, struct broker_vduse *res)
+{
+	return (struct broker_call){
+		.arg = arg,
+		.arg_size = sizeof(*arg),
+		.res = res,
+		.res_size = res ? sizeof(*res) : 0,
+	};
+}
+
+static struct broker_vduse describe(const struct vduse *v)
 {
 	const struct vduse_config *c = &v->config;
-	union {
-		struct vduse_dev_config dev;
-		char room[sizeof(struct vduse_dev_config) + VDUSE_CONFIG];
-	} u;
+	struct broker_vduse a = {
+		.taken_over = v->taken_over,
+		.fail_byte = c->fail_byte,
+		.device_id = c->device_id,
+		.queues = c->queues,
+		.queue_size = c->queue_size,
+		.features = c->features,
+		.bounce = c->bounce,
+	};
+
+	memcpy(a.name, v->name, sizeof(a.name));
+	memcpy(a.key, v->key, sizeof(a.key));
+	return a;
+}
+
+static int make_device(struct vduse *v, struct ob_error *err)
+{
+	struct broker_vduse a, made;
+	struct broker_call c;
 	int rc = -EEXIST;
 
-	if (c->space_size > VDUSE_CONFIG || c->queues > VDUSE_QUEUES)
+	if (v->config.space_size > VDUSE_CONFIG || v->config.queues > VDUSE_QUEUES)
 		return ob_error_set(err, -EINVAL, "vduse: configuration too large");
-	/* Another attachment of this process, or what a process with our number left, may have a name. */
-	for (unsigned int i = 0; i < NAMES && rc == -EEXIST; i++) {
-		memset(&u, 0, sizeof(u));
+	/* Another attachment, or what a process with our number left, may have a name. */
+	for (unsigned int i = 0; i < VDUSE_NAMES && rc == -EEXIST; i++) {
 		if (!v->taken_over) {
-			snprintf(v->name, sizeof(v->name), "outboard-%d-%u", getpid(), i);
-			rc = keep(v, -1);
+			vduse_name(v->name, i);
+			rc = vduse_keep(v, -1);
 			if (rc)
 				break;
 		}
-		memcpy(u.dev.name, v->name, sizeof(v->name));
-		u.dev.device_id = c->device_id;
-		u.dev.features = c->features;
-		u.dev.vq_num = c->queues;
-		u.dev.vq_align = PAGE;
-		if (v->api >= VDUSE_API_VERSION_1)
-			u.dev.ngroups = u.dev.nas = 1;
-		u.dev.config_size = c->space_size;
-		memcpy(u.dev.config, c->space, c->space_size);
-		rc = ioctl(v->control_fd, VDUSE_CREATE_DEV, &u.dev) ? -errno : 0;
-		if (rc == -EEXIST && v->taken_over)
-			rc = 0; /* the former process came further than to choose the name */
+		a = describe(v);
+		a.space_size = v->config.space_size;
+		memcpy(a.space, v->config.space, a.space_size);
+		c = call_of(&a, &made);
+		rc = broker_call(BROKER_VDUSE_MAKE, &c, err);
 	}
 	if (rc) {
 		v->name[0] = '\0';
-		ob_error_set(err, rc, "the kernel makes no VDUSE device: %s", strerror(-rc));
+		return rc;
 	}
-	return rc;
-}
-
-static int open_device(struct vduse *v, struct ob_error *err)
-{
-	char path[96];
-	int rc = -ENOENT;
-
-	snprintf(path, sizeof(path), "/dev/vduse/%s", v->name);
-	/* udev may still make it; and the last hold of a process that was killed may still go. */
-	for (unsigned int ms = 0;
-	     ms < WAIT_MS && (rc == -ENOENT || (rc == -EBUSY && v->taken_over)); ms++) {
-		v->memory.fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-		if (v->memory.fd >= 0)
-			return 0;
-		rc = -errno;
-		usleep(1000);
-	}
-	return ob_error_set(err, rc, "%s cannot be opened: %s", path, strerror(-rc));
+	v->memory.fd = c.res_fd[0];
+	v->in_use = made.attached;
+	if (!made.bounce_error)
+		return 0;
+	vduse_log(v, OB_LOG_WARN,
+		  "the bounce area has another size than was wanted (%s); payload is copied once more",
+		  strerror(-made.bounce_error));
+	v->config.umem = NULL;
+	return 0;
 }
 
 static int set_up_queues(struct vduse *v, struct ob_error *err)
@@ -607,31 +591,6 @@ static int set_up_queues(struct vduse *v, struct ob_error *err)
 	return 0;
 }
 
-/* Since Linux 6.7; without it the area has 64 MiB, and ours does not fit. */
-static void set_bounce_size(struct vduse *v)
-{
-	char path[128], text[32], now[32] = "";
-	int fd, n;
-
-	snprintf(path, sizeof(path), "/sys/class/vduse/%s/bounce_size", v->name);
-	n = snprintf(text, sizeof(text), "%" PRIu64, v->config.bounce);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	/* A former process may have set it; once the device is attached nobody can. */
-	if (fd >= 0 && pread(fd, now, sizeof(now) - 1, 0) > 0 &&
-	    strtoull(now, NULL, 10) == v->config.bounce) {
-		close(fd);
-		return;
-	}
-	if (fd >= 0 && pwrite(fd, text, (size_t)n, 0) == n) {
-		close(fd);
-		return;
-	}
-	vduse_log(v, OB_LOG_WARN, "%s: %s; payload is copied once more", path, strerror(errno));
-	v->config.umem = NULL;
-	if (fd >= 0)
-		close(fd);
-}
-
 int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_config *config,
 		 const struct vduse_ops *ops, void *front, struct ob_loop *loop,
 		 struct ob_error *err)
@@ -643,7 +602,7 @@ int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_conf
 	v->ops = ops;
 	v->front = front;
 	v->loop = loop;
-	v->control_fd = v->kick_fd = v->memory.fd = v->log_fd = -1;
+	v->kick_fd = v->memory.fd = v->log_fd = -1;
 	v->map.translate = vduse_translate;
 	v->map.arg = &v->memory;
 	rc = open_log(v, err);
@@ -656,18 +615,11 @@ int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_conf
 		rc = ob_error_set(err, -errno, "vduse: no eventfd: %s", strerror(errno));
 		goto fail;
 	}
-	rc = vduse_netlink(&v->netlink, err);
-	if (!rc)
-		rc = open_control(v, err);
-	if (!rc)
-		rc = make_device(v, err);
-	if (!rc)
-		rc = open_device(v, err);
-	if (!rc && !is_attached(v))
+	rc = make_device(v, err);
+	if (!rc && !v->in_use)
 		rc = set_up_queues(v, err);
 	if (rc)
 		goto fail;
-	set_bounce_size(v);
 	if (atomic_load(&v->shared->running))
 		rc = resume(v, err);
 	if (rc)
@@ -687,7 +639,8 @@ fail:
 
 void vduse_destroy(struct vduse *v)
 {
-	char name[VDUSE_NAME_MAX] = "";
+	struct broker_vduse a;
+	struct broker_call c;
 
 	if (!v->shared)
 		return;
@@ -699,7 +652,7 @@ void vduse_destroy(struct vduse *v)
 		v->name[0] = '\0';
 	}
 	/* Clients use it, and this process did not come so far as to go on with it: another may, or the caretaker ends it. */
-	if (v->taken_over && !v->attached && v->name[0] && is_attached(v)) {
+	if (v->in_use && v->taken_over && !v->attached) {
 		caretaker_leave(&v->care);
 		v->name[0] = '\0';
 	}
@@ -707,17 +660,11 @@ void vduse_destroy(struct vduse *v)
 	drop_regions(v);
 	close_fd(&v->memory.fd);
 	if (v->name[0]) {
-		memcpy(name, v->name, sizeof(v->name));
-		/* Busy while the last hold on its node goes. */
-		for (unsigned int ms = 0; ms < WAIT_MS; ms++) {
-			if (!ioctl(v->control_fd, VDUSE_DESTROY_DEV, name) || errno != EBUSY)
-				break;
-			usleep(1000);
-		}
+		a = describe(v);
+		c = call_of(&a, NULL);
+		broker_call(BROKER_VDUSE_DESTROY, &c, NULL);
 	}
-	close_fd(&v->control_fd);
 	close_fd(&v->kick_fd);
-	genetlink_close(&v->netlink);
 	munmap(v->shared, sizeof(*v->shared));
 	v->shared = NULL;
 	close_fd(&v->log_fd);
@@ -725,174 +672,64 @@ void vduse_destroy(struct vduse *v)
 
 /* ---- attach and detach --------------------------------------------------------------- */
 
-static struct nlmsghdr *delete_request(struct vduse *v, char request[GENETLINK_REQUEST])
-{
-	struct nlmsghdr *nlh = genetlink_begin(&v->netlink, request, VDPA_CMD_DEV_DEL);
-
-	mnl_attr_put_strz(nlh, VDPA_ATTR_DEV_NAME, v->name);
-	return nlh;
-}
-
 static int start_caretaker(struct vduse *v, struct ob_error *err)
 {
-	struct caretaker_job job = {
-		.take_down = vduse_take_down,
-		.keep = keep,
-		.arg = v,
-		.fd = {mnl_socket_get_fd(v->netlink.sock), v->control_fd, v->kick_fd},
-		.nr_fds = 3,
-		.shared = v->shared,
-		.size = sizeof(*v->shared),
-	};
-	char request[GENETLINK_REQUEST];
-	struct nlmsghdr *nlh;
+	struct broker_vduse a = describe(v);
+	struct broker_call c = call_of(&a, NULL);
+	int rc;
 
 	if (v->care.pid)
 		return 0; /* of a former driver process, and waits for the end of them all */
-	nlh = delete_request(v, request);
-	if (nlh->nlmsg_len > sizeof(v->delete_request))
-		return ob_error_set(err, -E2BIG, "%s: request too long", v->name);
-	nlh->nlmsg_flags = NLM_F_REQUEST; /* nobody takes an answer */
-	memcpy(v->delete_request, nlh, nlh->nlmsg_len);
-	v->delete_len = nlh->nlmsg_len;
-	return caretaker_start(&v->care, &job, err);
-}
-
-static bool write_sysfs(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
-/* vhost_vdpa takes what it can get, too, when it was loaded first. */
-static int choose_driver(const struct vduse *v, struct ob_error *err)
-{
-	char dir[128], path[192], driver[256];
-	ssize_t n;
-
-	snprintf(dir, sizeof(dir), "/sys/bus/vdpa/devices/%s", v->name);
-	snprintf(path, sizeof(path), "%s/driver", dir);
-	n = readlink(path, driver, sizeof(driver) - 1);
-	driver[n > 0 ? n : 0] = '\0';
-	if (n > 0 && strstr(driver, "/virtio_vdpa"))
-		return 0;
-	snprintf(path, sizeof(path), "%s/driver_override", dir);
-	write_sysfs(path, "virtio_vdpa");
-	snprintf(path, sizeof(path), "%s/driver/unbind", dir);
-	if (n > 0)
-		write_sysfs(path, v->name);
-	if (!write_sysfs("/sys/bus/vdpa/drivers_probe", v->name)) {
-		ob_error_set(err, -ENODEV, "%s: no virtio device is made of it", v->name);
-		ob_error_fix(err, "modprobe virtio_vdpa");
-		return -ENODEV;
-	}
+	c.fd[0] = v->log_fd;
+	c.nr_fds = 1;
+	rc = broker_call(BROKER_VDUSE_CARE, &c, err);
+	if (rc < 0)
+		return rc;
+	v->care.others = broker_asked();
+	v->care.pid = v->care.others ? -1 : rc;
+	v->care.fd = c.res_fd[0];
 	return 0;
 }
 
-/* "virtioN" in the vdpa device's directory. */
-static bool find_child(const struct vduse *v, char *child, size_t size)
+int vduse_attach(struct vduse *v, bool net, char child[VDUSE_CHILD], struct ob_error *err)
 {
-	char dir[128];
-	struct dirent *e;
-	bool found = false;
-	DIR *d;
+	struct broker_vduse a = describe(v), res;
+	struct broker_call c = call_of(&a, &res);
+	int rc = start_caretaker(v, err);
 
-	snprintf(dir, sizeof(dir), "/sys/bus/vdpa/devices/%s", v->name);
-	d = opendir(dir);
-	while (d && !found && (e = readdir(d))) {
-		if (strncmp(e->d_name, "virtio", 6) != 0)
-			continue;
-		snprintf(child, size, "%s/%.40s", dir, e->d_name);
-		found = true;
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
-int vduse_attach(struct vduse *v, char *child, size_t size, struct ob_error *err)
-{
-	char request[GENETLINK_REQUEST], why[256];
-	struct nlmsghdr *nlh;
-	int rc;
-
-	rc = start_caretaker(v, err);
 	if (rc)
 		return rc;
-	if (is_attached(v))
-		goto attached;
-	nlh = genetlink_begin(&v->netlink, request, VDPA_CMD_DEV_NEW);
-	mnl_attr_put_strz(nlh, VDPA_ATTR_DEV_NAME, v->name);
-	mnl_attr_put_strz(nlh, VDPA_ATTR_MGMTDEV_DEV_NAME, "vduse");
-	/* Returns when the driver has taken it, with all that it asks the device for. */
-	rc = genetlink_talk(&v->netlink, nlh, NULL, NULL, why, sizeof(why));
+	a.net = net;
+	memcpy(a.child, child, sizeof(a.child));
+	rc = broker_call(BROKER_VDUSE_ATTACH, &c, err);
 	if (rc) {
-		ob_error_set(err, rc, "%s cannot be given to the kernel's driver: %s", v->name,
-			     strerror(-rc));
-		if (*why)
-			ob_error_why(err, "%s", why);
-		goto dismiss;
+		/* Without a broker nobody knows how far it came: the caretaker sees to it. */
+		if (rc == -EPIPE)
+			caretaker_leave(&v->care);
+		else
+			v->in_use = false;
+		caretaker_dismiss(&v->care);
+		return rc;
 	}
-attached:
+	memcpy(child, res.child, sizeof(res.child));
 	v->attached = true;
-	rc = choose_driver(v, err);
-	if (rc)
-		goto detach;
-	for (unsigned int ms = 0; ms < WAIT_MS; ms += 10) {
-		if (find_child(v, child, size))
-			return 0;
-		usleep(10000);
-	}
-	rc = ob_error_set(err, -ETIMEDOUT, "%s: the kernel makes no virtio device of it", v->name);
-
-detach:
-	vduse_detach(v, NULL);
-dismiss:
-	caretaker_dismiss(&v->care);
-	return rc;
+	return 0;
 }
 
-bool vduse_child_name(const char *child, const char *kind, char *name, size_t size)
+int vduse_detach(struct vduse *v, bool net, bool force, struct ob_error *err)
 {
-	char dir[256];
-	struct dirent *e;
-	bool found = false;
-	DIR *d;
-
-	snprintf(dir, sizeof(dir), "%s/%s", child, kind);
-	d = opendir(dir);
-	while (d && !found && (e = readdir(d))) {
-		if (e->d_name[0] == '.' || strlen(e->d_name) >= size)
-			continue;
-		strcpy(name, e->d_name);
-		found = true;
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
-int vduse_detach(struct vduse *v, struct ob_error *err)
-{
-	char request[GENETLINK_REQUEST], why[256];
+	struct broker_vduse a = describe(v);
+	struct broker_call c = call_of(&a, NULL);
 	int rc;
 
 	if (!v->attached)
 		return 0;
-	rc = genetlink_talk(&v->netlink, delete_request(v, request), NULL, NULL, why, sizeof(why));
-	/* -ENODEV: somebody else has taken it away, by `vdpa dev del`. */
-	if (rc && rc != -ENODEV) {
-		ob_error_set(err, rc, "%s cannot be taken from the kernel's driver: %s", v->name,
-			     strerror(-rc));
-		if (*why)
-			ob_error_why(err, "%s", why);
+	a.net = net;
+	a.force = force;
+	rc = broker_call(BROKER_VDUSE_DETACH, &c, err);
+	if (rc)
 		return rc;
-	}
-	v->attached = false;
+	v->attached = v->in_use = false;
 	caretaker_dismiss(&v->care);
 	return 0;
 }

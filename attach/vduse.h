@@ -19,6 +19,7 @@
 #include "attach/caretaker.h"
 #include "attach/genetlink.h"
 #include "attach/kept.h"
+#include "attach/vduse_broker.h"
 #include "attach/virtqueue.h"
 
 #define VDUSE_CONTROL "/dev/vduse/control"
@@ -27,7 +28,6 @@ enum {
 	VDUSE_QUEUES = 16,
 	/* Rings are one region each; the bounce area is one; the kernel has no others. */
 	VDUSE_REGIONS = VDUSE_QUEUES + 8,
-	VDUSE_CONFIG = 256,
 };
 
 /**
@@ -109,25 +109,24 @@ struct vduse_log {
 };
 
 struct vduse {
-	char name[64];
+	char name[VDUSE_NAME];
 	const struct vduse_ops *ops;
 	void *front;
 	struct ob_loop *loop;
 	struct ob_device *dev; /* for its log, and its arena, which may know the bounce area */
 
-	int control_fd, kick_fd;
-	uint64_t api;
+	int kick_fd;
 	struct vduse_config config;
 	struct vduse_memory memory;
 	struct virtqueue_memory map;
 	bool umem_wanted; /* not registered yet, and the kernel has not refused it */
 	bool attached;
-	struct genetlink netlink;
 	struct caretaker care;
 	struct vduse_log *shared;
 	int log_fd; /* its memory */
 	char key[KEPT_KEY];
 	bool taken_over; /* a former driver process has made it, or was about to */
+	bool in_use;	 /* when it was taken over the kernel's driver had it, or may have had it */
 
 	/* the loop's thread */
 	_Atomic uint64_t features; /* negotiated */
@@ -145,6 +144,8 @@ struct vduse {
 	uint64_t syscalls;
 
 	/* the caretaker's */
+	int control_fd;
+	struct genetlink netlink;
 	char delete_request[512];
 	size_t delete_len;
 };
@@ -160,7 +161,7 @@ int vduse_probe(const char *driver, struct ob_error *err);
 /**
  * vduse_create() - make the device, not yet given to the kernel's driver
  * @v: zeroed
- * @config: copied, with what it points to but umem
+ * @config: copied, but not what it points to; @space is not needed any more afterwards
  */
 int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_config *config,
 		 const struct vduse_ops *ops, void *front, struct ob_loop *loop,
@@ -168,21 +169,16 @@ int vduse_create(struct vduse *v, struct ob_device *dev, const struct vduse_conf
 
 /**
  * vduse_attach() - give it to the kernel's driver; the loop serves meanwhile
- * @child: where to: the directory of sysfs that the driver's own device is in, e.g.
- *	"/sys/bus/vdpa/devices/NAME/virtio3"
+ * @net: it is a network card, else a disk
+ * @child: in: the name that an interface is to have, or ""; out: what the kernel has made of it, as "vda", "eth1"
  */
-int vduse_attach(struct vduse *v, char *child, size_t size, struct ob_error *err);
+int vduse_attach(struct vduse *v, bool net, char child[VDUSE_CHILD], struct ob_error *err);
 
 /**
- * vduse_child_name() - what the kernel's driver has made of it
- * @child: of vduse_attach()
- * @kind: "block", "net": the folder in there
- * @name: set when there is something, and it fits
+ * vduse_detach() - take it from the kernel's driver, which ends all requests first; the loop serves meanwhile
+ * @force: also where a disk is in use
  */
-bool vduse_child_name(const char *child, const char *kind, char *name, size_t size);
-
-/** vduse_detach() - take it from the kernel's driver, which ends all requests first; the loop serves meanwhile */
-int vduse_detach(struct vduse *v, struct ob_error *err);
+int vduse_detach(struct vduse *v, bool net, bool force, struct ob_error *err);
 
 /** vduse_destroy() - the loop has ended; NULL-safe in all parts that vduse_create() has not made */
 void vduse_destroy(struct vduse *v);
@@ -225,6 +221,9 @@ void vduse_unmap_all(struct vduse_memory *m);
 
 /* vduse.c, also in the caretaker: a queue as the driver has set it up; its num is 0 when there is none, and after an error. */
 int vduse_read_queue(struct vduse *v, unsigned int i, uint64_t features, bool resume);
+
+/* vduse.c, also in the broker: for the next driver process, which finds the log, the name and the caretaker by it. */
+int vduse_keep(const struct vduse *v, int care_fd);
 
 /* vduse_orphan.c: what the caretaker does when the server has died. */
 void vduse_take_down(void *v);

@@ -5,7 +5,6 @@
  * system call; payload is copied once, by the kernel, into the device's arena.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <stdio.h>
@@ -15,7 +14,6 @@
 
 #include "attach/attach.h"
 #include "attach/disk.h"
-#include "attach/holders.h"
 #include "attach/vduse.h"
 #include "attach/virtio_blk.h"
 
@@ -36,7 +34,6 @@ enum {
 	 */
 	PIECES_IN_PLACE = 32,
 	PIECE_IN_PLACE = 16 << 10,
-	WAIT_MS = 10000,
 };
 
 /*
@@ -62,7 +59,6 @@ struct vduse_blk {
 	uint64_t bounce;
 	char *umem;    /* of the arena, or NULL */
 	char name[16]; /* "vda", once published */
-	bool published;
 
 	/* the loop's thread */
 	struct blk_tag *tags;
@@ -510,72 +506,21 @@ free:
 
 /* ---- publish, unpublish, close ---------------------------------------------------------- */
 
-static bool node_exists(const struct vduse_blk *b)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/dev/%s", b->name);
-	return !access(path, F_OK);
-}
-
 static int blk_publish(struct ob_attach *at, struct ob_error *err)
 {
 	struct vduse_blk *b = (struct vduse_blk *)at;
-	char child[200];
-	int rc = vduse_attach(&b->v, child, sizeof(child), err);
+	char disk[VDUSE_CHILD] = "";
+	int rc = vduse_attach(&b->v, false, disk, err);
 
 	if (rc)
 		return rc;
-	for (unsigned int ms = 0; ms < WAIT_MS; ms += 10) {
-		if ((b->name[0] || vduse_child_name(child, "block", b->name, sizeof(b->name))) &&
-		    node_exists(b)) {
-			b->published = true;
-			return 0;
-		}
-		usleep(10000);
-	}
-	rc = -ETIMEDOUT;
-	ob_error_set(err, rc, "vduse-blk: the kernel makes no block device of %s", child);
-	ob_error_fix(err, "modprobe virtio_blk");
-	vduse_detach(&b->v, NULL);
-	return rc;
-}
-
-/* Has it gone of itself? Then its name may belong to another. */
-static bool still_there(const struct vduse_blk *b)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/sys/bus/vdpa/devices/%s", b->v.name);
-	return !access(path, F_OK);
+	snprintf(b->name, sizeof(b->name), "%.15s", disk);
+	return 0;
 }
 
 static int blk_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 {
-	struct vduse_blk *b = (struct vduse_blk *)at;
-	int rc;
-
-	if (!b->published)
-		return 0;
-	if (!force && still_there(b)) {
-		rc = holder_check_idle(b->name, 0, err);
-		if (rc == -EBUSY)
-			return rc;
-	}
-	/* The kernel writes dirty pages back first, which the loop's thread serves meanwhile. */
-	rc = vduse_detach(&b->v, err);
-	if (rc)
-		return rc;
-	for (unsigned int ms = 0; ms < WAIT_MS && node_exists(b); ms++) {
-		char path[64];
-
-		snprintf(path, sizeof(path), "/sys/block/%s", b->name);
-		if (access(path, F_OK))
-			break; /* the node is left to whoever makes nodes here */
-		usleep(1000);
-	}
-	b->published = false;
-	return 0;
+	return vduse_detach(&((struct vduse_blk *)at)->v, false, force, err);
 }
 
 static void blk_close(struct ob_attach *at)
@@ -613,6 +558,7 @@ const struct ob_attach_ops ob_attach_vduse_blk = {
 	.summary = "a block device /dev/vdX: virtio-blk in user space, through VDUSE",
 	.class_ = OB_CLASS_BLOCK,
 	.outlives = true,
+	.confined = true,
 	.options = "queues=N,size=N,bounce=SIZE," DISK_OPTIONS,
 	.probe = blk_probe,
 	.open = blk_open,

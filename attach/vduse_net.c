@@ -5,8 +5,6 @@
  * device's arena already, because the bounce area is there; frames from it are copied into the driver's buffers.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/netlink.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
@@ -15,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "attach/attach.h"
@@ -49,7 +46,6 @@ enum {
 	LARGE_COUNT = 16,
 	LARGE_DATA = 65536 + 64,
 	HEADROOM = 64,
-	WAIT_MS = 10000,
 };
 
 /**
@@ -642,8 +638,6 @@ static void net_close(struct ob_attach *at)
 		give_back(n);
 	if (n->created)
 		vduse_destroy(&n->v);
-	if (n->fds.inet >= 0)
-		close(n->fds.inet);
 	if (n->fds.rtnl >= 0)
 		close(n->fds.rtnl);
 	if (n->fds.mcast >= 0)
@@ -656,6 +650,22 @@ static void net_close(struct ob_attach *at)
 	free(n->idle);
 	free(n->pkts);
 	free(n);
+}
+
+/* The system's, where this process is confined. Ioctls of interfaces can be asked of any socket, a netlink one as well. */
+static int open_sockets(struct vduse_net *n, struct ob_error *err)
+{
+	struct broker_call c = {.arg = NULL};
+	int rc;
+
+	tap_netns_forget(&n->fds);
+	rc = broker_call(BROKER_VDUSE_NET, &c, err);
+	if (rc)
+		return rc;
+	n->fds.rtnl = n->fds.inet = n->fds.tun[0] = c.res_fd[0];
+	if (c.nr_res_fds > 1)
+		n->fds.mcast = c.res_fd[1];
+	return 0;
 }
 
 static int net_open(struct ob_binding *b, unsigned int index, struct ob_spec_part *part,
@@ -674,14 +684,9 @@ static int net_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 		return ob_error_set(err, -ENOMEM, "vduse-net: no memory");
 	n->net = b->net;
 	n->loop = loop;
-	n->fds.inet = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	n->fds.rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	n->fds.mcast = open("/proc/net/dev_mcast", O_RDONLY | O_CLOEXEC);
-	if (n->fds.inet < 0 || n->fds.rtnl < 0) {
-		rc = ob_error_set(err, -errno, "vduse-net: no socket: %s", strerror(errno));
-		goto close;
-	}
-	rc = get_options(n, part, err);
+	rc = open_sockets(n, err);
+	if (!rc)
+		rc = get_options(n, part, err);
 	if (!rc)
 		rc = make_memory(n, err);
 	if (!rc)
@@ -708,23 +713,12 @@ close:
 
 static int dress(struct vduse_net *n, struct ob_error *err)
 {
-	bool published = atomic_load(&n->v.shared->published);
-	struct ifreq ifr = {0};
-	int rc;
+	int rc = tap_link_open(&n->fds, n->name, &n->link, err);
 
 	/* What was done to the interface since is not undone by another driver process. */
-	if (published)
-		return tap_link_open(&n->fds, n->name, &n->link, err);
-	if (n->wanted[0] && strcmp(n->wanted, n->name) != 0) {
-		memcpy(ifr.ifr_name, n->name, sizeof(n->name));
-		memcpy(ifr.ifr_newname, n->wanted, sizeof(n->wanted));
-		if (ioctl(n->fds.inet, SIOCSIFNAME, &ifr))
-			return ob_error_set(err, -errno, "vduse-net: %s cannot be called %s: %s",
-					    n->name, n->wanted, strerror(errno));
-		memcpy(n->name, n->wanted, sizeof(n->name));
-	}
-	rc = tap_link_open(&n->fds, n->name, &n->link, err);
-	if (!rc && n->address[0])
+	if (rc || atomic_load(&n->v.shared->published))
+		return rc;
+	if (n->address[0])
 		rc = tap_link_add_address(&n->link, n->address, err);
 	if (!rc && n->up) {
 		rc = tap_link_set_up(&n->link, true);
@@ -738,25 +732,18 @@ static int dress(struct vduse_net *n, struct ob_error *err)
 static int net_publish(struct ob_attach *at, struct ob_error *err)
 {
 	struct vduse_net *n = net_of(at);
-	char child[200];
-	int rc = vduse_attach(&n->v, child, sizeof(child), err);
+	char name[VDUSE_CHILD] = "";
+	int rc;
 
+	if (!atomic_load(&n->v.shared->published))
+		memcpy(name, n->wanted, sizeof(n->wanted));
+	rc = vduse_attach(&n->v, true, name, err);
 	if (rc)
 		return rc;
-	rc = -ETIMEDOUT;
-	for (unsigned int ms = 0; ms < WAIT_MS; ms += 10) {
-		if (vduse_child_name(child, "net", n->name, sizeof(n->name))) {
-			rc = dress(n, err);
-			break;
-		}
-		usleep(10000);
-	}
-	if (rc == -ETIMEDOUT) {
-		ob_error_set(err, rc, "vduse-net: the kernel makes no interface of %s", child);
-		ob_error_fix(err, "modprobe virtio_net");
-	}
+	snprintf(n->name, sizeof(n->name), "%.15s", name);
+	rc = dress(n, err);
 	if (rc) {
-		vduse_detach(&n->v, NULL);
+		vduse_detach(&n->v, true, true, NULL);
 		return rc;
 	}
 	atomic_store(&n->v.shared->published, true);
@@ -769,7 +756,7 @@ static int net_unpublish(struct ob_attach *at, bool force, struct ob_error *err)
 	struct vduse_net *n = net_of(at);
 
 	atomic_store(&n->linked, false);
-	return vduse_detach(&n->v, err);
+	return vduse_detach(&n->v, true, force, err);
 }
 
 static void net_info(struct ob_attach *at, struct ob_attach_info *info)
@@ -793,6 +780,7 @@ const struct ob_attach_ops ob_attach_vduse_net = {
 	.summary = "a network interface: virtio-net in user space, through VDUSE",
 	.class_ = OB_CLASS_NET,
 	.outlives = true,
+	.confined = true,
 	.options = "name=IF, up, address=CIDR, gro=on|off, bounce=SIZE",
 	.probe = net_probe,
 	.open = net_open,

@@ -100,23 +100,27 @@ static const struct ob_attach_ops *best(enum ob_class class_)
 	return NULL;
 }
 
+static enum ob_class class_of(const struct unit *unit)
+{
+	switch (ob_device_info(unit->dev)->class_code >> 16) {
+	case CLASS_NETWORK:
+		return OB_CLASS_NET;
+	case CLASS_STORAGE:
+		return OB_CLASS_BLOCK;
+	}
+	return OB_CLASS_CHAR;
+}
+
 /* Before a driver is bound it is known by the device's own word what it is. */
 static const struct ob_attach_ops *ops_of(const struct instance *ins, const struct unit *unit)
 {
-	unsigned int class_ = ob_device_info(unit->dev)->class_code >> 16;
-	const struct ob_attach_ops *ops = is_auto(unit->attach) ? NULL : find_ops(unit->attach);
+	const struct ob_attach_ops *ops;
 
+	if (is_auto(unit->attach))
+		return best(class_of(unit));
+	ops = find_ops(unit->attach);
 	/* One --attach for several devices holds for those of its class. */
-	if (ops && ins->attach_shared &&
-	    ops->class_ != (class_ == CLASS_NETWORK   ? OB_CLASS_NET
-			    : class_ == CLASS_STORAGE ? OB_CLASS_BLOCK
-						      : OB_CLASS_CHAR))
-		ops = NULL;
-	if (ops || !is_auto(unit->attach))
-		return ops;
-	return class_ == CLASS_NETWORK	 ? best(OB_CLASS_NET)
-	       : class_ == CLASS_STORAGE ? best(OB_CLASS_BLOCK)
-					 : NULL;
+	return ops && ins->attach_shared && ops->class_ != class_of(unit) ? NULL : ops;
 }
 
 bool confine_can_be(const struct instance *ins, char *why, size_t size)

@@ -250,7 +250,7 @@ static void answer(struct driver *d)
 	free(m.text);
 }
 
-void broker_process(const struct instance *ins, pid_t keeper, int sock)
+void broker_process(const struct instance *ins, pid_t keeper, int sock, int gifts)
 {
 	const char *attachments[UNITS];
 	unsigned int n = 0;
@@ -265,9 +265,9 @@ void broker_process(const struct instance *ins, pid_t keeper, int sock)
 	/* What the keeper has is not to live longer by this process. */
 	descriptors_list(&all);
 	for (unsigned int i = 0; i < all.n; i++)
-		if (all.fd[i] > STDERR_FILENO && all.fd[i] != sock)
+		if (all.fd[i] > STDERR_FILENO && all.fd[i] != sock && all.fd[i] != gifts)
 			close(all.fd[i]);
-	ob_kept_connect(-1, keeper);
+	ob_kept_connect(gifts, keeper);
 	for (unsigned int i = 0; i < ins->n; i++)
 		if (ins->unit[i].attach)
 			attachments[n++] = ins->unit[i].attach;

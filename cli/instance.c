@@ -209,6 +209,9 @@ int instance_open_devices(struct instance *ins, struct ob_error *err)
 	struct ob_device *devs[UNITS];
 	int ret;
 
+	/* Before this process is confined: afterwards it is another user, number 1, and cannot ask. */
+	ins->pid = getpid();
+	ins->uid = geteuid();
 	ins->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ins->ended_fd < 0)
 		return ob_error_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));

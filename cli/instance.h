@@ -72,6 +72,8 @@ struct instance {
 	struct unit unit[UNITS];
 	unsigned int n;
 	struct timespec began; /* monotonic */
+	pid_t pid;	       /* that has opened it */
+	uid_t uid;
 	double served;	       /* seconds, once it has ended */
 	bool attach_shared;    /* one --attach for all devices of its class */
 	char **command;	       /* or NULL */

@@ -44,7 +44,7 @@ static void close_fd(int *fd)
 }
 
 /* Before anything that it is not to have; and a driver process is not to have its end. */
-static int start_broker(struct keeper *k, int *end)
+static int start_broker(struct keeper *k, int gifts, int *end)
 {
 	const pid_t keeper = getpid();
 	int pair[2], ret;
@@ -58,7 +58,7 @@ static int start_broker(struct keeper *k, int *end)
 	fflush(NULL);
 	k->broker = fork();
 	if (!k->broker)
-		broker_process(k->ins, keeper, pair[1]);
+		broker_process(k->ins, keeper, pair[1], gifts);
 	ret = k->broker < 0 ? -errno : 0;
 	if (ret) {
 		k->broker = 0;
@@ -85,18 +85,18 @@ static int spawn(struct keeper *k, struct ob_error *err)
 	const pid_t keeper = getpid();
 	int events[2], ask[2], gifts[2], broker, ret;
 
-	ret = start_broker(k, &broker);
+	ret = channel_pair(gifts);
 	if (ret)
 		goto fail;
+	ret = start_broker(k, gifts[1], &broker);
+	if (ret)
+		goto close_gifts;
 	ret = channel_pair(events);
 	if (ret)
 		goto close_broker;
 	ret = channel_pair(ask);
 	if (ret)
 		goto close_events;
-	ret = channel_pair(gifts);
-	if (ret)
-		goto close_ask;
 	heartbeat_reset(&k->beats);
 	keep_watch_reset(k);
 	k->reason = REASON_NONE;
@@ -126,14 +126,14 @@ static int spawn(struct keeper *k, struct ob_error *err)
 	}
 	if (k->pid < 0) {
 		ret = k->pid;
-		goto close_gifts;
+		goto close_ask;
 	}
 	k->pidfd = (int)syscall(SYS_pidfd_open, k->pid, 0);
 	if (k->pidfd < 0) {
 		ret = -errno;
 		kill(k->pid, SIGKILL);
 		waitpid(k->pid, NULL, 0);
-		goto close_gifts;
+		goto close_ask;
 	}
 	close(events[1]);
 	close(ask[1]);
@@ -148,9 +148,6 @@ static int spawn(struct keeper *k, struct ob_error *err)
 	pthread_mutex_unlock(&k->ask_lock);
 	return 0;
 
-close_gifts:
-	close(gifts[0]);
-	close(gifts[1]);
 close_ask:
 	close(ask[0]);
 	close(ask[1]);
@@ -160,6 +157,9 @@ close_events:
 close_broker:
 	close_fd(&broker);
 	end_broker(k);
+close_gifts:
+	close(gifts[0]);
+	close(gifts[1]);
 fail:
 	return ob_error_set(err, ret, "the driver process cannot be started: %s", strerror(-ret));
 }

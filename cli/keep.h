@@ -195,7 +195,11 @@ struct driver_seat {
 
 void driver_process(const struct driver_seat *seat) __attribute__((noreturn));
 
-/** broker_process() - in a process that was just forked, for the driver process behind @sock: attach/broker.h */
-void broker_process(const struct instance *ins, pid_t keeper, int sock) __attribute__((noreturn));
+/**
+ * broker_process() - in a process that was just forked, for the driver process behind @sock: attach/broker.h
+ * @gifts: as the driver process's
+ */
+void broker_process(const struct instance *ins, pid_t keeper, int sock, int gifts)
+	__attribute__((noreturn));
 
 #endif

@@ -220,8 +220,8 @@ struct json_object *instance_state(struct instance *ins)
 	}
 	cli_put_str(doc, "version", OUTBOARD_VERSION);
 	cli_put_str(doc, "name", ins->name);
-	cli_put_u64(doc, "pid", (uint64_t)getpid());
-	cli_put_u64(doc, "uid", geteuid());
+	cli_put_u64(doc, "pid", (uint64_t)ins->pid);
+	cli_put_u64(doc, "uid", ins->uid);
 	cli_put_str(doc, "mode", ob_mode_name(ins->mode));
 	cli_put_double(doc, "seconds", up);
 	if (ins->command) {

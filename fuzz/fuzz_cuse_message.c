@@ -97,16 +97,22 @@ static struct {
 	uint8_t body[1024];
 } message;
 
-static void say(int fd, struct cuse_node *n, uint32_t opcode, const void *body, size_t len)
+static void make(uint32_t opcode, const void *body, size_t len)
 {
 	static uint64_t unique;
-	char said[8192];
 
 	memset(&message.h, 0, sizeof(message.h));
 	message.h.len = (uint32_t)(sizeof(message.h) + len);
 	message.h.opcode = opcode;
 	message.h.unique = 2 * ++unique;
 	memcpy(message.body, body, len);
+}
+
+static void say(int fd, struct cuse_node *n, uint32_t opcode, const void *body, size_t len)
+{
+	char said[8192];
+
+	make(opcode, body, len);
 	if (send(fd, &message, message.h.len, MSG_DONTWAIT) < 0)
 		return;
 	while (cuse_node_serve(n, 8))
@@ -130,11 +136,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	there = 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
 		return 0;
-	if (cuse_node_open(&node, &chr, "fuzz0", pair[1], NULL)) {
+	make(CUSE_INIT, &init, sizeof(init));
+	if (cuse_node_open(&node, &chr, "fuzz0", pair[1], &message, message.h.len, NULL)) {
 		close(pair[0]);
 		return 0;
 	}
-	say(pair[0], &node, CUSE_INIT, &init, sizeof(init));
 	while (data + 2 <= end) {
 		uint32_t opcode = opcodes[data[0] % sizeof(opcodes)];
 		size_t len = data[1];

@@ -16,6 +16,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/netlink.h>
@@ -99,6 +100,7 @@ static int raw_config(struct uio_device *ud, bool write, unsigned int off, unsig
 		      uint32_t *val)
 {
 	uint8_t b[4] = {0};
+	struct iovec iov = {b, size};
 	ssize_t n;
 
 	ob_count(&ud->syscalls, 1);
@@ -107,7 +109,7 @@ static int raw_config(struct uio_device *ud, bool write, unsigned int off, unsig
 			b[i] = (uint8_t)(*val >> (8 * i));
 		n = pwrite(ud->config_fd, b, size, (off_t)off);
 	} else {
-		n = pread(ud->config_fd, b, size, (off_t)off);
+		n = preadv2(ud->config_fd, &iov, 1, (off_t)off, 0);
 		*val = 0;
 		for (unsigned int i = 0; i < size; i++)
 			*val |= (uint32_t)b[i] << (8 * i);
@@ -258,12 +260,13 @@ static uint64_t uio_read(const struct ob_bar *bar, uint64_t off, unsigned int si
 {
 	struct uio_device *ud = bar->dev->priv;
 	uint64_t val = 0;
+	struct iovec iov = {&val, size};
 
 	if (bar->kind != OB_BAR_IO || size > 4)
 		return UINT64_MAX; /* memory is mapped, or was until the device went */
 	if (by_file(bar)) {
 		ob_count(&ud->syscalls, 1);
-		if (pread(ud->resource_fd[bar->index], &val, size, (off_t)off) != (ssize_t)size)
+		if (preadv2(ud->resource_fd[bar->index], &iov, 1, (off_t)off, 0) != (ssize_t)size)
 			return UINT64_MAX;
 		return le64toh(val);
 	}

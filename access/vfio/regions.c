@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "access/vfio/vfio.h"
@@ -51,6 +52,7 @@ uint64_t vfio_region_read(struct vfio_device *vd, const struct vfio_region *r, u
 {
 	volatile void *p = mapped(r, off, size);
 	uint64_t val = 0;
+	struct iovec iov = {&val, size};
 
 	if (p) {
 		switch (size) {
@@ -65,8 +67,9 @@ uint64_t vfio_region_read(struct vfio_device *vd, const struct vfio_region *r, u
 		}
 	}
 	vfio_count(vd);
+	/* As pread(); a call less for the sandbox. */
 	if (off >= r->size || size > r->size - off ||
-	    pread(vd->fd, &val, size, (off_t)(r->offset + off)) != (ssize_t)size)
+	    preadv2(vd->fd, &iov, 1, (off_t)(r->offset + off), 0) != (ssize_t)size)
 		return UINT64_MAX;
 	return val; /* little endian on both sides, x86-64 */
 }

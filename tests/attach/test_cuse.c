@@ -66,7 +66,7 @@ struct answer {
 static struct message in;
 static struct answer out;
 
-static void send_message(struct world *w, uint32_t opcode, const void *body, size_t len)
+static void make_message(struct world *w, uint32_t opcode, const void *body, size_t len)
 {
 	memset(&in.h, 0, sizeof(in.h));
 	in.h.len = (uint32_t)(sizeof(in.h) + len);
@@ -75,6 +75,11 @@ static void send_message(struct world *w, uint32_t opcode, const void *body, siz
 	in.h.pid = (uint32_t)getpid();
 	if (len && body != in.body)
 		memcpy(in.body, body, len);
+}
+
+static void send_message(struct world *w, uint32_t opcode, const void *body, size_t len)
+{
+	make_message(w, opcode, body, len);
 	assert_int_equal(send(w->kernel, &in, in.h.len, 0), in.h.len);
 }
 
@@ -116,9 +121,9 @@ static void open_world(struct world *w, const struct ob_char_ops *ops)
 	w->chr = (struct ob_char){.ops = ops, .dev = &w->device->dev, .name = "twice"};
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
 	w->kernel = pair[0];
-	assert_int_equal(cuse_node_open(&w->node, &w->chr, "twice0", pair[1], &err), 0);
-	assert_false(w->node.ready);
-	send_message(w, CUSE_INIT, &init, sizeof(init));
+	make_message(w, CUSE_INIT, &init, sizeof(init));
+	assert_int_equal(cuse_node_open(&w->node, &w->chr, "twice0", pair[1], &in, in.h.len, &err),
+			 0);
 	assert_true(answered(w) > (int)sizeof(*made));
 	assert_string_equal(out.body + sizeof(*made), "DEVNAME=twice0");
 	assert_int_equal(made->major, 7);

@@ -5,7 +5,7 @@
 #
 # rig-device: nvme,null=64M
 # rig-device: e1000e
-# rig-modprobe: vfio-pci vfio_iommu_type1 ublk_drv vduse virtio_vdpa virtio_blk loop fuse tun vhost_net
+# rig-modprobe: vfio-pci vfio_iommu_type1 ublk_drv vduse virtio_vdpa virtio_blk nbd loop fuse tun vhost_net
 # rig-timeout: 900
 set -u
 . tests/vfio/rig.sh

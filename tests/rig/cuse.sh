@@ -28,6 +28,7 @@ start() # OPTIONS...
 give_to vfio-pci "$RIG_EDU"
 check 'it becomes a node' start
 check 'by cuse, as edu0' grep -q 'as /dev/edu0 through cuse' "$RIG_RESULTS/run.log"
+check 'its driver process is in the sandbox' eval '"$OUTBOARD" show teacher --sandbox --json | jq -e .confined'
 check 'which is a character device' test -c /dev/edu0
 check 'before anything was written it is empty' is "$(cat /dev/edu0)" ''
 check 'a number is written' sh -c 'echo 10 >/dev/edu0'

@@ -49,6 +49,7 @@ survives() # ARENA ATTACHMENT KILLS CHECK
 	[ "$kills" -ge "$chunk" ] || chunk=$kills
 	"$OUTBOARD" bind "$RIG_NVME" >"$dir/log" 2>&1 || sed 's/^/# /' "$dir/log"
 	check 'it is a block device, below a keeper' start "$1" "$2"
+	check 'its driver process is in the sandbox' eval '"$OUTBOARD" show $keeper --sandbox --json | jq -e .confined'
 	check 'an ext4 is made' soon mkfs.ext4 -q -F "$NAME"
 	for ((done_ = 0; done_ < kills; done_ += chunk)); do
 		check "mounted ($done_)" mounted
