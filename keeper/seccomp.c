@@ -461,8 +461,11 @@ static int add_checked(const struct filter *f, unsigned int check)
 	case IOCTLS:
 		return add_ioctls(f);
 	case OWN_ABORT:
+		/* This filter goes on holding while it serves, where abort() is not told its numbers. */
+		aborts[0] = is_int(0, UINT32_MAX);
+		ret = seccomp_rule_add_array(f->ctx, SCMP_ACT_ERRNO(EPERM), f->nr, 1, aborts);
 		aborts[0] = is_int(0, (uint32_t)getpid());
-		return allow(f, 2, aborts);
+		return ret ? ret : allow(f, 2, aborts);
 	case THREAD:
 		return add_thread(f);
 	case FCNTLS:
