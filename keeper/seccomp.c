@@ -147,6 +147,9 @@ static const struct call calls[] = {
 
 #ifdef __SANITIZE_ADDRESS__
 	{"sigaltstack", SANDBOX_RUN, ALL, ANY, "the sanitizer, before a thread or process ends"},
+	/* When two threads want one of its locks at once: rarely, and not in each run. */
+	{"sched_getaffinity", SANDBOX_RUN, ALL, ANY, "the sanitizer: is it worth to spin?"},
+	{"sched_yield", SANDBOX_RUN, ALL, ANY, "the sanitizer's locks"},
 #endif
 	/* What the C library tries, and does without; a refusal costs it nothing. */
 	{"mprotect", SANDBOX_RUN, ALL, REFUSE + ENOMEM,
