@@ -17,6 +17,8 @@
 #include <outboard/block.h>
 
 #include "access/faultpoint.h"
+#include "class/verify.h"
+
 /* enum ob_block_op has five values; the next power of two, so that an index is only masked. */
 #define OP_SLOTS 8
 /* Times of submission that are told apart, see ob_block_oldest(). */
@@ -72,6 +74,7 @@ struct block_class {
 	uint32_t nr_queues;
 	uint32_t epoch; /* index of the current one */
 	bool fua, flush, discard, zeroes;
+	bool by_buffer; /* it asks another disk, whose class finds the address */
 	uint64_t epoch_began[EPOCHS];
 	struct block_queue queue[];
 };
@@ -179,8 +182,10 @@ static int create_class(struct ob_block *blk, struct block_class **cp)
 	c->nr_queues = l->queues;
 	c->arena = (uintptr_t)blk->dma->base;
 	c->arena_iova = blk->dma->iova;
+	c->by_buffer = blk->ops == &verify_ops;
 	/* Other policies open pages only between map and unmap, so arena memory is mapped, too. */
-	c->direct = ob_dma_policy(blk->dma) == OB_DMA_POOLED ? blk->dma->size : 0;
+	if (ob_dma_policy(blk->dma) == OB_DMA_POOLED && !c->by_buffer)
+		c->direct = blk->dma->size;
 	c->size = l->size;
 	c->unit_mask = l->block_size - 1;
 	c->max_transfer = l->max_transfer;
@@ -411,7 +416,7 @@ static __attribute__((noinline)) int prepare_slow(struct ob_block *blk, struct b
 	if (rc)
 		return rc;
 	req->map = NULL;
-	if (req->op > OB_BLOCK_WRITE || (req->flags & OB_BLOCK_MAPPED))
+	if (req->op > OB_BLOCK_WRITE || (req->flags & OB_BLOCK_MAPPED) || c->by_buffer)
 		return 0;
 	if (off < c->direct && req->len <= c->direct - off && !(off & c->align_mask)) {
 		req->iova.addr = c->arena_iova + off;

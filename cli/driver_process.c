@@ -87,11 +87,10 @@ static void warn(const struct instance *ins)
 static void confine(const struct driver *d, const struct descriptors *before)
 {
 	const struct driver_seat *seat = d->seat;
-	int keep[HEARTBEAT_LOOPS + 8] = {STDIN_FILENO,	STDOUT_FILENO,
-					 STDERR_FILENO, seat->events,
-					 seat->ask,	seat->gifts,
-					 seat->broker,	seat->vitals->order_fd};
-	unsigned int n = 8;
+	int keep[HEARTBEAT_LOOPS + 9] = {
+		STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,	     seat->events,     seat->ask,
+		seat->gifts,  seat->broker,  seat->vitals->order_fd, d->ins->verify.fd};
+	unsigned int n = 9;
 	char why[CONFINE_WHY];
 	struct ob_error err = {0};
 
@@ -275,6 +274,15 @@ void broker_process(const struct instance *ins, pid_t keeper, int sock, int gift
 	_exit(CLI_OK);
 }
 
+/* In the thread of a disk's queue, and nothing is told to its clients any more: they ask the next process. */
+static void was_wrong(void *arg, const struct ob_error *what)
+{
+	const struct driver_seat *seat = arg;
+
+	channel_send(seat->events, CHANNEL_WRONG, 0, what, NULL, -1);
+	_exit(CLI_FAILED);
+}
+
 void driver_process(const struct driver_seat *seat)
 {
 	struct driver d = {.seat = seat, .ins = seat->ins};
@@ -285,6 +293,8 @@ void driver_process(const struct driver_seat *seat)
 		_exit(CLI_FAILED); /* it died before the line above */
 	prctl(PR_SET_NAME, "outboard-driver");
 	ob_kept_connect(seat->gifts, seat->keeper);
+	d.ins->verify.wrong = was_wrong;
+	d.ins->verify.arg = (void *)(uintptr_t)seat;
 	if (seat->broker >= 0)
 		ob_broker_connect(seat->broker, heartbeat_wait);
 	begin(&d);

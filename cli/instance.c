@@ -178,6 +178,8 @@ static int open_unit(struct instance *ins, struct unit *unit, struct ob_error *e
 	unit->call.fd = -1;
 	cli_progress("%s: binding a driver", ob_device_info(unit->dev)->name);
 	ret = ob_driver_bind(unit->dev, unit->driver, &unit->config, &unit->binding, err);
+	if (!ret)
+		ret = verify_unit(ins, (unsigned int)(unit - ins->unit), err);
 	if (ret)
 		return ret;
 	ret = ob_loop_create(ins->mode, &unit->loop);
@@ -417,6 +419,7 @@ void instance_close(struct instance *ins)
 		for (unsigned int k = unit->nr_at; k-- > 0;)
 			ob_attach_close(unit->at[k]);
 		unit->nr_at = 0;
+		verify_unit_end(unit);
 		ob_driver_unbind(unit->binding);
 		unit->binding = NULL;
 		if (unit->loop) {

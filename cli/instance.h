@@ -66,6 +66,20 @@ struct unit {
 	unsigned int nr_at;
 };
 
+/**
+ * struct verify_seat - --verify: no driver is believed (class/verify.h)
+ * @fd: memory for all disks of the instance, the keeper's; -1 without one
+ * @log: bytes of contents that are kept for each
+ * @wrong: in the driver process, when a driver was wrong
+ */
+struct verify_seat {
+	bool on;
+	int fd;
+	uint64_t log;
+	void (*wrong)(void *arg, const struct ob_error *what);
+	void *arg;
+};
+
 struct instance {
 	char name[NAME_SIZE];
 	enum ob_mode mode;
@@ -78,6 +92,7 @@ struct instance {
 	bool attach_shared;    /* one --attach for all devices of its class */
 	char **command;	       /* or NULL */
 	int ended_fd;	       /* eventfd: a loop ended by itself */
+	struct verify_seat verify;
 };
 
 /** instance_open() - open the devices, bind the drivers, make the attachments; undone on failure */
@@ -94,6 +109,16 @@ int instance_unpublish(struct instance *ins, bool force, struct ob_error *err);
 /** instance_stop() - end the loops' threads */
 void instance_stop(struct instance *ins);
 void instance_close(struct instance *ins);
+
+/** verify_parse_log() - the value of --verify-log */
+int verify_parse_log(const char *text, struct verify_seat *seat, struct ob_error *err);
+/** verify_hold() - in the keeper, before the first driver process: take the memory */
+int verify_hold(struct verify_seat *seat, struct ob_error *err);
+void verify_release(struct verify_seat *seat);
+/** verify_unit() - its driver was bound: its disks are verified from now on */
+int verify_unit(struct instance *ins, unsigned int unit, struct ob_error *err);
+/** verify_unit_end() - before the driver is unbound */
+void verify_unit_end(struct unit *unit);
 
 /** unit_call() - have @fn(@arg) run where questions to @unit's driver belong, and wait for it */
 void unit_call(struct unit *unit, void (*fn)(void *arg), void *arg);

@@ -270,6 +270,12 @@ static enum ended_by take_event(struct keeper *k, const struct channel_message *
 			return ENDED_GONE;
 		}
 		break;
+	case CHANNEL_WRONG:
+		if (*k->cause)
+			break;
+		snprintf(k->cause, sizeof(k->cause), "its driver was wrong: %.220s", m->err.what);
+		k->reason = REASON_DATA;
+		break;
 	case CHANNEL_ENDED:
 		*err = m->err;
 		if (m->value == ENDED_GONE || m->value == ENDED_STOP)
@@ -812,6 +818,8 @@ int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **do
 	ret = heartbeat_open(&k->beats, k->ins->n, k->policy.heartbeat_ms, err);
 	if (!ret)
 		ret = keep_watch_open(k, err);
+	if (!ret && k->ins->verify.on)
+		ret = verify_hold(&k->ins->verify, err);
 	if (!ret)
 		ret = first_word(k, stop, &m, err);
 	if (ret)
@@ -863,6 +871,7 @@ void keep_end(struct keeper *k)
 	confine_release(&k->confine);
 	heartbeat_close(&k->beats);
 	keep_watch_close(k);
+	verify_release(&k->ins->verify);
 	ob_devices_release();
 	close_fd(&k->wake_fd);
 	pthread_cond_destroy(&k->upgraded);

@@ -39,6 +39,7 @@ enum keep_reason {
 	REASON_STORM,
 	REASON_LEAK,
 	REASON_IOMMU,
+	REASON_DATA, /* a disk's data are not what was written */
 	KEEP_REASONS,
 };
 

@@ -29,9 +29,10 @@ enum {
 };
 
 static const char *const reason_names[KEEP_REASONS] = {
-	[REASON_SIGNAL] = "signal", [REASON_EXIT] = "exit", [REASON_START] = "start",
-	[REASON_LOOP] = "loop",	    [REASON_HANG] = "hang", [REASON_AGE] = "age",
-	[REASON_STORM] = "storm",   [REASON_LEAK] = "leak", [REASON_IOMMU] = "iommu-fault",
+	[REASON_SIGNAL] = "signal",   [REASON_EXIT] = "exit", [REASON_START] = "start",
+	[REASON_LOOP] = "loop",	      [REASON_HANG] = "hang", [REASON_AGE] = "age",
+	[REASON_STORM] = "storm",     [REASON_LEAK] = "leak", [REASON_IOMMU] = "iommu-fault",
+	[REASON_DATA] = "wrong-data",
 };
 
 static const char *device_name(const struct keeper *k, unsigned int i)
@@ -244,6 +245,11 @@ static unsigned int look_ms(const struct keeper *k)
 	return ms && ms < LOOK_MS ? ms : LOOK_MS;
 }
 
+static uint64_t storms_due_ns(const struct keeper *k)
+{
+	return k->watch.storms_looked_ns + vitals_next_ms(&k->watch.vitals) * NS_PER_MS;
+}
+
 void keep_watch_look(struct keeper *k)
 {
 	struct keep_watch *w = &k->watch;
@@ -251,7 +257,7 @@ void keep_watch_look(struct keeper *k)
 
 	if (k->state != KEEP_SERVING || *k->cause)
 		return;
-	if (k->policy.storm && now - w->storms_looked_ns >= VITALS_LOOK_MS * NS_PER_MS) {
+	if (k->policy.storm && now >= storms_due_ns(k)) {
 		w->storms_looked_ns = now;
 		for (unsigned int i = 0; i < w->vitals.n; i++)
 			look_for_storm(k, i, now);
@@ -267,9 +273,16 @@ void keep_watch_look(struct keeper *k)
 
 unsigned int keep_watch_fds(struct keeper *k, struct pollfd *p, int *timeout_ms)
 {
-	int wait = k->policy.storm ? VITALS_LOOK_MS : (int)look_ms(k);
+	const uint64_t now = ob_clock_ns();
+	uint64_t due = k->watch.looked_ns + look_ms(k) * NS_PER_MS;
+	int wait;
 
-	if (k->state == KEEP_SERVING && (*timeout_ms < 0 || wait < *timeout_ms))
+	if (k->policy.storm && storms_due_ns(k) < due)
+		due = storms_due_ns(k);
+	wait = due > now ? (int)((due - now + NS_PER_MS - 1) / NS_PER_MS) : 0;
+
+	/* One that is being ended is not looked at: its end will tell. */
+	if (k->state == KEEP_SERVING && !*k->cause && (*timeout_ms < 0 || wait < *timeout_ms))
 		*timeout_ms = wait;
 	if (k->watch.kmsg_fd < 0)
 		return 0;

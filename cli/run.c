@@ -29,6 +29,8 @@ enum {
 	OPT_PRIVATE,
 	OPT_RESTART,
 	OPT_SANDBOX,
+	OPT_VERIFY,
+	OPT_VERIFY_LOG,
 	OPT_ONE,
 	OPT_CONFIG,
 	OPT_JSON,
@@ -59,6 +61,12 @@ static const struct cli_option options[] = {
 	 "they can; default), off, or require; 'outboard show --sandbox' says what is\n"
 	 "in force; with limits: [,memory=SIZE][,memlock=SIZE][,files=N]\n"
 	 "[,threads=N][,cpu=PERCENT][,debug][,unsafe-device]"},
+	{OPT_VERIFY, "verify", NULL,
+	 "disks: what was written is read back before it is acknowledged, and each read\n"
+	 "compared with what was written; a driver that was wrong is ended"},
+	{OPT_VERIFY_LOG, "verify-log", "SIZE",
+	 "with --verify: how much of what was written last is kept for each disk, to be\n"
+	 "written again where a driver has spoilt it (default: 16M)"},
 	{OPT_ONE, "one-process", NULL,
 	 "no keeper: the devices are driven by this process, for debuggers and profilers"},
 	{OPT_CONFIG, "config", "FILE",
@@ -238,6 +246,14 @@ static bool parse_option(struct run *r, struct cli_args *args, int opt)
 			return true;
 		args->exit_code = cli_error("run", &err);
 		return false;
+	case OPT_VERIFY:
+		r->ins.verify.on = true;
+		return true;
+	case OPT_VERIFY_LOG:
+		if (!verify_parse_log(args->value, &r->ins.verify, &err))
+			return true;
+		args->exit_code = cli_error("run", &err);
+		return false;
 	case OPT_ONE:
 		r->kept = false;
 		return true;
@@ -366,6 +382,8 @@ static int check_command_line(struct run *r, struct cli_args *args)
 	if (!r->kept && (r->restart_given || r->sandbox_given))
 		return cli_bad(&usage, "option '--one-process' goes with neither --restart nor "
 				       "--sandbox, which are for a second one");
+	if (r->ins.verify.log && !r->ins.verify.on)
+		return cli_bad(&usage, "option '--verify-log' goes with --verify");
 	if (r->private_mounts && !args->rest)
 		return cli_bad(&usage, "option '--private-mounts' is for a COMMAND, after '--'");
 	ret = check_counts(r, r->nr_drivers, "--driver");
@@ -816,6 +834,7 @@ int cmd_run(int argc, char **argv)
 	notify_open();
 	r->minder.sock = -1;
 	r->name_fd = -1;
+	r->ins.verify.fd = -1;
 	r->pid = getpid();
 	r->kept = true;
 	cli_args_init(&args, &usage, argc, argv);

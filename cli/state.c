@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "class/verify.h"
 #include "cli/cli.h"
 #include "cli/instance.h"
 
@@ -111,6 +112,21 @@ static void put_net(struct json_object *o, struct ob_net *net)
 	cli_put_u64(o, "tx_bad_descriptors", s.tx_bad_descriptors);
 }
 
+static void put_verified(struct json_object *block, struct ob_block *blk)
+{
+	struct ob_verify_stats s;
+	struct json_object *o;
+
+	if (!ob_verify_stats(blk, &s))
+		return;
+	o = cli_put_object(block, "verified");
+	cli_put_u64(o, "written_blocks", s.written);
+	cli_put_u64(o, "read_blocks", s.read);
+	cli_put_u64(o, "wrong", s.wrong);
+	cli_put_u64(o, "repaired_blocks", s.repaired);
+	cli_put_u64(o, "lost_blocks", s.lost);
+}
+
 static struct json_object *block_state(struct ob_block *blk)
 {
 	struct json_object *o = json_object_new_object(), *set;
@@ -143,6 +159,7 @@ static struct json_object *block_state(struct ob_block *blk)
 	cli_put_u64(o, "irqs", s.irqs);
 	cli_put_u64(o, "polls", s.polls);
 	cli_put_u64(o, "empty_polls", s.empty_polls);
+	put_verified(o, blk);
 	return o;
 }
 

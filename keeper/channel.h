@@ -13,6 +13,7 @@ enum channel_kind {
 	CHANNEL_READY, /* its devices are attached; text: for people and COMMAND; a network namespace */
 	CHANNEL_FAILED,	    /* it cannot begin; value: exit code */
 	CHANNEL_ENDED,	    /* value: enum ended_by */
+	CHANNEL_WRONG,	    /* what a disk's driver said is not true, and the process ends */
 	CHANNEL_UNCONFINED, /* it cannot do its work in a sandbox, and ends; text: why */
 	/* asked by the keeper, answered by one ANSWER each */
 	CHANNEL_ASK, /* text: a request */

@@ -76,6 +76,8 @@ uint64_t vitals_storm(struct vitals *v, unsigned int i, uint64_t now_ns, uint64_
 	/* A driver that does not read its interrupts does not stop them; what it says it read is believed only where it is more. */
 	if (w->kernel_irqs && kernel_irqs > w->kernel_irqs && by_kernel > came)
 		came = by_kernel;
+	w->came_before = w->came;
+	w->came = came;
 	explained = (work - w->work) * IRQS_PER_WORK;
 	w->irqs = irqs;
 	w->work = work;
@@ -84,6 +86,21 @@ uint64_t vitals_storm(struct vitals *v, unsigned int i, uint64_t now_ns, uint64_
 	if (first || came <= explained || came - explained < (uint64_t)rate * ns / NS_PER_S)
 		return 0;
 	return (came - explained) * NS_PER_S / ns;
+}
+
+unsigned int vitals_next_ms(const struct vitals *v)
+{
+	unsigned int ms = VITALS_IDLE_MS;
+
+	for (unsigned int i = 0; i < v->n; i++) {
+		const struct vitals_watch *w = &v->watch[i];
+		unsigned int of_this = w->muted_ns || (w->came && w->came_before) ? VITALS_LOOK_MS
+				       : w->came				  ? VITALS_SOON_MS
+										  : VITALS_IDLE_MS;
+
+		ms = of_this < ms ? of_this : ms;
+	}
+	return ms;
 }
 
 void vitals_mute(struct vitals *v, unsigned int i, bool on)

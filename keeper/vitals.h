@@ -19,8 +19,13 @@
 
 enum {
 	VITALS_TEXT = 160,
-	/* At most so long until a storm is seen, and masked: two looks, of which one may be late. */
+	/*
+	 * From the first interrupt of a storm it takes two looks at most to see it: the first may come when too few have come. While there are
+	 * interrupts they are so far apart; while there are none for longer, and then the next look comes sooner, so that both are 90 ms.
+	 */
 	VITALS_LOOK_MS = 40,
+	VITALS_IDLE_MS = 60,
+	VITALS_SOON_MS = 30,
 };
 
 /**
@@ -48,6 +53,7 @@ struct vitals_watch {
 	uint64_t irqs, work, kernel_irqs; /* when the window began */
 	uint64_t since_ns;
 	uint64_t blocked;
+	bool came, came_before; /* any interrupt in the last window, and in the one before */
 
 	unsigned int storms; /* in a row */
 	uint64_t muted_ns;   /* 0: not held back */
@@ -78,6 +84,9 @@ void vitals_reset(struct vitals *v);
  */
 uint64_t vitals_storm(struct vitals *v, unsigned int i, uint64_t now_ns, uint64_t kernel_irqs,
 		      unsigned int rate);
+
+/** vitals_next_ms() - how long after the last look for storms is the next one due? */
+unsigned int vitals_next_ms(const struct vitals *v);
 
 /** vitals_mute() - hold unit @i's interrupts back, or let them come again; the driver process does it */
 void vitals_mute(struct vitals *v, unsigned int i, bool on);

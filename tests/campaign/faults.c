@@ -167,6 +167,7 @@ static const struct {
 	const char *text;
 	enum detected by;
 } causes[] = {
+	{"its driver was wrong", BY_DATA},
 	{"it was ended by signal", BY_SIGNAL},
 	{"it exited with", BY_EXIT},
 	{"it was not ready", BY_START},
@@ -288,8 +289,10 @@ static bool try_fault(const struct fault *f, struct outcome *out)
 	}
 	atomic_store(&seat->state, SEAT_EMPTY);
 	/* Whoever has had a fault does not go on. */
-	if (!died && !replace())
+	if (!died && !replace()) {
+		fprintf(stderr, "faults: no other process begins\n");
 		return false;
+	}
 	if (!o.client->check(out))
 		return false;
 	hear(&later);
@@ -301,6 +304,7 @@ static const char *const by_names[] = {
 	[BY_SIGNAL] = "signal", [BY_HEARTBEAT] = "heartbeat",
 	[BY_START] = "start",	[BY_ERROR] = "error",
 	[BY_AGE] = "age",	[BY_IOMMU] = "iommu",
+	[BY_DATA] = "data",
 };
 static const char *const family_names[FAMILIES] = {"code", "point", "device"};
 
@@ -438,12 +442,12 @@ static void become_instance(uint64_t first, char **argv)
 	char spec[2 * PATH_MAX], attach[PATH_MAX + 16], path[PATH_MAX], number[3][24];
 	const char *args[64] = {o.outboard, "run",	 "-q",	      spec,	   "--attach",
 				attach,	    "--driver",	 o.faulty,    "--restart", o.policy,
-				"--mode",   "interrupt", "--sandbox", "off",	   "--"};
+				"--mode",   "interrupt", "--sandbox", "off"};
 	/*
 	 * Interrupts: eight instances that poll while they wait would take the processors from each other. And faulty.so changes code, for which
 	 * the sandbox ends a process.
 	 */
-	int n = 15, fd;
+	int n = 14, fd;
 
 	*spec = '\0';
 	path_of(path, "disk");
@@ -466,6 +470,9 @@ static void become_instance(uint64_t first, char **argv)
 		_exit(2);
 	snprintf(number[0], sizeof(number[0]), "%u", o.shard);
 	snprintf(number[1], sizeof(number[1]), "%llu", (unsigned long long)first);
+	if (o.verify)
+		args[n++] = "--verify";
+	args[n++] = "--";
 	args[n++] = argv[0];
 	args[n++] = "--shard";
 	args[n++] = number[0];
@@ -546,10 +553,10 @@ static int run_all(char **argv)
 /* ---- what came of it --------------------------------------------------------------------------------------- */
 
 /* Columns of the table, by the words in the files. */
-static const char *const columns[] = {"injected",  "reached",  "exit",	 "signal", "heartbeat",
-				      "start",	   "error",    "age",	 "iommu",  "unnoticed",
-				      "recovered", "client",   "late",	 "wrong",  "lost",
-				      "ended",	   "spurious", "refused"};
+static const char *const columns[] = {"injected",  "reached",	"exit",	    "signal", "heartbeat",
+				      "start",	   "error",	"age",	    "iommu",  "data",
+				      "unnoticed", "recovered", "client",   "late",   "wrong",
+				      "lost",	   "ended",	"spurious", "refused"};
 enum {
 	COLUMNS = sizeof(columns) / sizeof(columns[0]),
 	ROWS = 64,
@@ -633,8 +640,9 @@ static void summarize(void)
 	if (!json)
 		return;
 	fprintf(json,
-		"{\"campaign\":\"faults\",\"device\":\"%s\",\"seed\":%llu,\"shards\":%u,\"git\":\"%s\",\"kernel\":\"%s\",\"policy\":\"%s\",\"rows\":{",
-		o.device, (unsigned long long)o.seed, o.shards, o.git, o.kernel, o.policy);
+		"{\"campaign\":\"faults\",\"device\":\"%s\",\"verify\":%s,\"seed\":%llu,\"shards\":%u,\"git\":\"%s\",\"kernel\":\"%s\",\"policy\":\"%s\",\"rows\":{",
+		o.device, o.verify ? "true" : "false", (unsigned long long)o.seed, o.shards, o.git,
+		o.kernel, o.policy);
 	for (unsigned int r = 0; r < nr_rows; r++) {
 		fprintf(json, "%s\"%s\":{", r ? "," : "", rows[r].name);
 		for (unsigned int c = 0; c < COLUMNS; c++)
@@ -657,9 +665,9 @@ static bool manifest(void)
 	uname(&u);
 	snprintf(o.kernel, sizeof(o.kernel), "%s %s", u.sysname, u.release);
 	snprintf(text, sizeof(text),
-		 "seed %llu\ndevice %s\nshards %u\nonly %s\nkernel %s\ngit %s\n",
-		 (unsigned long long)o.seed, o.device, o.shards, o.only ? o.only : "*", o.kernel,
-		 o.git);
+		 "seed %llu\ndevice %s\nverify %d\nshards %u\nonly %s\nkernel %s\ngit %s\n",
+		 (unsigned long long)o.seed, o.device, o.verify, o.shards, o.only ? o.only : "*",
+		 o.kernel, o.git);
 	snprintf(path, sizeof(path), "%s/manifest", o.dir);
 	f = fopen(path, "re");
 	if (f) {
@@ -683,14 +691,23 @@ static bool manifest(void)
 /* ---- main ------------------------------------------------------------------------------------------------------ */
 
 static const struct option long_options[] = {
-	{"outboard", required_argument, NULL, 'o'}, {"faulty", required_argument, NULL, 'f'},
-	{"victim", required_argument, NULL, 'v'},   {"dir", required_argument, NULL, 'd'},
-	{"device", required_argument, NULL, 'D'},   {"seed", required_argument, NULL, 's'},
-	{"count", required_argument, NULL, 'n'},    {"shards", required_argument, NULL, 'j'},
-	{"seconds", required_argument, NULL, 't'},  {"only", required_argument, NULL, 'O'},
-	{"json", required_argument, NULL, 'J'},	    {"git", required_argument, NULL, 'g'},
-	{"policy", required_argument, NULL, 'p'},   {"shard", required_argument, NULL, 'S'},
-	{"first", required_argument, NULL, 'F'},    {NULL, 0, NULL, 0},
+	{"outboard", required_argument, NULL, 'o'},
+	{"faulty", required_argument, NULL, 'f'},
+	{"victim", required_argument, NULL, 'v'},
+	{"dir", required_argument, NULL, 'd'},
+	{"device", required_argument, NULL, 'D'},
+	{"seed", required_argument, NULL, 's'},
+	{"count", required_argument, NULL, 'n'},
+	{"shards", required_argument, NULL, 'j'},
+	{"seconds", required_argument, NULL, 't'},
+	{"only", required_argument, NULL, 'O'},
+	{"json", required_argument, NULL, 'J'},
+	{"git", required_argument, NULL, 'g'},
+	{"policy", required_argument, NULL, 'p'},
+	{"shard", required_argument, NULL, 'S'},
+	{"first", required_argument, NULL, 'F'},
+	{"verify", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
 };
 
 static const struct client *client_for(const char *device)
@@ -757,6 +774,9 @@ static bool parse(int argc, char **argv, bool *worker, uint64_t *first)
 		case 'F':
 			*first = n;
 			break;
+		case 'V':
+			o.verify = true;
+			break;
 		default:
 			return false;
 		}
@@ -776,7 +796,7 @@ int main(int argc, char **argv)
 		fprintf(stderr,
 			"usage: faults --outboard PROGRAM --faulty FAULTY.so --victim DRIVER.so --dir FOLDER [--device nvme|ide]\n"
 			"  [--seed N (1)] [--count N (1000)] [--shards N (2)] [--seconds N: no more then] [--only PATTERN: functions]\n"
-			"  [--policy TEXT: of --restart] [--json FILE] [--git ID]\n");
+			"  [--policy TEXT: of --restart] [--json FILE] [--git ID] [--verify]\n");
 		return 2;
 	}
 	if (worker) {

@@ -21,6 +21,7 @@ enum detected {
 	BY_ERROR,     /* the driver's or the library's own error */
 	BY_AGE,	      /* of a request */
 	BY_IOMMU,
+	BY_DATA, /* --verify: data are not what was written */
 };
 
 /**
@@ -72,6 +73,7 @@ extern const struct client disk_nvme, disk_ide;
 extern struct campaign {
 	uint64_t seed, count, until_ns;
 	unsigned int shards, shard, patience_ms;
+	bool verify;
 	const char *outboard, *faulty, *victim, *dir, *device, *only, *json, *git, *policy;
 	char kernel[160];
 	const struct client *client;

@@ -250,6 +250,20 @@ static void disk_work(struct outcome *out)
 		disconnect();
 }
 
+/* Return: the request was answered well; else it is told why the instance ends */
+static bool ask_once(struct request *r, uint64_t until)
+{
+	const char *what = r->what == WRITE ? "write" : "read";
+
+	r->done = r->failed = false;
+	if (!burst(r, 1, until))
+		fprintf(stderr, "faults: nobody answers a %s for %u ms\n", what, CHECK_MS);
+	else if (r->failed)
+		fprintf(stderr, "faults: a process without a fault cannot %s: %s\n", what,
+			nbd_get_error());
+	return r->done && !r->failed;
+}
+
 /* All blocks, and then anew, so that what is wrong is counted once. */
 static bool disk_check(struct outcome *out)
 {
@@ -257,7 +271,7 @@ static bool disk_check(struct outcome *out)
 	struct request r = {.what = READ, .n = BLOCKS, .buf = memory};
 	unsigned int bad;
 
-	if (!burst(&r, 1, until) || r.failed)
+	if (!ask_once(&r, until))
 		return false;
 	bad = judge(&r);
 	out->lost += bad;
@@ -266,7 +280,7 @@ static bool disk_check(struct outcome *out)
 	r = (struct request){.what = WRITE, .n = BLOCKS, .buf = memory};
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		block_fill(memory + (size_t)i * BLOCK, o.seed, i, ++begun[i]);
-	if (!burst(&r, 1, until) || r.failed)
+	if (!ask_once(&r, until))
 		return false;
 	memcpy(acked, begun, sizeof(acked));
 	return true;

@@ -30,7 +30,7 @@ campaign() # FOLDER OPTION...
 }
 patient=on-failure,limit=100,within=1,backoff=0,heartbeat=1000,start=5000
 
-echo "1..6"
+echo "1..8"
 campaign "$dir/a" --count 60 --policy $patient
 ok $? "60 faults, one after the other"
 jq -e '.rows.all | .injected + .refused == 60 and .reached > 5 and .recovered > 2 and .ended == 0 and
@@ -48,3 +48,12 @@ ok $? "the same seed makes the same faults"
 campaign "$dir/c" --count 60 --policy never
 jq -e '.rows.all | .ended > 2 and .recovered == 0' "$dir/json" >/dev/null
 ok $? "a control: without a keeper that restarts, an instance ends with the first driver that dies"
+
+# Faults in what builds a disk's commands: nothing outside of the driver can tell a wrong one from a right one, but what is there afterwards.
+wrong='.rows.all | .wrong + .lost'
+campaign "$dir/d" --count 90 --policy $patient --only build_any
+jq -e "$wrong > 2" "$dir/json" >/dev/null
+ok $? "a control: data are lost by wrong commands"
+campaign "$dir/e" --count 90 --policy $patient --only build_any --verify
+jq -e "$wrong == 0 and .data > 2 and .ended == 0" "$dir/json" >/dev/null
+ok $? "none are where they are verified"

@@ -72,6 +72,43 @@ static void a_driver_that_reads_none_is_seen_by_the_kernels_count(void **state)
 	vitals_close(&v);
 }
 
+/* A storm of exactly the rate, from each millisecond of a second on; looks come when they are due. */
+static void a_storm_is_seen_within_90_ms(void **state)
+{
+	for (uint64_t onset = 1000; onset < 1200; onset++) {
+		struct vitals v = open_vitals();
+		uint64_t now = 900;
+
+		do {
+			assert_true(now <= onset + 90);
+			v.unit[0].loop.irqs = now > onset ? (now - onset) * RATE / 1000 : 0;
+			if (vitals_storm(&v, 0, now * MS, 0, RATE))
+				break;
+			now += vitals_next_ms(&v);
+		} while (true);
+		assert_true(now > onset);
+		vitals_close(&v);
+	}
+}
+
+static void who_has_no_interrupts_is_looked_at_less(void **state)
+{
+	struct vitals v = open_vitals();
+
+	assert_int_equal(vitals_storm(&v, 0, 1000 * MS, 0, RATE), 0);
+	assert_int_equal(vitals_next_ms(&v), VITALS_IDLE_MS);
+	v.unit[0].loop.irqs = 1;
+	assert_int_equal(vitals_storm(&v, 0, 1060 * MS, 0, RATE), 0);
+	assert_int_equal(vitals_next_ms(&v), VITALS_SOON_MS);
+	v.unit[0].loop.irqs = 2;
+	assert_int_equal(vitals_storm(&v, 0, 1090 * MS, 0, RATE), 0);
+	assert_int_equal(vitals_next_ms(&v), VITALS_LOOK_MS);
+	/* The other device's interrupts keep it so. */
+	assert_int_equal(vitals_storm(&v, 1, 1090 * MS, 0, RATE), 0);
+	assert_int_equal(vitals_next_ms(&v), VITALS_LOOK_MS);
+	vitals_close(&v);
+}
+
 static void another_process_begins_at_nothing(void **state)
 {
 	struct vitals v = open_vitals();
@@ -168,6 +205,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(interrupts_without_work_are_a_storm),
+		cmocka_unit_test(a_storm_is_seen_within_90_ms),
+		cmocka_unit_test(who_has_no_interrupts_is_looked_at_less),
 		cmocka_unit_test(work_explains_interrupts),
 		cmocka_unit_test(a_driver_that_reads_none_is_seen_by_the_kernels_count),
 		cmocka_unit_test(another_process_begins_at_nothing),
