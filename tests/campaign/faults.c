@@ -41,7 +41,6 @@ struct campaign o = {.seed = 1,
 		     .shards = 2,
 		     .device = "nvme",
 		     .git = "unknown",
-		     .policy = "on-failure,limit=100,within=1,backoff=0,heartbeat=150,start=1200",
 		     .patience_ms = 2000};
 
 static struct seat *seat;
@@ -722,6 +721,7 @@ static const struct client *client_for(const char *device)
 
 static bool parse(int argc, char **argv, bool *worker, uint64_t *first)
 {
+	static char policy[128];
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -782,6 +782,12 @@ static bool parse(int argc, char **argv, bool *worker, uint64_t *first)
 		}
 	}
 	o.client = client_for(o.device);
+	if (o.client && !o.policy) {
+		snprintf(policy, sizeof(policy),
+			 "on-failure,limit=100,within=1,backoff=0,heartbeat=150,start=%u",
+			 o.client->start_ms);
+		o.policy = policy;
+	}
 	return o.outboard && o.faulty && o.victim && o.dir && o.client && o.seed && o.shards &&
 	       o.shards <= SHARDS && optind == argc;
 }

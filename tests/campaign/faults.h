@@ -55,10 +55,12 @@ struct fault {
  * struct client - uses one kind of device
  * @driver: its name
  * @model: QEMU's
+ * @start_ms: longer than a start without a fault takes on a busy machine
  * @disk: it has an image, and is attached by NBD; else by a tap
  */
 struct client {
 	const char *driver, *model;
+	unsigned int start_ms;
 	bool disk;
 	/** @begin: the instance is there */
 	bool (*begin)(void);

@@ -303,6 +303,7 @@ static bool disk_begin(void)
 const struct client disk_nvme = {
 	.driver = "nvme",
 	.model = "nvme",
+	.start_ms = 1200,
 	.disk = true,
 	.begin = disk_begin,
 	.work = disk_work,
@@ -312,6 +313,8 @@ const struct client disk_nvme = {
 const struct client disk_ide = {
 	.driver = "ide",
 	.model = "piix3-ide",
+	/* Channels are reset, and every byte of what identifies a disk is a message to QEMU. */
+	.start_ms = 6000,
 	.disk = true,
 	.begin = disk_begin,
 	.work = disk_work,
