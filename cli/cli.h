@@ -47,6 +47,7 @@ int cmd_selftest(int argc, char **argv);
 int cmd_ethtool(int argc, char **argv);
 int cmd_net(int argc, char **argv);
 int cmd_char(int argc, char **argv);
+int cmd_split(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_upgrade(int argc, char **argv);
 int cmd_linux(int argc, char **argv);

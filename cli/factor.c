@@ -4,16 +4,11 @@
  * parts are found, and what is shown. docs/factor.md.
  */
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/lines.h"
+#include "cli/driver_source.h"
 #include "split/factor.h"
 
 enum {
@@ -21,8 +16,6 @@ enum {
 	OPT_SVG,
 	OPT_FACTS,
 	OPT_POLICIES,
-	MOST_ARGUMENTS = 4096, /* files */
-	ARGUMENTS = 4,	       /* of a script */
 };
 
 static const struct cli_option options[] = {
@@ -48,164 +41,10 @@ static const struct cli_usage usage = {
 };
 
 struct request {
-	char *arguments[MOST_ARGUMENTS];
-	int n;
-	const char *class, *explain, *kernel, *headers, *svg, *facts, *policies;
+	struct driver_source source;
+	const char *class, *explain, *svg, *facts, *policies;
 	long jobs;
 };
-
-/* ---- where things are ----------------------------------------------------------------------- */
-
-/* Beside the program as it is installed, or where it was built. */
-static int find_part(const char *what, const char *installed, const char *built,
-		     char path[PATH_MAX], struct ob_error *err)
-{
-	char self[PATH_MAX], near[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	const char *dir;
-
-	self[n < 0 ? 0 : n] = '\0';
-	dir = dirname(self);
-	if (snprintf(near, sizeof(near), "%s/../%s", dir, installed) < PATH_MAX &&
-	    realpath(near, path))
-		return 0;
-	if (snprintf(near, sizeof(near), "%s%s%s", *built == '/' ? "" : dir,
-		     *built == '/' ? "" : "/", built) < PATH_MAX &&
-	    realpath(near, path))
-		return 0;
-	ob_error_set(err, -ENOENT, "%s is not there", what);
-	ob_error_why(err, "neither %s/../%s nor %s", dir, installed, near);
-	return -ENOENT;
-}
-
-static int find_facts_program(char path[PATH_MAX], struct ob_error *err)
-{
-	/* The build's folder of the program is cli/. */
-	int ret = find_part("outboard-facts, which parses C,", "libexec/outboard/outboard-facts",
-			    "../split/outboard-facts", path, err);
-
-	if (ret)
-		ob_error_fix(err, "apt-get install libclang-dev, and build Outboard again");
-	return ret;
-}
-
-struct answer {
-	texts *lines;
-	int ret;
-};
-
-static void take_line(void *arg, char *line)
-{
-	struct answer *answer = arg;
-
-	if (!answer->ret)
-		answer->ret = texts_add(answer->lines, "%s", line);
-}
-
-/* Run one of the scripts that fetch things, which say on stderr how far they are: the lines that it prints. */
-static int ask(texts *lines, const char *what, const char *installed, const char *built,
-	       const char *const *words, struct ob_error *err)
-{
-	struct answer answer = {.lines = lines};
-	char *argv[ARGUMENTS + 2] = {NULL}, path[PATH_MAX];
-	int status = 0, ret;
-
-	ret = find_part(what, installed, built, path, err);
-	if (ret)
-		return ret;
-	for (int i = 0; i < ARGUMENTS && words[i]; i++)
-		argv[i + 1] = (char *)words[i];
-	ret = cli_program_lines(path, argv, STDOUT_FILENO, take_line, &answer, &status, err);
-	if (ret)
-		return ret;
-	ret = answer.ret;
-	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || !lines->n))
-		ret = WIFEXITED(status) && WEXITSTATUS(status) == CLI_USAGE ? -EINVAL : -ENOENT;
-	return ret ? ob_error_set(err, ret, "%s cannot be had; the reason stands above", what) : 0;
-}
-
-static int ask_one(char path[PATH_MAX], const char *what, const char *installed, const char *built,
-		   const char *version, struct ob_error *err)
-{
-	const char *const words[] = {version, NULL};
-	texts lines = {0};
-	int ret = ask(&lines, what, installed, built, words, err);
-
-	if (!ret)
-		snprintf(path, PATH_MAX, "%s", lines.at[lines.n - 1]);
-	texts_free(&lines);
-	return ret;
-}
-
-static int fetch_headers(char path[PATH_MAX], const char *version, struct ob_error *err)
-{
-	return ask_one(path, "the kernel's headers", "share/outboard/split/headers",
-		       OUTBOARD_SOURCE "/split/headers", version, err);
-}
-
-/* Those that were named; else those of the kernel that was named; of that whose tree the driver lies in; of that which runs. */
-static int find_headers(struct headers *h, const struct request *q, const struct sources *s,
-			struct ob_error *err)
-{
-	const char *version = q->kernel ? q->kernel : *s->version ? s->version : NULL;
-	struct utsname name;
-	char dir[PATH_MAX];
-	int ret;
-
-	if (q->headers)
-		return headers_find(h, q->headers, err);
-	if (version) {
-		ret = fetch_headers(dir, version, err);
-		return ret ? ret : headers_find(h, dir, err);
-	}
-	uname(&name);
-	snprintf(dir, sizeof(dir), "/lib/modules/%s/build", name.release);
-	ret = headers_find(h, dir, err);
-	if (ret)
-		ob_error_fix(err, "outboard factor --kernel 6.12 ..., or --kernel-headers DIR");
-	return ret;
-}
-
-static bool is_name(const struct request *q)
-{
-	return q->n == 1 && !strchr(q->arguments[0], '/') && access(q->arguments[0], F_OK);
-}
-
-/* A driver by its module's name: its files in the distribution's source of the kernel. */
-static int find_driver(struct request *q, struct sources *s, struct ob_error *err)
-{
-	char tree[PATH_MAX], headers[PATH_MAX];
-	const char *words[] = {q->arguments[0], tree, headers, NULL};
-	texts files = {0};
-	int ret;
-
-	if (!q->kernel)
-		q->kernel = "6.12";
-	ret = ask_one(tree, "the kernel's source", "share/outboard/linux/sources",
-		      OUTBOARD_SOURCE "/linux/sources", q->kernel, err);
-	if (!ret && q->headers)
-		snprintf(headers, sizeof(headers), "%s", q->headers);
-	else if (!ret)
-		ret = fetch_headers(headers, q->kernel, err);
-	if (!ret)
-		ret = ask(&files, "the driver", "share/outboard/split/driver",
-			  OUTBOARD_SOURCE "/split/driver", words, err);
-	if (!ret)
-		ret = sources_find(s, files.at, files.n, err);
-	texts_free(&files);
-	return ret;
-}
-
-static void name_of(const struct sources *s, char name[NAME_MAX + 1])
-{
-	const char *whole = s->files.n == 1 ? s->files.at[0] : s->root;
-	const char *slash = strrchr(whole, '/');
-	size_t n = strlen(slash + 1);
-
-	if (s->files.n == 1 && n > 2)
-		n -= 2;
-	snprintf(name, NAME_MAX + 1, "%.*s", (int)n, slash + 1);
-}
 
 /* ---- what is shown ------------------------------------------------------------------------------ */
 
@@ -255,10 +94,8 @@ static int show(const struct analysis *a, const struct request *q, struct ob_err
 
 static int analyse(struct request *q, struct ob_error *err)
 {
-	char program[PATH_MAX], policies[PATH_MAX], name[NAME_MAX + 1];
-	struct factor_request request = {.class = q->class, .jobs = q->jobs, .name = name};
-	struct sources sources = {0};
-	struct headers headers;
+	char program[PATH_MAX], policies[PATH_MAX];
+	struct factor_request request = {.class = q->class, .jobs = q->jobs};
 	struct analysis a;
 	int ret;
 
@@ -267,19 +104,12 @@ static int analyse(struct request *q, struct ob_error *err)
 		ret = find_part("the folder of policies", "share/outboard/split/policy",
 				OUTBOARD_SOURCE "/split/policy", policies, err);
 	if (!ret)
-		ret = is_name(q) ? find_driver(q, &sources, err)
-				 : sources_find(&sources, q->arguments, q->n, err);
-	if (ret)
-		return ret;
-	ret = find_headers(&headers, q, &sources, err);
+		ret = driver_source_find(&q->source, err);
 	if (ret)
 		goto out;
-	if (is_name(q))
-		snprintf(name, sizeof(name), "%s", q->arguments[0]);
-	else
-		name_of(&sources, name);
-	request.sources = &sources;
-	request.headers = &headers;
+	request.name = q->source.name;
+	request.sources = &q->source.sources;
+	request.headers = &q->source.parsed;
 	request.program = program;
 	request.policies = q->policies ? q->policies : policies;
 	if (q->facts) {
@@ -299,7 +129,7 @@ static int analyse(struct request *q, struct ob_error *err)
 		analysis_free(&a);
 	}
 out:
-	sources_free(&sources);
+	sources_free(&q->source.sources);
 	return ret;
 }
 
@@ -316,9 +146,9 @@ int cmd_factor(int argc, char **argv)
 		case CLI_STOP:
 			return args.exit_code;
 		case CLI_WORD:
-			if (q.n == MOST_ARGUMENTS)
-				return cli_bad(&usage, "more than %d files", MOST_ARGUMENTS);
-			q.arguments[q.n++] = (char *)args.value;
+			if (q.source.n == MOST_SOURCES)
+				return cli_bad(&usage, "more than %d files", MOST_SOURCES);
+			q.source.arguments[q.source.n++] = (char *)args.value;
 			break;
 		case 'c':
 			q.class = args.value;
@@ -331,10 +161,10 @@ int cmd_factor(int argc, char **argv)
 				return args.exit_code;
 			break;
 		case 'k':
-			q.kernel = args.value;
+			q.source.kernel = args.value;
 			break;
 		case OPT_HEADERS:
-			q.headers = args.value;
+			q.source.headers = args.value;
 			break;
 		case OPT_SVG:
 			q.svg = args.value;
@@ -349,7 +179,7 @@ int cmd_factor(int argc, char **argv)
 			break;
 		}
 	}
-	if (!q.n)
+	if (!q.source.n)
 		return cli_bad(&usage, "which driver? A folder or files with its source");
 	return analyse(&q, &err) ? cli_error("factor", &err) : CLI_OK;
 }

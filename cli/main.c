@@ -26,6 +26,7 @@ static const struct cli_command commands[] = {
 	{"linux", "build drivers of the Linux kernel for use in a process, and list them",
 	 cmd_linux},
 	{"factor", "find out which functions of a Linux driver can leave the kernel", cmd_factor},
+	{"split", "make a kernel module and a daemon of a Linux driver", cmd_split},
 	{"bench", "repeat the experiments, and compare what they measure", cmd_bench},
 	{"specs", "explain device specifications", cmd_specs},
 	{"version", "show the version and what this build can do", cmd_version},

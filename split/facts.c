@@ -112,6 +112,7 @@ void facts_free(struct facts *f)
 		vector_free(&fn->fields);
 		vector_free(&fn->globals);
 		vector_free(&fn->locks);
+		vector_free(&fn->values);
 		free(fn);
 	}
 	vector_free(&f->functions);
@@ -122,6 +123,7 @@ void facts_free(struct facts *f)
 	vector_free(&f->records);
 	vector_free(&f->fields);
 	vector_free(&f->units);
+	vector_free(&f->becomes);
 	for (size_t i = 0; i < f->names->room; i++)
 		free(f->names->slot[i]);
 	free(f->names->slot);
@@ -356,6 +358,46 @@ static int take_lock(struct reader *r)
 	return 0;
 }
 
+static int take_extent(struct reader *r)
+{
+	struct function *fn = subject(r, r->field[1]);
+
+	if (!fn)
+		return 0;
+	fn->begin = number(r->field[2]);
+	fn->open = number(r->field[3]);
+	fn->close = number(r->field[4]);
+	return fn->begin < fn->open && fn->open + 1 < fn->close ? 0 : -EPROTO;
+}
+
+static int take_value(struct reader *r)
+{
+	struct function *fn = subject(r, r->field[1]);
+	struct access *a;
+
+	if (!fn)
+		return 0;
+	a = vector_add(&fn->values);
+	if (!a)
+		return -ENOMEM;
+	a->use = USE_READ;
+	a->key = facts_text(r->f, r->field[2]);
+	a->line = number(r->field[3]);
+	return 0;
+}
+
+static int take_becomes(struct reader *r)
+{
+	struct becomes *b = vector_add(&r->f->becomes);
+
+	if (!b)
+		return -ENOMEM;
+	b->in = facts_function(r->f, r->field[1]);
+	b->callee = facts_text(r->f, r->field[2]);
+	b->type = facts_text(r->f, r->field[3]);
+	return b->in ? 0 : -ENOMEM;
+}
+
 static int take_asm(struct reader *r)
 {
 	struct function *fn = subject(r, r->field[1]);
@@ -426,6 +468,20 @@ static int take_field(struct reader *r)
 	return 0;
 }
 
+static int take_path(struct reader *r)
+{
+	const char *key = facts_text(r->f, r->field[1]);
+
+	/* It follows the field's line. */
+	for (size_t i = r->f->fields.n; i-- > 0;) {
+		if (r->f->fields.at[i].key == key) {
+			r->f->fields.at[i].path = facts_text(r->f, r->field[2]);
+			return 0;
+		}
+	}
+	return -EPROTO;
+}
+
 static int take_error(struct reader *r)
 {
 	struct source_error *e;
@@ -471,7 +527,8 @@ static const struct kind {
 	{"site", 4, take_site},		{"flow", 4, take_flow},		{"escape", 3, take_escape},
 	{"access", 4, take_use},	{"global", 4, take_use},	{"lock", 5, take_lock},
 	{"asm", 2, take_asm},		{"variable", 5, take_variable}, {"struct", 4, take_struct},
-	{"field", 5, take_field},
+	{"field", 5, take_field},	{"path", 2, take_path},		{"extent", 4, take_extent},
+	{"value", 3, take_value},	{"becomes", 3, take_becomes},
 };
 
 static int take_line(struct reader *r, char *line)
@@ -512,6 +569,14 @@ int facts_read(struct facts *f, FILE *from, const char *what, bool *whole, struc
 	if (ret)
 		return ob_error_set(err, ret, "line %u of the facts of %s is no fact", at, what);
 	return 0;
+}
+
+const struct field *facts_field(const struct facts *f, const char *key)
+{
+	for (size_t i = 0; i < f->fields.n; i++)
+		if (!strcmp(f->fields.at[i].key, key))
+			return &f->fields.at[i];
+	return NULL;
 }
 
 void facts_blame(struct facts *f)

@@ -8,6 +8,9 @@
  *   error PATH LINE TEXT                        of the compiler; the rest of the file is there
  *   function ID PATH LINE END LINKAGE TYPE      extern, static or inline; TYPE is its result's
  *   param ID INDEX NAME TYPE
+ *   extent ID BEGIN OPEN END                    bytes of its text, with that of its body's brace; only where it can be cut out
+ *   value ID STRUCT.FIELD LINE                  what it reads there decides on more than a branch
+ *   becomes ID CALLEE TYPE                      the void * that the callee returns is used as the address of this type
  *   call ID CALLEE LINE HELD MACRO              HELD: locks, with commas, or -; MACRO: in whose text the call stands, or -
  *   site ID NODE LINE HELD                      an indirect call, of what NODE has
  *   flow TO FROM LINE ID                        a node takes what another has, or func:ID, an address; in function ID, or in @PATH outside
@@ -20,6 +23,7 @@
  *   variable ID PATH LINE LINKAGE TYPE          of file scope
  *   struct TYPE BYTES PATH LINE                 that the driver defines
  *   field STRUCT.FIELD OFFSET BITS KIND TYPE    offset in bits in the struct that declares it; -1: not known
+ *   path STRUCT.FIELD a.b.FIELD                 how it is written, where it is in a struct without a name
  *
  * The ID of a function or variable that only its file knows is NAME@PATH, else NAME. A NODE is one of field:STRUCT.FIELD,
  * param:ID#INDEX, local:ID:NAME, global:ID, return:ID, call:NODE#INDEX (an argument of an indirect call), expr: (something else).
@@ -106,6 +110,13 @@ struct function {
 	VECTOR(struct access) fields;
 	VECTOR(struct access) globals;
 	VECTOR(struct lock_use) locks;
+	VECTOR(struct access) values; /* fields of which more than a branch depends */
+	unsigned int begin, open, close; /* bytes in its file; all 0: it cannot be cut out */
+};
+
+struct becomes {
+	const struct function *in;
+	const char *callee, *type;
 };
 
 struct flow {
@@ -139,6 +150,7 @@ struct record {
 
 struct field {
 	const char *key, *kind, *type;
+	const char *path; /* NULL: behind the dot of @key */
 	long long offset, bits;
 };
 
@@ -154,6 +166,7 @@ struct facts {
 	VECTOR(struct record) records;
 	VECTOR(struct field) fields;
 	VECTOR(const char *) units;
+	VECTOR(struct becomes) becomes;
 };
 
 struct facts *facts_create(void);
@@ -178,6 +191,8 @@ struct function *facts_function(struct facts *f, const char *id);
 struct function *facts_known(const struct facts *f, const char *id);
 /** facts_find() - by ID, or by name where it is unambiguous; else NULL and @n says how many there are */
 struct function *facts_find(const struct facts *f, const char *name, unsigned int *n);
+/** facts_field() - what is known of the field with this key, or NULL */
+const struct field *facts_field(const struct facts *f, const char *key);
 /** facts_blame() - mark the functions in which an error stands; once all is read */
 void facts_blame(struct facts *f);
 /** facts_lines() - of a function, from its first to its last */

@@ -81,6 +81,41 @@ const struct lock_rule *policy_lock(const struct policy *p, const char *function
 	return NULL;
 }
 
+const struct length_rule *policy_length(const struct policy *p, const char *node)
+{
+	for (size_t i = 0; i < p->lengths.n; i++)
+		if (matches(&p->lengths.at[i].at, node))
+			return &p->lengths.at[i];
+	return NULL;
+}
+
+const struct buffer_rule *policy_buffer(const struct policy *p, const char *node, unsigned int param)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s#%u", node, param);
+	for (size_t i = 0; i < p->buffers.n; i++)
+		if (matches(&p->buffers.at[i].at, text))
+			return &p->buffers.at[i];
+	return NULL;
+}
+
+const struct inline_rule *policy_inline(const struct policy *p, const char *function)
+{
+	for (size_t i = 0; i < p->inlines.n; i++)
+		if (matches(&p->inlines.at[i].calls, function))
+			return &p->inlines.at[i];
+	return NULL;
+}
+
+const char *policy_stays(const struct policy *p, const char *node)
+{
+	for (size_t i = 0; i < p->stays.n; i++)
+		if (matches(&p->stays.at[i].at, node))
+			return p->stays.at[i].why;
+	return NULL;
+}
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
 struct reading {
@@ -235,6 +270,93 @@ static int read_api(struct reading *r, struct json_object *o)
 	return read_patterns(r, o, "calls", false, &rule->calls);
 }
 
+static int copy_text(struct json_object *o, const char *key, char **out)
+{
+	const char *text = text_of(o, key);
+
+	*out = text ? strdup(text) : NULL;
+	return text && !*out ? -ENOMEM : 0;
+}
+
+static long long number_of(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(o, key, &value) ? json_object_get_int64(value) : 0;
+}
+
+/* "field:ethtool_ops.get_strings#2": prefix_of() would take it for an argument of a function. */
+static int read_fields(struct reading *r, struct json_object *o, patterns *out)
+{
+	patterns plain = {0};
+	int ret = read_patterns(r, o, "at", false, &plain);
+
+	for (size_t i = 0; !ret && i < plain.n; i++)
+		ret = add_text(out, "field:", plain.at[i]);
+	free_patterns(&plain);
+	return ret;
+}
+
+static int read_length(struct reading *r, struct json_object *o)
+{
+	struct length_rule *rule = vector_add(&r->p->lengths);
+	int ret;
+
+	if (!rule)
+		return -ENOMEM;
+	ret = copy_text(o, "of", &rule->of);
+	if (!ret)
+		ret = copy_text(o, "key", &rule->key);
+	if (!ret)
+		ret = copy_text(o, "failed", &rule->failed);
+	if (ret)
+		return ret;
+	rule->most = number_of(o, "most");
+	if (!rule->of || !rule->key || rule->most <= 0)
+		return wrong(r, "a length without \"of\", \"key\" or \"most\"", NULL);
+	return read_fields(r, o, &rule->at);
+}
+
+static int read_buffer(struct reading *r, struct json_object *o)
+{
+	struct buffer_rule *rule = vector_add(&r->p->buffers);
+	int ret;
+
+	if (!rule)
+		return -ENOMEM;
+	ret = copy_text(o, "bytes", &rule->bytes);
+	if (ret)
+		return ret;
+	rule->most = number_of(o, "most");
+	if (!rule->bytes || rule->most <= 0)
+		return wrong(r, "a buffer without \"bytes\" or \"most\"", NULL);
+	return read_fields(r, o, &rule->at);
+}
+
+static int read_inline(struct reading *r, struct json_object *o)
+{
+	struct inline_rule *rule = vector_add(&r->p->inlines);
+	int ret;
+
+	if (!rule)
+		return -ENOMEM;
+	ret = read_patterns(r, o, "calls", false, &rule->calls);
+	return ret ? ret : read_patterns(r, o, "reads", false, &rule->reads);
+}
+
+static int read_stay(struct reading *r, struct json_object *o)
+{
+	struct stay_rule *rule = vector_add(&r->p->stays);
+	int ret;
+
+	if (!rule)
+		return -ENOMEM;
+	ret = copy_text(o, "why", &rule->why);
+	if (!ret && !rule->why)
+		return wrong(r, "one that stays without a \"why\"", NULL);
+	return ret ? ret : read_patterns(r, o, "at", true, &rule->at);
+}
+
 static int each(struct reading *r, struct json_object *doc, const char *key,
 		int (*read)(struct reading *r, struct json_object *o))
 {
@@ -259,7 +381,9 @@ static int known_keys(struct reading *r, struct json_object *doc)
 {
 	static const char *const keys[] = {"class",  "title",	"include",   "detect",
 					   "ignore", "roots",	"callbacks", "locks",
-					   "api",    "comment", "otherwise"};
+					   "api",    "comment", "otherwise", "lengths", "buffers", "inline",
+					   "stays",  "daemon",	"answers",   "kept",	"follow",
+					   "private"};
 
 	json_object_object_foreach(doc, key, value)
 	{
@@ -308,6 +432,30 @@ out:
 	return ret;
 }
 
+/* What `outboard split` has to know beyond the analysis. */
+static int read_split(struct reading *r, struct json_object *doc)
+{
+	const struct {
+		const char *key;
+		patterns *out;
+	} lists[] = {{"daemon", &r->p->daemon},
+		     {"answers", &r->p->answers},
+		     {"kept", &r->p->kept},
+		     {"follow", &r->p->follow},
+		     {"private", &r->p->private}};
+	int ret = each(r, doc, "lengths", read_length);
+
+	if (!ret)
+		ret = each(r, doc, "buffers", read_buffer);
+	if (!ret)
+		ret = each(r, doc, "inline", read_inline);
+	if (!ret)
+		ret = each(r, doc, "stays", read_stay);
+	for (size_t i = 0; !ret && i < sizeof(lists) / sizeof(lists[0]); i++)
+		ret = read_patterns(r, doc, lists[i].key, false, lists[i].out);
+	return ret;
+}
+
 static int read_file(struct policy *p, const char *dir, const char *name, int depth,
 		     struct ob_error *err)
 {
@@ -351,6 +499,8 @@ static int read_file(struct policy *p, const char *dir, const char *name, int de
 		ret = each(&r, doc, "api", read_api);
 	if (!ret)
 		ret = read_patterns(&r, doc, "ignore", false, &p->ignore);
+	if (!ret)
+		ret = read_split(&r, doc);
 	if (!ret)
 		ret = read_patterns(&r, doc, "include", false, &include);
 	if (!ret) {
@@ -417,6 +567,33 @@ void policy_free(struct policy *p)
 		free_patterns(&p->apis.at[i].calls);
 	for (size_t i = 0; i < p->included.n; i++)
 		free(p->included.at[i]);
+	for (size_t i = 0; i < p->lengths.n; i++) {
+		free_patterns(&p->lengths.at[i].at);
+		free(p->lengths.at[i].of);
+		free(p->lengths.at[i].key);
+		free(p->lengths.at[i].failed);
+	}
+	for (size_t i = 0; i < p->buffers.n; i++) {
+		free_patterns(&p->buffers.at[i].at);
+		free(p->buffers.at[i].bytes);
+	}
+	for (size_t i = 0; i < p->inlines.n; i++) {
+		free_patterns(&p->inlines.at[i].calls);
+		free_patterns(&p->inlines.at[i].reads);
+	}
+	for (size_t i = 0; i < p->stays.n; i++) {
+		free_patterns(&p->stays.at[i].at);
+		free(p->stays.at[i].why);
+	}
+	vector_free(&p->lengths);
+	vector_free(&p->buffers);
+	vector_free(&p->inlines);
+	vector_free(&p->stays);
+	free_patterns(&p->daemon);
+	free_patterns(&p->answers);
+	free_patterns(&p->kept);
+	free_patterns(&p->follow);
+	free_patterns(&p->private);
 	vector_free(&p->included);
 	vector_free(&p->roots);
 	vector_free(&p->callbacks);

@@ -21,7 +21,7 @@
  *   OB_SPLIT_OPAQUE << 48 | any             another address, which the daemon does not get to know
  *
  * Nothing that the daemon sends is trusted. These are refused with the error told, and counted: a record that is too short, or whose len is not
- * what was written, or with an item that is no slot of this operation, that the function does not write, of another size, or that is there twice (-EINVAL);
+ * what was written, or with an item that is no slot of this operation, that the function does not write, of another size, or not behind the slots before it (-EINVAL);
  * a reply to a request that nobody waits for (any more) (-ENOENT). The caller of a request that was answered in a wrong way gets -EIO at once.
  */
 #ifndef OB_SPLIT_PROTOCOL_H
@@ -36,6 +36,7 @@ enum {
 	OB_SPLIT_OPAQUE = 0xffff,
 	OB_SPLIT_MAX_RECORD = 1 << 20, /* bytes, with the header */
 	OB_SPLIT_MAX_TEXT = 512,       /* of a message, and of a string that a field points to; with its end */
+	OB_SPLIT_OF_NETDEV = 0x100,    /* bit of a message's level: it begins with the name of the interface that the operation is about */
 };
 
 /**
@@ -96,7 +97,7 @@ enum ob_split_what {
 /**
  * struct ob_split_down - what the daemon asks for while it serves @unique (-ENOENT: nobody waits for that any more)
  * @what: enum ob_split_what
- * @level: of a message, 0 to 7 as in syslog
+ * @level: of a message, 0 to 7 as in syslog, and OB_SPLIT_OF_NETDEV
  * @in: address of @in_len bytes
  * @out: address of @out_room bytes, of which @out_len are set
  */

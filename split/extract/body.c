@@ -121,6 +121,18 @@ static void say_use(struct extract *x, const char *what, const char *key, enum u
 		say("%s\t%u", text, line);
 }
 
+/* What is read becomes more than a decision: an index, a length, a pointer, or it goes on to where it is not followed. */
+static void say_value(struct extract *x, const char *key, unsigned int line)
+{
+	char text[3 * NAME_ROOM];
+
+	if (!x->body)
+		return;
+	snprintf(text, sizeof(text), "value\t%s\t%s", x->body->id, key);
+	if (text_set_add(x->body->said, text))
+		say("%s\t%u", text, line);
+}
+
 /* netdev_dbg() and its kind have a switch of their own at each place, of which the driver knows nothing. */
 static bool of_debugging(const char *key)
 {
@@ -136,7 +148,10 @@ static void walk_field(struct extract *x, CXCursor c, enum use use)
 	if (field_key(field, key) && !of_debugging(key)) {
 		say_field(x, field, key);
 		say_use(x, "access", key, use, line_of(c));
+		if (use & USE_READ && !x->deciding)
+			say_value(x, key, line_of(c));
 	}
+	x->deciding = false;
 	if (!clang_isExpression(clang_getCursorKind(base)))
 		return;
 	/* Behind a pointer lies another object; before a dot is the one of which this is a part. */
@@ -285,11 +300,38 @@ static void walk_call(struct extract *x, CXCursor c)
 	children_free(&list);
 }
 
+/* netdev_priv() and its kind return an address of what only the driver knows. */
+static void say_becomes(struct extract *x, CXCursor value, CXType type)
+{
+	CXCursor call = bare(value), callee;
+	char text[NAME_ROOM];
+	CXString name;
+
+	type = clang_getCanonicalType(type);
+	if (!x->body || clang_getCursorKind(call) != CXCursor_CallExpr ||
+	    type.kind != CXType_Pointer ||
+	    clang_getCanonicalType(clang_getPointeeType(type)).kind != CXType_Record)
+		return;
+	callee = clang_getCursorReferenced(call);
+	if (clang_getCursorKind(callee) != CXCursor_FunctionDecl ||
+	    clang_getCanonicalType(clang_getPointeeType(clang_getCanonicalType(
+					   clang_getCursorType(call))))
+			    .kind != CXType_Void)
+		return;
+	name = clang_getCursorSpelling(callee);
+	type_text(clang_getPointeeType(type), text, sizeof(text));
+	say("becomes\t%s\t%s\t%s", x->body->id, clang_getCString(name), text);
+	clang_disposeString(name);
+}
+
+static void walk_statement(struct extract *x, CXCursor c);
+
 static void walk_assignment(struct extract *x, CXCursor left, CXCursor right)
 {
 	bool function = may_be_function(right);
 
 	walk_expression(x, left, USE_WRITE);
+	say_becomes(x, right, clang_getCursorType(left));
 	if (function) {
 		CXCursor place = bare(left);
 		char key[NAME_ROOM], to[2 * NAME_ROOM] = "";
@@ -331,7 +373,68 @@ static void walk_assignment(struct extract *x, CXCursor left, CXCursor right)
 	x->quiet -= function;
 }
 
-static void walk_statement(struct extract *x, CXCursor c);
+static enum CXChildVisitResult find_variable(CXCursor c, CXCursor parent, CXClientData data)
+{
+	enum CXCursorKind kind = clang_getCursorKind(c);
+	bool *found = data;
+
+	*found = kind == CXCursor_MemberRefExpr || kind == CXCursor_CallExpr ||
+		 (kind == CXCursor_DeclRefExpr &&
+		  clang_getCursorKind(clang_getCursorReferenced(c)) != CXCursor_EnumConstantDecl);
+	return *found ? CXChildVisit_Break : CXChildVisit_Recurse;
+}
+
+static bool is_constant(CXCursor c)
+{
+	bool found = false;
+
+	find_variable(c, c, &found);
+	if (!found)
+		clang_visitChildren(c, find_variable, &found);
+	return !found;
+}
+
+/*
+ * A condition: a field of which only a branch depends, by itself, by its bits or compared with a constant, is no index and no bound. Of two that are
+ * compared with each other one may be a bound.
+ */
+static void walk_condition(struct extract *x, CXCursor c)
+{
+	CXCursor inner = bare(c);
+	struct children list = children_of(inner);
+
+	switch (clang_getCursorKind(inner)) {
+	case CXCursor_MemberRefExpr:
+		x->deciding = true;
+		walk_expression(x, inner, USE_READ);
+		x->deciding = false;
+		break;
+	case CXCursor_UnaryOperator:
+		if (list.n == 1 && !is_address_of(inner, list.c[0]) && !is_step(inner, list.c[0]) &&
+		    clang_getCanonicalType(clang_getCursorType(list.c[0])).kind != CXType_Pointer)
+			walk_condition(x, list.c[0]);
+		else
+			walk_expression(x, inner, USE_READ);
+		break;
+	case CXCursor_BinaryOperator:
+		if (list.n != 2 || is_assignment(x, inner, list.c[0])) {
+			walk_expression(x, inner, USE_READ);
+		} else if (is_constant(list.c[1])) {
+			walk_condition(x, list.c[0]);
+		} else {
+			for (unsigned int i = 0; i < 2; i++)
+				if (clang_getCursorKind(bare(list.c[i])) == CXCursor_MemberRefExpr)
+					walk_expression(x, list.c[i], USE_READ);
+				else
+					walk_condition(x, list.c[i]);
+		}
+		break;
+	default:
+		walk_expression(x, inner, USE_READ);
+		break;
+	}
+	children_free(&list);
+}
 
 void walk_expression(struct extract *x, CXCursor c, enum use use)
 {
@@ -470,6 +573,7 @@ static void walk_variable(struct extract *x, CXCursor variable)
 	if (clang_Cursor_isNull(value))
 		return;
 	if (x->body) {
+		say_becomes(x, value, clang_getCursorType(variable));
 		name = clang_getCursorSpelling(variable);
 		snprintf(node, sizeof(node), "local:%s:%s", x->body->id, clang_getCString(name));
 		clang_disposeString(name);
@@ -491,7 +595,7 @@ static void walk_if(struct extract *x, struct children list)
 		return;
 	known = known_value(list.c[0]);
 	if (known < 0)
-		walk_expression(x, list.c[0], USE_READ);
+		walk_condition(x, list.c[0]);
 	before = b->held;
 	for (unsigned int i = 1; i < list.n; i++) {
 		if (known >= 0 && (i == 1) != known)
@@ -632,6 +736,24 @@ static bool made_by_macros(const char *name)
 	       !strcmp(name, "__exittest");
 }
 
+/* The bytes of its text, where it is one that can be cut out: not where a macro made it. */
+static void say_extent(struct extract *x, CXCursor function, const char *id)
+{
+	CXSourceRange whole = clang_getCursorExtent(function);
+	CXSourceRange body = clang_getCursorExtent(last_child(function));
+	unsigned int begin, open, end;
+	CXFile files[3];
+
+	if (clang_getCursorKind(last_child(function)) != CXCursor_CompoundStmt)
+		return;
+	clang_getFileLocation(clang_getRangeStart(whole), &files[0], NULL, NULL, &begin);
+	clang_getFileLocation(clang_getRangeStart(body), &files[1], NULL, NULL, &open);
+	clang_getFileLocation(clang_getRangeEnd(body), &files[2], NULL, NULL, &end);
+	if (files[0] == files[1] && files[1] == files[2] && begin < open && open + 1 < end &&
+	    char_at(x, last_child(function)) == '{' && is_written(x, files[0], open, end))
+		say("extent\t%s\t%u\t%u\t%u", id, begin, open, end);
+}
+
 static void say_function(struct extract *x, CXCursor function, const char *path, const char *name)
 {
 	CXSourceRange extent = clang_getCursorExtent(function);
@@ -656,6 +778,7 @@ static void say_function(struct extract *x, CXCursor function, const char *path,
 		say("param\t%s\t%d\t%s\t%s", id, i, clang_getCString(s), type);
 		clang_disposeString(s);
 	}
+	say_extent(x, function, id);
 }
 
 void walk_function(struct extract *x, CXCursor function)

@@ -62,6 +62,7 @@ struct extract {
 	struct text_set *types; /* fields and structs that have been described */
 	struct file_text *files;
 	struct body *body; /* NULL outside of functions */
+	bool deciding;	   /* the field that comes next is a condition, and nothing more */
 	int quiet;	   /* function names are values that a flow line has told already */
 };
 
@@ -78,6 +79,8 @@ unsigned int line_of(CXCursor c);
 void spelled_at(struct extract *x, CXCursor c, char *word, size_t size);
 /** char_at() - the first character of @c in its file, 0 when there is none */
 char char_at(struct extract *x, CXCursor c);
+/** is_written() - the driver's text has braces at the first and before the last of these offsets */
+bool is_written(struct extract *x, CXFile file, unsigned int open, unsigned int end);
 void function_id(struct extract *x, CXCursor function, char id[NAME_ROOM]);
 void variable_id(struct extract *x, CXCursor variable, char id[NAME_ROOM]);
 /** field_key() - "struct.field", by the innermost struct that has a name; false: the field has none */

@@ -195,6 +195,14 @@ char char_at(struct extract *x, CXCursor c)
 	return text ? *text : '\0';
 }
 
+bool is_written(struct extract *x, CXFile file, unsigned int open, unsigned int end)
+{
+	struct file_text *f = file_of(x, file);
+
+	return f && f->ours && f->text && end <= f->size && f->text[open] == '{' &&
+	       f->text[end - 1] == '}';
+}
+
 /* ---- names ------------------------------------------------------------------------------- */
 
 /* A name that only its file knows carries the file, so that two of a driver's files may have the same. */

@@ -30,6 +30,55 @@ static const char *kind_of(CXCursor field, CXType type)
 	}
 }
 
+struct search {
+	CXCursor record; /* whose member is looked for */
+	char name[128];
+};
+
+static enum CXVisitorResult is_member(CXCursor field, CXClientData data)
+{
+	struct search *s = data;
+	CXType type = clang_getCanonicalType(clang_getCursorType(field));
+	CXString name;
+
+	if (!clang_equalCursors(clang_getTypeDeclaration(type), s->record))
+		return CXVisit_Continue;
+	name = clang_getCursorSpelling(field);
+	if (!strchr(clang_getCString(name), '('))
+		snprintf(s->name, sizeof(s->name), "%s", clang_getCString(name));
+	clang_disposeString(name);
+	return CXVisit_Break;
+}
+
+/* struct a { struct { int c; } b; }: the field a.c is, in C, b.c of a struct a. */
+static void say_path(CXCursor field, const char *key)
+{
+	const char *dot = strrchr(key, '.');
+	char path[512];
+	struct search s = {.record = clang_getCursorSemanticParent(field)};
+	bool any = false;
+
+	snprintf(path, sizeof(path), "%s", dot + 1);
+	for (;;) {
+		CXCursor outer = clang_getCursorSemanticParent(s.record);
+		enum CXCursorKind kind = clang_getCursorKind(outer);
+		char longer[sizeof(path)];
+
+		if (kind != CXCursor_StructDecl && kind != CXCursor_UnionDecl)
+			break;
+		s.name[0] = '\0';
+		clang_Type_visitFields(clang_getCursorType(outer), is_member, &s);
+		if (*s.name && (size_t)snprintf(longer, sizeof(longer), "%s.%s", s.name, path) <
+				       sizeof(longer)) {
+			memcpy(path, longer, sizeof(path));
+			any = true;
+		}
+		s.record = outer;
+	}
+	if (any)
+		say("path\t%s\t%s", key, path);
+}
+
 void say_field(struct extract *x, CXCursor field, const char *key)
 {
 	CXType type = clang_getCursorType(field);
@@ -45,6 +94,7 @@ void say_field(struct extract *x, CXCursor field, const char *key)
 	type_text(type, text, sizeof(text));
 	say("field\t%s\t%lld\t%lld\t%s\t%s", key, offset < 0 ? -1 : offset, size < 0 ? -1 : size,
 	    kind_of(field, type), text);
+	say_path(field, key);
 }
 
 static enum CXVisitorResult each_field(CXCursor field, CXClientData data)

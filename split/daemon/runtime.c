@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The daemon of a split driver: reads a request, puts what it has into objects that look like the kernel's, calls the function, and sends back
+ * what it changed. protocol.h has the records. One request at a time: what a driver's functions share, they share as under RTNL.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "protocol.h"
+#include "runtime.h"
+
+enum {
+	ARENA = 4 << 20, /* objects of one request */
+	WAIT_MS = 20,	 /* between attempts to open the device */
+	UNKNOWN = 1 << 16, /* bytes that no address points into */
+};
+
+static unsigned char *arena, *before; /* objects, and what they were when the request came */
+static size_t used;
+static unsigned char *unknown;
+static unsigned char record[OB_SPLIT_MAX_RECORD], answer[OB_SPLIT_MAX_RECORD];
+static int device = -1;
+static uint64_t serving;
+
+static void *get(unsigned long size)
+{
+	void *at = arena + used;
+
+	size = (size + 63) & ~63ul;
+	if (size > ARENA - used) {
+		fprintf(stderr, "a request's objects need more than %d bytes\n", ARENA);
+		abort();
+	}
+	used += size;
+	return at;
+}
+
+void runtime_log(unsigned int level, const char *text)
+{
+	struct ob_split_down down = {.unique = serving,
+				     .what = OB_SPLIT_LOG,
+				     .level = level,
+				     .in = (uintptr_t)text,
+				     .in_len = strnlen(text, OB_SPLIT_MAX_TEXT)};
+
+	if (ioctl(device, OB_SPLIT_DOWN, &down) && errno != ENOENT)
+		fprintf(stderr, "a message was not taken: %s\n%s\n", strerror(errno), text);
+}
+
+/* ---- requests ---------------------------------------------------------------------------- */
+
+static void *address_of(uint64_t token, const struct ob_split_op *op,
+			const struct ob_split_object *objects)
+{
+	unsigned int what = token >> 48;
+
+	if (!token)
+		return NULL;
+	if (what <= op->n_objects)
+		return (unsigned char *)objects[what - 1].base + (token & 0xffffffffffff);
+	return unknown + UNKNOWN / 2;
+}
+
+/* The kernel's items are as its own table says, which is the same: this one finds what is broken, not who lies. */
+static int take_items(const struct ob_split_op *op, struct ob_split_object *objects,
+		      const unsigned char *at, size_t size)
+{
+	while (size) {
+		const struct ob_split_item *item = (const void *)at;
+		const struct ob_split_slot *s;
+		unsigned char *to;
+		uint64_t token;
+		void *p;
+
+		if (size < sizeof(*item) || item->slot >= op->n_slots ||
+		    size - sizeof(*item) < ((size_t)item->bytes + 7) / 8 * 8)
+			return -EPROTO;
+		at += sizeof(*item);
+		s = &op->slots[item->slot];
+		to = (unsigned char *)objects[s->object].base + s->offset;
+		if (s->flags & OB_SPLIT_TEXT) {
+			p = item->bytes ? get(item->bytes) : NULL;
+			if (p)
+				memcpy(p, at, item->bytes);
+			memcpy(to, &p, sizeof(p));
+		} else if (s->flags & OB_SPLIT_POINTER) {
+			if (item->bytes != sizeof(token))
+				return -EPROTO;
+			memcpy(&token, at, sizeof(token));
+			p = address_of(token, op, objects);
+			memcpy(to, &p, sizeof(p));
+		} else {
+			if (item->bytes > s->size)
+				return -EPROTO;
+			if (s->flags & OB_SPLIT_WHOLE)
+				objects[s->object].size = item->bytes;
+			memcpy(to, at, item->bytes);
+		}
+		at += ((size_t)item->bytes + 7) / 8 * 8;
+		size -= sizeof(*item) + ((size_t)item->bytes + 7) / 8 * 8;
+	}
+	return 0;
+}
+
+static bool has_changed(const struct ob_split_slot *s, const unsigned char *at, size_t n)
+{
+	const unsigned char *was = before + (at - arena);
+	uint32_t a, b;
+
+	if (!(s->flags & OB_SPLIT_BITS))
+		return memcmp(at, was, n) != 0;
+	memcpy(&a, at, sizeof(a));
+	memcpy(&b, was, sizeof(b));
+	return ((a ^ b) >> s->bit & ((1ull << s->bits) - 1)) != 0;
+}
+
+/* A result is sent whether or not it is 0. */
+static size_t put_changes(const struct ob_split_op *op, const struct ob_split_object *objects,
+			  unsigned char *to)
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < op->n_slots; i++) {
+		const struct ob_split_slot *s = &op->slots[i];
+		const struct ob_split_object *o = &objects[s->object];
+		unsigned char *at = (unsigned char *)o->base + s->offset;
+		struct ob_split_item item = {.slot = i, .bytes = s->size};
+
+		if (s->flags & OB_SPLIT_WHOLE)
+			item.bytes = o->size;
+		if (!(s->flags & OB_SPLIT_OUT) ||
+		    (s->object != OB_SPLIT_FRAME && !has_changed(s, at, item.bytes)))
+			continue;
+		memcpy(to + n, &item, sizeof(item));
+		n += sizeof(item);
+		memcpy(to + n, at, item.bytes);
+		memset(to + n + item.bytes, 0, (item.bytes + 7) / 8 * 8 - item.bytes);
+		n += (item.bytes + 7) / 8 * 8;
+	}
+	return n;
+}
+
+static int serve(const struct ob_split_request *request)
+{
+	struct ob_split_object objects[OB_SPLIT_OBJECTS] = {{NULL, 0}};
+	struct ob_split_reply reply = {.len = sizeof(reply), .unique = request->unique};
+	const struct ob_split_op *op;
+
+	memset(arena, 0, used);
+	used = 0;
+	serving = request->unique;
+	op = request->op < ob_split_n_ops ? ob_split_ops[request->op] : NULL;
+	if (!op) {
+		reply.error = -ENOSYS;
+	} else {
+		op->place(objects, get);
+		reply.error = take_items(op, objects, (const unsigned char *)(request + 1),
+					 request->len - sizeof(*request));
+	}
+	if (!reply.error) {
+		memcpy(before, arena, used);
+		op->serve(objects);
+		reply.len += put_changes(op, objects, answer + sizeof(reply));
+	}
+	memcpy(answer, &reply, sizeof(reply));
+	/* Its caller may have gone meanwhile. */
+	return write(device, answer, reply.len) == reply.len || errno == ENOENT ? 0 : -errno;
+}
+
+static int serve_all(void)
+{
+	for (;;) {
+		struct ob_split_request *request = (void *)record;
+		ssize_t n = read(device, record, sizeof(record));
+		int ret;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n < (ssize_t)sizeof(*request) || request->len != n)
+			return -EPROTO;
+		ret = serve(request);
+		if (ret)
+			return ret;
+	}
+}
+
+/* ---- begin --------------------------------------------------------------------------------- */
+
+static void *map(size_t size, int access)
+{
+	void *at = mmap(NULL, size, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED) {
+		fprintf(stderr, "no memory: %s\n", strerror(errno));
+		exit(1);
+	}
+	return at;
+}
+
+/* The module may come after the daemon. */
+static int open_device(const char *path, long wait_ms)
+{
+	const struct timespec pause = {.tv_nsec = WAIT_MS * 1000000};
+	int fd;
+
+	for (;;) {
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd >= 0 || (errno != ENOENT && errno != EBUSY) || wait_ms <= 0)
+			return fd;
+		nanosleep(&pause, NULL);
+		wait_ms -= WAIT_MS;
+	}
+}
+
+static int usage(const char *program, FILE *out, int code)
+{
+	fprintf(out,
+		"usage: %s [--device PATH | --fd N] [--wait SECONDS]\n\n"
+		"Serves the functions of a split driver that are not in the kernel.\n\n"
+		"  --device PATH   default: /dev/%s\n"
+		"  --fd N          the device is open already\n"
+		"  --wait SECONDS  for the module to be loaded (default: 0)\n",
+		program, ob_split_device);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct ob_split_hello hello = {.version = OB_SPLIT_VERSION};
+	char path[256];
+	const char *device_path = path;
+	long wait = 0;
+	int ret;
+
+	snprintf(path, sizeof(path), "/dev/%s", ob_split_device);
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help"))
+			return usage(argv[0], stdout, 0);
+		if (i + 1 == argc)
+			return usage(argv[0], stderr, 2);
+		if (!strcmp(argv[i], "--device"))
+			device_path = argv[++i];
+		else if (!strcmp(argv[i], "--fd"))
+			device = atoi(argv[++i]);
+		else if (!strcmp(argv[i], "--wait"))
+			wait = atol(argv[++i]);
+		else
+			return usage(argv[0], stderr, 2);
+	}
+	if (device < 0)
+		device = open_device(device_path, wait * 1000);
+	if (device < 0) {
+		fprintf(stderr, "%s: %s\n", device_path, strerror(errno));
+		return 1;
+	}
+	arena = map(ARENA, PROT_READ | PROT_WRITE);
+	before = map(ARENA, PROT_READ | PROT_WRITE);
+	unknown = map(UNKNOWN, PROT_NONE);
+	hello.layout = ob_split_layout(ob_split_ops, ob_split_n_ops);
+	if (ioctl(device, OB_SPLIT_HELLO, &hello)) {
+		fprintf(stderr, "%s: %s\n", device_path,
+			errno == EPROTO ? "the module was made from other sources or headers"
+					: strerror(errno));
+		return 1;
+	}
+	fprintf(stderr, "%s: %u operations\n", device_path, hello.operations);
+	ret = serve_all();
+	fprintf(stderr, "%s: %s\n", device_path, strerror(-ret));
+	return 1;
+}

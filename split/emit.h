@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files share that write a split driver's source: emit.c the texts, emit_tables.c the tables, emit_build.c what builds them. */
+#ifndef SPLIT_EMIT_H
+#define SPLIT_EMIT_H
+
+#include "split/split.h"
+
+FILE *emit_open(struct ob_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int emit_close(FILE *f, struct ob_error *err);
+/** emit_folder() - make it, and those above */
+int emit_folder(struct ob_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void emit_type_of(FILE *f, const struct object *o, const struct entry_plan *e);
+/** emit_halves() - all of the driver's files, as they are in the kernel or in the daemon, below @dir/src */
+int emit_halves(const struct split *s, const char *dir, bool daemon, struct ob_error *err);
+/** emit_tables() - one file's FILE.tables.h */
+int emit_tables(const struct split *s, const char *dir, const char *path, bool daemon,
+		struct ob_error *err);
+
+#endif
