@@ -132,12 +132,12 @@ static int cut(struct request *q, const struct analysis *a, struct ob_error *err
 		ret = split_emit(&s, &parts, err);
 	if (!ret)
 		ret = split_account(&s, out, err);
+	if (!ret && !cli_json())
+		split_text(&s, stdout);
 	if (!ret && (q->build || q->run))
 		ret = build(q, out, err);
 	if (!ret && cli_json())
 		cli_print_json(split_json(&s));
-	else if (!ret)
-		split_text(&s, stdout);
 	if (!ret && q->run)
 		ret = trial(q, out, err);
 	split_free(&s);

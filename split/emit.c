@@ -216,11 +216,28 @@ static void put_stub(FILE *f, const struct entry_plan *e)
 
 /* ---- the driver's text ---------------------------------------------------------------------------------- */
 
-static void put_newlines(FILE *f, const char *from, const char *to)
+/*
+ * What is left of text that is cut out: its lines' ends, and what the preprocessor reads, since a macro that is defined in one function's body may be used
+ * in the next one's.
+ */
+static void put_rest(FILE *f, const char *from, const char *to)
 {
-	for (; from < to; from++)
-		if (*from == '\n')
-			fputc('\n', f);
+	bool directive = false;
+
+	while (from < to) {
+		const char *end = memchr(from, '\n', to - from), *word = from;
+
+		if (!end)
+			break; /* the last line, with the brace */
+		while (word < end && (*word == ' ' || *word == '\t'))
+			word++;
+		directive |= *word == '#';
+		if (directive)
+			fwrite(from, 1, end - from, f);
+		directive = directive && end > from && end[-1] == '\\';
+		fputc('\n', f);
+		from = end + 1;
+	}
 }
 
 struct writing {
@@ -255,7 +272,7 @@ static void put_function(struct writing *w, const struct text *t, const struct f
 		return;
 	}
 	if (!w->daemon && fate->fate == FATE_MOVED) {
-		put_newlines(w->f, begin, close);
+		put_rest(w->f, begin, close);
 		return;
 	}
 	fwrite(begin, 1, open - begin, w->f);
@@ -263,7 +280,7 @@ static void put_function(struct writing *w, const struct text *t, const struct f
 		fputc(';', w->f);
 	else
 		put_stub(w->f, fate->plan);
-	put_newlines(w->f, open, close);
+	put_rest(w->f, open, close);
 }
 
 static void put_text(struct writing *w, const struct text *t)

@@ -113,6 +113,7 @@ void facts_free(struct facts *f)
 		vector_free(&fn->globals);
 		vector_free(&fn->locks);
 		vector_free(&fn->values);
+		vector_free(&fn->indexed);
 		free(fn);
 	}
 	vector_free(&f->functions);
@@ -386,6 +387,20 @@ static int take_value(struct reader *r)
 	return 0;
 }
 
+static int take_index(struct reader *r)
+{
+	struct function *fn = subject(r, r->field[1]);
+	const char **type;
+
+	if (!fn)
+		return 0;
+	type = vector_add(&fn->indexed);
+	if (!type)
+		return -ENOMEM;
+	*type = facts_text(r->f, r->field[2]);
+	return 0;
+}
+
 static int take_becomes(struct reader *r)
 {
 	struct becomes *b = vector_add(&r->f->becomes);
@@ -529,6 +544,7 @@ static const struct kind {
 	{"asm", 2, take_asm},		{"variable", 5, take_variable}, {"struct", 4, take_struct},
 	{"field", 5, take_field},	{"path", 2, take_path},		{"extent", 4, take_extent},
 	{"value", 3, take_value},	{"becomes", 3, take_becomes},
+	{"index", 2, take_index},
 };
 
 static int take_line(struct reader *r, char *line)

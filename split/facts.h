@@ -11,6 +11,7 @@
  *   extent ID BEGIN OPEN END                    bytes of its text, with that of its body's brace; only where it can be cut out
  *   value ID STRUCT.FIELD LINE                  what it reads there decides on more than a branch
  *   becomes ID CALLEE TYPE                      the void * that the callee returns is used as the address of this type
+ *   index ID TYPE                               it counts with an address of this type
  *   call ID CALLEE LINE HELD MACRO              HELD: locks, with commas, or -; MACRO: in whose text the call stands, or -
  *   site ID NODE LINE HELD                      an indirect call, of what NODE has
  *   flow TO FROM LINE ID                        a node takes what another has, or func:ID, an address; in function ID, or in @PATH outside
@@ -110,6 +111,7 @@ struct function {
 	VECTOR(struct access) fields;
 	VECTOR(struct access) globals;
 	VECTOR(struct lock_use) locks;
+	VECTOR(const char *) indexed;  /* structs with whose addresses it counts */
 	VECTOR(struct access) values; /* fields of which more than a branch depends */
 	unsigned int begin, open, close; /* bytes in its file; all 0: it cannot be cut out */
 };

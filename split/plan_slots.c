@@ -407,6 +407,29 @@ static bool find_path(const struct planning *p, const char *type, const char *ke
 	return false;
 }
 
+/*
+ * The kernel's objects that the policy names. And the driver's own: they are copied so that a bad address does no harm, and are not written. But where one
+ * address stands for many, nobody tells how many.
+ */
+static bool may_follow(const struct planning *p, const char *type)
+{
+	char key[300], whole[300];
+	bool one = true, read_only = true;
+
+	if (matches(&p->s->policy->follow, type))
+		return true;
+	snprintf(key, sizeof(key), "%s.", type);
+	snprintf(whole, sizeof(whole), "struct %s", type);
+	for (size_t i = 0; i < p->used.n; i++)
+		if (is_of(p->used.at[i].key, type) && p->used.at[i].use & USE_WRITE)
+			read_only = false;
+	for (size_t i = 0; i < p->e->n_closure; i++)
+		for (size_t k = 0; k < p->e->closure[i]->indexed.n; k++)
+			if (!strcmp(p->e->closure[i]->indexed.at[k], whole))
+				one = false;
+	return is_drivers(p->s, key) && one && read_only;
+}
+
 static bool add_pointed(struct planning *p)
 {
 	for (size_t i = 0; i < p->used.n; i++) {
@@ -414,8 +437,7 @@ static bool add_pointed(struct planning *p)
 		const char *type = f && !strcmp(f->kind, "pointer") ? pointee(p->s, f->type) : NULL;
 		char path[512];
 
-		if (!type || is_known(p, type) || !any_of(p, type) ||
-		    !matches(&p->s->policy->follow, type))
+		if (!type || is_known(p, type) || !any_of(p, type) || !may_follow(p, type))
 			continue;
 		for (unsigned int k = 0; k < p->e->objects.n; k++) {
 			const char *in = p->e->objects.at[k].type;
@@ -437,16 +459,19 @@ static bool add_pointed(struct planning *p)
 	return true;
 }
 
+static const char *type_of_variable(const struct split *s, const char *id)
+{
+	for (size_t i = 0; i < s->facts->variables.n; i++)
+		if (!strcmp(s->facts->variables.at[i].id, id))
+			return s->facts->variables.at[i].type;
+	return NULL;
+}
+
 static bool changes(const struct split *s, const char *id)
 {
-	for (size_t i = 0; i < s->facts->variables.n; i++) {
-		const struct variable *v = &s->facts->variables.at[i];
+	const char *type = type_of_variable(s, id);
 
-		if (!strcmp(v->id, id))
-			return !strstr(v->type, "const ") && !strpbrk(v->type, "*[(") &&
-			       !strstr(v->type, "struct ");
-	}
-	return false;
+	return type && !strstr(type, "const ") && !strpbrk(type, "*[(") && !strstr(type, "struct ");
 }
 
 /* Variables of the driver that may change, e.g. the module's parameters. choose.c has refused those that are more than a number. */
@@ -481,6 +506,27 @@ static bool add_variables(struct planning *p)
 	return true;
 }
 
+/* What is in the driver's tables that do not change, the daemon has in its own. choose.c has refused other variables with structs in them. */
+static void cover_tables(struct planning *p)
+{
+	for (size_t i = 0; i < p->e->n_closure; i++) {
+		const struct function *fn = p->e->closure[i];
+
+		for (size_t k = 0; k < fn->globals.n; k++) {
+			const char *type = type_of_variable(p->s, fn->globals.at[k].key);
+			const char *at = type ? strstr(type, "struct ") : NULL;
+			char name[256];
+
+			if (!at || strchr(type, '*'))
+				continue;
+			snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 7, " ["), at + 7);
+			for (size_t m = 0; m < p->used.n; m++)
+				if (is_of(p->used.at[m].key, name) && !is_known(p, name))
+					p->used.at[m].covered = true;
+		}
+	}
+}
+
 /* ---- all ---------------------------------------------------------------------------------------------- */
 
 static bool plan(struct planning *p)
@@ -506,6 +552,7 @@ static bool plan(struct planning *p)
 			      NULL))
 			return refuse(p->s, "there is no memory to plan it");
 	}
+	cover_tables(p);
 	for (size_t i = 0; i < p->used.n; i++)
 		if (!p->used.at[i].covered)
 			return refuse(p->s, "%s %s of an object that is not known to be reached "

@@ -227,11 +227,12 @@ static int open_device(const char *path, long wait_ms)
 static int usage(const char *program, FILE *out, int code)
 {
 	fprintf(out,
-		"usage: %s [--device PATH | --fd N] [--wait SECONDS]\n\n"
+		"usage: %s [--device PATH | --fd N] [--wait SECONDS] [--unconfined]\n\n"
 		"Serves the functions of a split driver that are not in the kernel.\n\n"
 		"  --device PATH   default: /dev/%s\n"
 		"  --fd N          the device is open already\n"
-		"  --wait SECONDS  for the module to be loaded (default: 0)\n",
+		"  --wait SECONDS  for the module to be loaded (default: 0)\n"
+		"  --unconfined    keep rights and system calls, for debugging\n",
 		program, ob_split_device);
 	return code;
 }
@@ -241,6 +242,7 @@ int main(int argc, char **argv)
 	struct ob_split_hello hello = {.version = OB_SPLIT_VERSION};
 	char path[256];
 	const char *device_path = path;
+	bool confined = true;
 	long wait = 0;
 	int ret;
 
@@ -248,6 +250,10 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help"))
 			return usage(argv[0], stdout, 0);
+		if (!strcmp(argv[i], "--unconfined")) {
+			confined = false;
+			continue;
+		}
 		if (i + 1 == argc)
 			return usage(argv[0], stderr, 2);
 		if (!strcmp(argv[i], "--device"))
@@ -273,6 +279,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: %s\n", device_path,
 			errno == EPROTO ? "the module was made from other sources or headers"
 					: strerror(errno));
+		return 1;
+	}
+	ret = confined ? runtime_confine() : 0;
+	if (ret) {
+		fprintf(stderr, "the daemon cannot be confined: %s\n", strerror(-ret));
 		return 1;
 	}
 	fprintf(stderr, "%s: %u operations\n", device_path, hello.operations);

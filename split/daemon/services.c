@@ -107,6 +107,17 @@ int _printk(const char *fmt, ...)
 	return 0;
 }
 
+/* WARN(): the kernel would tell where, and go on. */
+void __warn_printk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void __warn_printk(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	log_as(4, fmt, args);
+	va_end(args);
+}
+
 void netdev_printk(const char *level, const void *dev, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void netdev_printk(const char *level, const void *dev, const char *fmt, ...)

@@ -324,6 +324,23 @@ static void say_becomes(struct extract *x, CXCursor value, CXType type)
 	clang_disposeString(name);
 }
 
+/* An address of a struct is counted with: behind it lie others. */
+static void say_index(struct extract *x, CXCursor address)
+{
+	CXType type = clang_getCanonicalType(clang_getCursorType(bare(address)));
+	char text[NAME_ROOM], line[2 * NAME_ROOM + 16];
+
+	if (!x->body || type.kind != CXType_Pointer)
+		return;
+	type = clang_getCanonicalType(clang_getPointeeType(type));
+	if (type.kind != CXType_Record)
+		return;
+	type_text(type, text, sizeof(text));
+	snprintf(line, sizeof(line), "index\t%s\t%s", x->body->id, text);
+	if (text_set_add(x->body->said, line))
+		say("%s", line);
+}
+
 static void walk_statement(struct extract *x, CXCursor c);
 
 static void walk_assignment(struct extract *x, CXCursor left, CXCursor right)
@@ -469,6 +486,8 @@ void walk_expression(struct extract *x, CXCursor c, enum use use)
 
 			walk_expression(x, operand, record ? USE_READ : USE_BOTH);
 		} else {
+			if (is_step(c, operand))
+				say_index(x, operand);
 			walk_expression(x, operand, is_step(c, operand) ? USE_BOTH : USE_READ);
 		}
 		return;
@@ -498,14 +517,20 @@ void walk_expression(struct extract *x, CXCursor c, enum use use)
 			walk_assignment(x, list.c[0], list.c[1]);
 			break;
 		}
-		for (unsigned int i = 0; i < list.n; i++)
+		for (unsigned int i = 0; i < list.n; i++) {
+			say_index(x, list.c[i]);
 			walk_expression(x, list.c[i], USE_READ);
+		}
 		break;
 	case CXCursor_CompoundAssignOperator:
+		if (list.n)
+			say_index(x, list.c[0]);
 		for (unsigned int i = 0; i < list.n; i++)
 			walk_expression(x, list.c[i], i ? USE_READ : USE_BOTH);
 		break;
 	case CXCursor_ArraySubscriptExpr:
+		if (list.n)
+			say_index(x, list.c[0]);
 		/* An element of an array in an object is a part of the object; an element behind a pointer is not. */
 		for (unsigned int i = 0; i < list.n; i++) {
 			CXCursor inner = bare(list.c[i]);

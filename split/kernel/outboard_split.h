@@ -38,6 +38,12 @@ int ob_split_call(const struct ob_split_op *op, struct ob_split_object *objects)
 long long ob_split_length(const struct ob_split_op *op, int of, long long key, long long value,
 			  long long most);
 
+/* A length, or 0 where a function gave an error in its place. */
+static inline unsigned int ob_split_positive(long long length)
+{
+	return length < 0 || length > INT_MAX ? 0 : length;
+}
+
 /* The driver's own functions for loading and unloading are called between those of this runtime. */
 #undef module_init
 #define module_init(fn)                                                                            \
