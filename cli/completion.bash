@@ -44,7 +44,7 @@ _outboard()
 		char) words='qemu:edu qemu:i6300esb qemu:virtio-rng-pci qemu:es1370 qemu:ac97 read write say' ;;
 		bind) words=$(_outboard_addresses kernel free bound) ;;
 		unbind) words=$(_outboard_addresses bound held) ;;
-		factor) words=$(compgen -f -- "$cur") ;;
+		factor | split) words=$(compgen -f -- "$cur") ;;
 		show | stop | upgrade) words=$(_outboard_instances) ;;
 		ethtool) words="$(_outboard_instances) qemu:e1000e qemu:e1000-82540em qemu:e1000-82545em" ;;
 		help) words=$(outboard help 2>/dev/null | awk '/^  [a-z]/ { print $1 }') ;;

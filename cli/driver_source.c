@@ -17,8 +17,8 @@ enum {
 };
 
 /* Beside the program as it is installed, or where it was built. */
-int find_part(const char *what, const char *installed, const char *built,
-	      char path[PATH_MAX], struct ob_error *err)
+int find_part(const char *what, const char *installed, const char *built, char path[PATH_MAX],
+	      struct ob_error *err)
 {
 	char self[PATH_MAX], near[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);

@@ -38,8 +38,9 @@ static const struct cli_option options[] = {
 static const struct cli_usage usage = {
 	.command = "split",
 	.synopsis = "DRIVER|DIR|FILE... [OPTIONS]",
-	.about = "Makes a kernel module and a daemon of a Linux driver's source: functions that the\n"
-		 "kernel does not need on its fast paths are executed by an ordinary process.",
+	.about =
+		"Makes a kernel module and a daemon of a Linux driver's source: functions that the\n"
+		"kernel does not need on its fast paths are executed by an ordinary process.",
 	.options = options,
 };
 
@@ -83,8 +84,8 @@ static int build(const struct request *q, const char *out, struct ob_error *err)
 	snprintf(headers, sizeof(headers), "HEADERS=%s", q->source.parsed.build);
 	for (size_t i = 0; !ret && i < sizeof(halves) / sizeof(halves[0]); i++) {
 		/* Type information for debuggers wants pahole, which is not asked for here. */
-		const char *argv[] = {"make", "-s", "-C", dir, headers, "CONFIG_DEBUG_INFO_BTF_MODULES=",
-				NULL};
+		const char *argv[] = {
+			"make", "-s", "-C", dir, headers, "CONFIG_DEBUG_INFO_BTF_MODULES=", NULL};
 
 		snprintf(dir, sizeof(dir), "%s/%s", out, halves[i]);
 		ret = run_program(argv, err);
@@ -95,8 +96,8 @@ static int build(const struct request *q, const char *out, struct ob_error *err)
 static int trial(const struct request *q, const char *out, struct ob_error *err)
 {
 	char path[PATH_MAX];
-	int ret = find_part("the trial", "share/outboard/split/trial", OUTBOARD_SOURCE "/split/trial",
-			    path, err);
+	int ret = find_part("the trial", "share/outboard/split/trial",
+			    OUTBOARD_SOURCE "/split/trial", path, err);
 	const char *argv[] = {path, out, q->source.name,
 			      q->source.kernel ? q->source.kernel : "6.12", NULL};
 
@@ -220,6 +221,7 @@ int cmd_split(int argc, char **argv)
 		}
 	}
 	if (!q.source.n)
-		return cli_bad(&usage, "which driver? Its name, or a folder or files with its source");
+		return cli_bad(&usage,
+			       "which driver? Its name, or a folder or files with its source");
 	return split(&q, &err) ? cli_error("split", &err) : CLI_OK;
 }

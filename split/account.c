@@ -71,8 +71,9 @@ struct json_object *split_json(const struct split *s)
 	json_object_object_add(doc, "functions", json_object_new_int(n.all_functions));
 	json_object_object_add(doc, "lines", json_object_new_int(n.all_lines));
 	json_object_object_add(doc, "operations", json_object_new_int(s->entries.n));
-	json_object_object_add(doc, "moved_functions",
-			       json_object_new_int(n.functions[FATE_ENTRY] + n.functions[FATE_MOVED]));
+	json_object_object_add(
+		doc, "moved_functions",
+		json_object_new_int(n.functions[FATE_ENTRY] + n.functions[FATE_MOVED]));
 	json_object_object_add(doc, "moved_lines",
 			       json_object_new_int(n.lines[FATE_ENTRY] + n.lines[FATE_MOVED]));
 	for (int i = 0; i < FATES; i++) {
@@ -166,8 +167,9 @@ int split_account(struct split *s, const char *out, struct ob_error *err)
 	if (!f)
 		return -EIO;
 	doc = split_json(s);
-	fprintf(f, "%s\n", json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PRETTY |
-								       JSON_C_TO_STRING_NOSLASHESCAPE));
+	fprintf(f, "%s\n",
+		json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PRETTY |
+							    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(doc);
 	ret = emit_close(f, err);
 	if (ret)

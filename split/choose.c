@@ -125,7 +125,7 @@ static bool is_private(const struct split *s, const char *callee)
 static bool calls_are_good(struct split *s, const struct function *fn)
 {
 	static const char *const what[APIS] = {
-		[API_PORT] = "ports", [API_MMIO] = "registers",	     [API_DMA] = "DMA",
+		[API_PORT] = "ports", [API_MMIO] = "registers", [API_DMA] = "DMA",
 		[API_SKB] = "NAPI",   [API_IRQ] = "interrupts", [API_SLEEP] = "the scheduler",
 	};
 
@@ -239,13 +239,11 @@ static bool consider(struct split *s, struct entry_plan *e)
 
 	if (why)
 		return refuse(s, "%s", why);
-	if (!e->root->rule ||
-	    (e->root->rule->set != SET_MUST && e->root->rule->set != SET_MIGHT))
+	if (!e->root->rule || (e->root->rule->set != SET_MUST && e->root->rule->set != SET_MIGHT))
 		return refuse(s, "the kernel calls it where nobody may wait");
 	if (place_of(s->factoring, e->function)->set == SET_STAY)
 		return refuse(s, "a fast path reaches it");
-	if (!signature_is_good(s, e->function) || !closure_is_good(s, e) ||
-	    !split_plan_slots(s, e))
+	if (!signature_is_good(s, e->function) || !closure_is_good(s, e) || !split_plan_slots(s, e))
 		return false;
 	if (by)
 		return refuse(s, "%s, which stays, calls it", by->name);

@@ -77,7 +77,8 @@ int emit_folder(struct ob_error *err, const char *fmt, ...)
 		if (slash)
 			*slash = '\0';
 		if (mkdir(path, 0777) && errno != EEXIST)
-			return ob_error_set(err, -errno, "the folder %s: %s", path, strerror(errno));
+			return ob_error_set(err, -errno, "the folder %s: %s", path,
+					    strerror(errno));
 		if (!slash)
 			return 0;
 		*slash = '/';
@@ -152,7 +153,8 @@ static bool is_void(const struct function *fn)
 
 static bool returns_error(const struct function *fn)
 {
-	return !strcmp(fn->type, "int") || !strcmp(fn->type, "long") || !strcmp(fn->type, "ssize_t");
+	return !strcmp(fn->type, "int") || !strcmp(fn->type, "long") ||
+	       !strcmp(fn->type, "ssize_t");
 }
 
 static void put_failed(FILE *f, const struct entry_plan *e)
@@ -203,7 +205,8 @@ static void put_stub(FILE *f, const struct entry_plan *e)
 		put_expression(f, fn, e->length->of);
 		fputs(", ", f);
 		put_expression(f, fn, e->length->key);
-		fprintf(f, ", ob_frame.ob_result, %lld); if (ob_length < 0) { ob_error = ob_length; return ",
+		fprintf(f,
+			", ob_frame.ob_result, %lld); if (ob_length < 0) { ob_error = ob_length; return ",
 			e->length->most);
 		put_failed(f, e);
 		fputs("; } return ob_length; }", f);
@@ -322,7 +325,8 @@ static int emit_frames(const struct split *s, const char *dir, const char *path,
 		fprintf(f, "\nstruct ob_split_frame_%s {\n", fn->name);
 		for (size_t k = 0; k < fn->params.n; k++)
 			fprintf(f, "\t%s%s%s;\n", fn->params.at[k].type,
-				strchr(fn->params.at[k].type, '*') ? "" : " ", fn->params.at[k].name);
+				strchr(fn->params.at[k].type, '*') ? "" : " ",
+				fn->params.at[k].name);
 		if (!is_void(fn))
 			fprintf(f, "\t%s ob_result;\n", fn->type);
 		fprintf(f, "};\nextern const struct ob_split_op ob_split_op_%s;\n", fn->name);

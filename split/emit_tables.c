@@ -9,9 +9,9 @@
 static const struct {
 	unsigned int flag;
 	const char *name;
-} flag_names[] = {{OB_SPLIT_IN, "OB_SPLIT_IN"},	      {OB_SPLIT_OUT, "OB_SPLIT_OUT"},
+} flag_names[] = {{OB_SPLIT_IN, "OB_SPLIT_IN"},		  {OB_SPLIT_OUT, "OB_SPLIT_OUT"},
 		  {OB_SPLIT_POINTER, "OB_SPLIT_POINTER"}, {OB_SPLIT_TEXT, "OB_SPLIT_TEXT"},
-		  {OB_SPLIT_STRING, "OB_SPLIT_STRING"},   {OB_SPLIT_WHOLE, "OB_SPLIT_WHOLE"},
+		  {OB_SPLIT_STRING, "OB_SPLIT_STRING"},	  {OB_SPLIT_WHOLE, "OB_SPLIT_WHOLE"},
 		  {OB_SPLIT_BITS, "OB_SPLIT_BITS"}};
 
 static void put_flags(FILE *f, unsigned int flags)
@@ -26,7 +26,8 @@ static void put_flags(FILE *f, unsigned int flags)
 	}
 }
 
-static void put_offset(FILE *f, const struct entry_plan *e, const struct object *o, const char *path)
+static void put_offset(FILE *f, const struct entry_plan *e, const struct object *o,
+		       const char *path)
 {
 	fputs("offsetof(", f);
 	emit_type_of(f, o, e);

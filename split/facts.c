@@ -543,8 +543,7 @@ static const struct kind {
 	{"access", 4, take_use},	{"global", 4, take_use},	{"lock", 5, take_lock},
 	{"asm", 2, take_asm},		{"variable", 5, take_variable}, {"struct", 4, take_struct},
 	{"field", 5, take_field},	{"path", 2, take_path},		{"extent", 4, take_extent},
-	{"value", 3, take_value},	{"becomes", 3, take_becomes},
-	{"index", 2, take_index},
+	{"value", 3, take_value},	{"becomes", 3, take_becomes},	{"index", 2, take_index},
 };
 
 static int take_line(struct reader *r, char *line)

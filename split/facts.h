@@ -111,8 +111,8 @@ struct function {
 	VECTOR(struct access) fields;
 	VECTOR(struct access) globals;
 	VECTOR(struct lock_use) locks;
-	VECTOR(const char *) indexed;  /* structs with whose addresses it counts */
-	VECTOR(struct access) values; /* fields of which more than a branch depends */
+	VECTOR(const char *) indexed;	 /* structs with whose addresses it counts */
+	VECTOR(struct access) values;	 /* fields of which more than a branch depends */
 	unsigned int begin, open, close; /* bytes in its file; all 0: it cannot be cut out */
 };
 

@@ -315,8 +315,7 @@ static bool add_params(struct planning *p)
 
 	for (unsigned int i = 0; i < fn->params.n; i++) {
 		const struct param *a = &fn->params.at[i];
-		const struct buffer_rule *buffer =
-			policy_buffer(p->s->policy, p->e->root->node, i);
+		const struct buffer_rule *buffer = policy_buffer(p->s->policy, p->e->root->node, i);
 		const char *type = pointee(p->s, a->type);
 		bool pointer = strchr(a->type, '*');
 		struct object *o;
@@ -371,7 +370,8 @@ static bool add_private(struct planning *p)
 		for (unsigned int k = 0; type && k < p->e->objects.n; k++) {
 			struct object *o;
 
-			if (!p->e->objects.at[k].type || strcmp(p->e->objects.at[k].type, colon + 1))
+			if (!p->e->objects.at[k].type ||
+			    strcmp(p->e->objects.at[k].type, colon + 1))
 				continue;
 			o = add_object(p, OBJECT_PRIVATE, type);
 			if (!o)
@@ -555,8 +555,9 @@ static bool plan(struct planning *p)
 	cover_tables(p);
 	for (size_t i = 0; i < p->used.n; i++)
 		if (!p->used.at[i].covered)
-			return refuse(p->s, "%s %s of an object that is not known to be reached "
-					    "(%s:%u)",
+			return refuse(p->s,
+				      "%s %s of an object that is not known to be reached "
+				      "(%s:%u)",
 				      p->used.at[i].use & USE_WRITE ? "writes" : "reads",
 				      p->used.at[i].key, p->used.at[i].by->path,
 				      p->used.at[i].line);

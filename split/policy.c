@@ -89,7 +89,8 @@ const struct length_rule *policy_length(const struct policy *p, const char *node
 	return NULL;
 }
 
-const struct buffer_rule *policy_buffer(const struct policy *p, const char *node, unsigned int param)
+const struct buffer_rule *policy_buffer(const struct policy *p, const char *node,
+					unsigned int param)
 {
 	char text[512];
 
@@ -379,11 +380,11 @@ static int each(struct reading *r, struct json_object *doc, const char *key,
 
 static int known_keys(struct reading *r, struct json_object *doc)
 {
-	static const char *const keys[] = {"class",  "title",	"include",   "detect",
-					   "ignore", "roots",	"callbacks", "locks",
-					   "api",    "comment", "otherwise", "lengths", "buffers", "inline",
-					   "stays",  "daemon",	"answers",   "kept",	"follow",
-					   "private"};
+	static const char *const keys[] = {"class",   "title",	 "include",   "detect",
+					   "ignore",  "roots",	 "callbacks", "locks",
+					   "api",     "comment", "otherwise", "lengths",
+					   "buffers", "inline",	 "stays",     "daemon",
+					   "answers", "kept",	 "follow",    "private"};
 
 	json_object_object_foreach(doc, key, value)
 	{

@@ -64,9 +64,9 @@ struct api_rule {
 
 /* What the functions of a split driver get and give, where their types do not say it. In expressions, $0 is the first parameter. */
 struct length_rule {
-	patterns at;	  /* nodes whose functions return a length that the kernel sizes memory by */
-	char *of, *key;	  /* expressions: what it is a length of; one answer for each pair */
-	char *failed;	  /* what is returned when the daemon cannot be asked; NULL: the error */
+	patterns at;	/* nodes whose functions return a length that the kernel sizes memory by */
+	char *of, *key; /* expressions: what it is a length of; one answer for each pair */
+	char *failed;	/* what is returned when the daemon cannot be asked; NULL: the error */
 	long long most;
 };
 
@@ -95,8 +95,9 @@ struct policy {
 	patterns daemon;  /* functions of the kernel that the daemon has, too */
 	patterns answers; /* structs that are made for one call, which the function fills */
 	patterns kept;	  /* fields that a daemon may not change: the kernel goes by them */
-	patterns follow;  /* structs that live as long as the device: pointers to them are good or NULL */
-	patterns private; /* FUNCTION:STRUCT: it returns the driver's part of that object */
+	patterns
+		follow; /* structs that live as long as the device: pointers to them are good or NULL */
+	patterns private;   /* FUNCTION:STRUCT: it returns the driver's part of that object */
 	patterns detect;    /* nodes that only drivers of this class have */
 	patterns otherwise; /* nodes that make it this class where no other is */
 	patterns ignore;    /* functions of the kernel that are no roots of anybody */
@@ -125,7 +126,8 @@ char *policy_list(const char *dir);
 
 bool matches(const patterns *p, const char *text);
 const struct length_rule *policy_length(const struct policy *p, const char *node);
-const struct buffer_rule *policy_buffer(const struct policy *p, const char *node, unsigned int param);
+const struct buffer_rule *policy_buffer(const struct policy *p, const char *node,
+					unsigned int param);
 const struct inline_rule *policy_inline(const struct policy *p, const char *function);
 /** policy_stays() - why a root of this kind is not for a daemon; NULL: it is */
 const char *policy_stays(const struct policy *p, const char *node);

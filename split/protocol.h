@@ -35,8 +35,10 @@ enum {
 	OB_SPLIT_GLOBAL = 0xfffe, /* upper 16 bits of a token */
 	OB_SPLIT_OPAQUE = 0xffff,
 	OB_SPLIT_MAX_RECORD = 1 << 20, /* bytes, with the header */
-	OB_SPLIT_MAX_TEXT = 512,       /* of a message, and of a string that a field points to; with its end */
-	OB_SPLIT_OF_NETDEV = 0x100,    /* bit of a message's level: it begins with the name of the interface that the operation is about */
+	OB_SPLIT_MAX_TEXT =
+		512, /* of a message, and of a string that a field points to; with its end */
+	OB_SPLIT_OF_NETDEV =
+		0x100, /* bit of a message's level: it begins with the name of the interface that the operation is about */
 };
 
 /**
@@ -114,7 +116,7 @@ struct ob_split_down {
 };
 
 #define OB_SPLIT_HELLO _IOWR('O', 0x50, struct ob_split_hello)
-#define OB_SPLIT_DOWN _IOWR('O', 0x51, struct ob_split_down)
+#define OB_SPLIT_DOWN  _IOWR('O', 0x51, struct ob_split_down)
 
 /*
  * Parameters of the module, beside the driver's own, in /sys/module/DRIVER/parameters: split_timeout_ms may be changed at any time; the others

@@ -7,11 +7,12 @@
 #define OB_SPLIT_SLOTS_H
 
 enum {
-	OB_SPLIT_IN = 1,       /* sent with the request */
-	OB_SPLIT_OUT = 2,      /* the daemon may change it */
-	OB_SPLIT_POINTER = 4,  /* travels as a token; never OUT */
-	OB_SPLIT_TEXT = 8,     /* the address of a string, which travels as its bytes; never OUT */
-	OB_SPLIT_STRING = 16,  /* an array of characters that ends with 0, whatever the daemon sends */
+	OB_SPLIT_IN = 1,      /* sent with the request */
+	OB_SPLIT_OUT = 2,     /* the daemon may change it */
+	OB_SPLIT_POINTER = 4, /* travels as a token; never OUT */
+	OB_SPLIT_TEXT = 8,    /* the address of a string, which travels as its bytes; never OUT */
+	OB_SPLIT_STRING =
+		16, /* an array of characters that ends with 0, whatever the daemon sends */
 	OB_SPLIT_WHOLE = 32,   /* the object, whose size the caller knows */
 	OB_SPLIT_BITS = 64,    /* @bits from bit @bit on of the 32 at @offset */
 	OB_SPLIT_OBJECTS = 16, /* at most */

@@ -45,7 +45,8 @@ struct slot {
 	unsigned int object, flags;
 	char *path; /* in the object, as C writes it; NULL: the whole object */
 	const char *key;
-	unsigned int bit, bits, word; /* OB_SPLIT_BITS: @word bytes behind the begin of @path's struct */
+	unsigned int bit, bits,
+		word; /* OB_SPLIT_BITS: @word bytes behind the begin of @path's struct */
 };
 
 struct entry_plan {

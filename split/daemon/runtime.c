@@ -20,8 +20,8 @@
 #include "runtime.h"
 
 enum {
-	ARENA = 4 << 20, /* objects of one request */
-	WAIT_MS = 20,	 /* between attempts to open the device */
+	ARENA = 4 << 20,   /* objects of one request */
+	WAIT_MS = 20,	   /* between attempts to open the device */
 	UNKNOWN = 1 << 16, /* bytes that no address points into */
 };
 

@@ -134,7 +134,7 @@ void netdev_printk(const char *level, const void *dev, const char *fmt, ...)
 	void name(const void *dev, const char *fmt, ...)                                           \
 	{                                                                                          \
 		va_list args;                                                                      \
-												   \
+                                                                                                   \
 		va_start(args, fmt);                                                               \
 		log_as((level) | OB_SPLIT_OF_NETDEV, fmt, args);                                   \
 		va_end(args);                                                                      \

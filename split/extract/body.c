@@ -314,8 +314,8 @@ static void say_becomes(struct extract *x, CXCursor value, CXType type)
 		return;
 	callee = clang_getCursorReferenced(call);
 	if (clang_getCursorKind(callee) != CXCursor_FunctionDecl ||
-	    clang_getCanonicalType(clang_getPointeeType(clang_getCanonicalType(
-					   clang_getCursorType(call))))
+	    clang_getCanonicalType(
+		    clang_getPointeeType(clang_getCanonicalType(clang_getCursorType(call))))
 			    .kind != CXType_Void)
 		return;
 	name = clang_getCursorSpelling(callee);

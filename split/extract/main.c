@@ -23,7 +23,9 @@ static void walk_global(struct extract *x, CXCursor c)
 
 	variable_id(x, c, id);
 	place_of(x, clang_getCursorLocation(c), path, &line);
-	if (clang_isCursorDefinition(c)) {
+	snprintf(node, sizeof(node), "variable:%s", id);
+	/* "static int x;" is none that libclang calls a definition, as another one may come with a value. */
+	if (clang_Cursor_getStorageClass(c) != CX_SC_Extern && text_set_add(x->types, node)) {
 		type_text(clang_getCursorType(c), type, sizeof(type));
 		say("variable\t%s\t%s\t%u\t%s\t%s", id, path, line,
 		    clang_getCursorLinkage(c) == CXLinkage_External ? "extern" : "static", type);

@@ -130,8 +130,8 @@ static void put_text(struct buffer *b, u32 slot, const char *text)
 	char copy[OB_SPLIT_MAX_TEXT];
 	size_t n = 0;
 
-	while (text && n < sizeof(copy) - 1 &&
-	       !copy_from_kernel_nofault(&copy[n], text + n, 1) && copy[n])
+	while (text && n < sizeof(copy) - 1 && !copy_from_kernel_nofault(&copy[n], text + n, 1) &&
+	       copy[n])
 		n++;
 	copy[n] = '\0';
 	put_item(b, slot, copy, text ? n + 1 : 0);
@@ -381,7 +381,8 @@ static int split_release(struct inode *inode, struct file *file)
 	struct call *c, *next;
 
 	spin_lock(&lock);
-	list_for_each_entry_safe(c, next, &taken, list) {
+	list_for_each_entry_safe(c, next, &taken, list)
+	{
 		split_lost++;
 		c->state = FAILED;
 		list_del_init(&c->list);
@@ -432,8 +433,7 @@ static ssize_t split_read(struct file *file, char __user *to, size_t size, loff_
 static __poll_t split_poll(struct file *file, poll_table *wait)
 {
 	poll_wait(file, &requests, wait);
-	return EPOLLOUT | EPOLLWRNORM |
-	       (list_empty_careful(&queued) ? 0 : EPOLLIN | EPOLLRDNORM);
+	return EPOLLOUT | EPOLLWRNORM | (list_empty_careful(&queued) ? 0 : EPOLLIN | EPOLLRDNORM);
 }
 
 /* Of a call that the daemon has read, and whose caller still waits. */
@@ -442,7 +442,8 @@ static struct call *find_call(u64 unique)
 	struct call *c;
 
 	spin_lock(&lock);
-	list_for_each_entry(c, &taken, list) {
+	list_for_each_entry(c, &taken, list)
+	{
 		if (c->unique == unique && c->state == TAKEN) {
 			refcount_inc(&c->refs);
 			spin_unlock(&lock);

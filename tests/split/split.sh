@@ -1,0 +1,288 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# split.sh OUTBOARD: `outboard split` on a driver of a few lines, against a kernel's headers of a few lines: each rule that lets a function move
+# or keeps it, and what is written. Nothing is downloaded or built.
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../cli/tap.sh"
+
+headers=$dir/headers
+mkdir -p "$headers/include/generated" "$headers/include/linux" "$dir/driver"
+touch "$headers"/include/generated/autoconf.h "$headers"/include/linux/{kconfig,compiler-version,compiler_types}.h
+cat >"$headers/include/linux/kernel.h" <<'END'
+typedef struct { int x; } spinlock_t;
+typedef unsigned int u32;
+typedef unsigned char u8;
+struct device { int id; };
+struct net_device_ops { int (*ndo_start_xmit)(void *, struct net_device *); int (*ndo_open)(struct net_device *); };
+struct net_device { const struct ethtool_ops *ethtool_ops; int mtu, ifindex; };
+struct ethtool_drvinfo { char driver[32]; u32 n_stats; };
+struct ethtool_eeprom { u32 len, offset, magic; };
+struct ethtool_ops {
+	void (*get_drvinfo)(struct net_device *, struct ethtool_drvinfo *);
+	u32 (*get_msglevel)(struct net_device *);
+	void (*set_msglevel)(struct net_device *, u32);
+	int (*set_index)(struct net_device *, u32);
+	int (*set_mtu)(struct net_device *, u32);
+	int (*locked)(struct net_device *);
+	int (*registers)(struct net_device *);
+	int (*direct)(struct net_device *);
+	int (*variable)(struct net_device *);
+	int (*written)(struct net_device *);
+	int (*table)(struct net_device *, int);
+	int (*nested)(struct net_device *);
+	int (*both)(struct net_device *);
+	int (*many)(struct net_device *);
+	int (*ring)(struct net_device *);
+	int (*pointer)(struct net_device *);
+	int (*unsized)(struct net_device *, u32 *);
+	int (*get_sset_count)(struct net_device *, int);
+	void (*get_strings)(struct net_device *, u32, u8 *);
+	int (*get_eeprom)(struct net_device *, struct ethtool_eeprom *, u8 *);
+	int (*set_eeprom)(struct net_device *, struct ethtool_eeprom *, u8 *);
+	int (*bits)(struct net_device *);
+	int (*through)(struct net_device *);
+	char *(*address)(struct net_device *);
+};
+void *netdev_priv(const struct net_device *dev);
+void spin_lock(spinlock_t *l);
+void spin_unlock(spinlock_t *l);
+unsigned int readl(const volatile void *a);
+void *memcpy(void *to, const void *from, unsigned long n);
+int unknown(int x);
+END
+cat >"$dir/driver/toy.c" <<'END'
+#include <linux/kernel.h>
+struct ring { int count; };
+struct toy {
+	u32 msg_enable, index, flags;
+	unsigned int fast:1, slow:1;
+	spinlock_t lock;
+	struct ring *rings, *one;
+	struct { int inner; } part;
+	void *regs;
+	struct net_device *dev;
+	int (*hook)(struct net_device *);
+	u8 eeprom[64];
+	int data[8];
+};
+static int debug;
+static int counter;
+static const int sizes[4] = {1, 2, 3, 4};
+
+static int xmit(void *skb, struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+
+	spin_lock(&t->lock);
+	if (t->msg_enable & 2)
+		t->data[t->index] = 1;
+	spin_unlock(&t->lock);
+	return 0;
+}
+static int sum(int a, int b)
+{
+#define SUM_IS 7
+	return a + b;
+}
+static int only_here(struct toy *t)
+{
+#define ONLY_IS 8
+	return sum(t->part.inner, 1);
+}
+static int opens(struct net_device *dev);
+static void get_drvinfo(struct net_device *dev, struct ethtool_drvinfo *info) { memcpy(info->driver, "toy", 4); }
+static u32 get_msglevel(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return t->msg_enable;
+}
+static void set_msglevel(struct net_device *dev, u32 value)
+{
+	struct toy *t = netdev_priv(dev);
+	t->msg_enable = value;
+}
+static int set_index(struct net_device *dev, u32 value)
+{
+	struct toy *t = netdev_priv(dev);
+	t->index = value;
+	return 0;
+}
+static int set_mtu(struct net_device *dev, u32 value) { dev->mtu = value; return 0; }
+static int locked(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	int flags;
+
+	spin_lock(&t->lock);
+	flags = t->flags;
+	spin_unlock(&t->lock);
+	return flags;
+}
+static int registers(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return readl(t->regs);
+}
+static int direct(struct net_device *dev) { return SUM_IS; }
+static int variable(struct net_device *dev) { return counter + debug; }
+static int written(struct net_device *dev) { return counter++; }
+static int table(struct net_device *dev, int i) { return sizes[i & 3] + ONLY_IS; }
+static int nested(struct net_device *dev) { return only_here(netdev_priv(dev)); }
+static int both(struct net_device *dev) { return sum(1, 2); }
+static int many(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return t->rings[1].count;
+}
+static int ring(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return t->one->count;
+}
+static int pointer(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	t->one = t->rings;
+	return 0;
+}
+static int unsized(struct net_device *dev, u32 *what) { return *what; }
+static int get_sset_count(struct net_device *dev, int set) { return set == 1 ? 2 : -1; }
+static void get_strings(struct net_device *dev, u32 set, u8 *data) { memcpy(data, "abc", 4); }
+static int get_eeprom(struct net_device *dev, struct ethtool_eeprom *e, u8 *data)
+{
+	struct toy *t = netdev_priv(dev);
+
+	e->magic = 5;
+	memcpy(data, t->eeprom + e->offset, e->len);
+	return 0;
+}
+static int set_eeprom(struct net_device *dev, struct ethtool_eeprom *e, u8 *data) { e->len = 0; return 0; }
+static int bits(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+
+	t->slow = 1;
+	return t->fast;
+}
+static int through(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return t->hook(dev);
+}
+static char *address(struct net_device *dev) { return 0; }
+static const struct ethtool_ops ethtool = {
+	.get_drvinfo = get_drvinfo, .get_msglevel = get_msglevel, .set_msglevel = set_msglevel, .set_index = set_index, .set_mtu = set_mtu,
+	.locked = locked, .registers = registers, .direct = direct, .variable = variable, .written = written, .table = table, .nested = nested,
+	.both = both, .many = many, .ring = ring, .pointer = pointer, .unsized = unsized, .get_sset_count = get_sset_count, .get_strings = get_strings,
+	.get_eeprom = get_eeprom, .set_eeprom = set_eeprom, .bits = bits, .through = through, .address = address,
+};
+static const struct net_device_ops ops = {.ndo_start_xmit = xmit, .ndo_open = opens};
+static int opens(struct net_device *dev)
+{
+	dev->ethtool_ops = &ethtool;
+	return sum(direct(dev), unknown(ops.ndo_open != 0));
+}
+END
+
+ob split --kernel-headers "$headers" "$dir/driver/toy.c" -o "$dir/made" --json
+cp "$dir/out" "$dir/report"
+expect 'a driver is split' 0
+
+fate() # FATE FUNCTION...
+{
+	local want=$1 function
+	shift
+	for function in "$@"; do
+		if jq -e --arg f "$function" --arg w "$want" '.list[] | select(.name == $f) | .fate == $w' "$dir/report" >/dev/null; then
+			ok "$function: $want"
+		else
+			jq --arg f "$function" '.list[] | select(.name == $f)' "$dir/report" | not_ok "$function: $want"
+		fi
+	done
+}
+
+stays() # FUNCTION TEXT
+{
+	if jq -r --arg f "$1" '.list[] | select(.name == $f and .fate == "stays") | .why' "$dir/report" | grep -qF -- "$2"; then
+		ok "$1 stays: $2"
+	else
+		jq --arg f "$1" '.list[] | select(.name == $f)' "$dir/report" | not_ok "$1 stays: $2"
+	fi
+}
+
+fate 'moved, with a stub' get_drvinfo get_msglevel set_msglevel variable table nested both ring get_sset_count get_strings get_eeprom bits
+fate 'moved' only_here
+fate 'on both sides' sum
+stays xmit 'nobody may wait'
+stays set_index 'on which more than a branch of xmit in the kernel depends'
+stays set_mtu 'writes net_device.mtu, which is the kernel'
+stays locked 'takes toy.lock, as xmit'
+stays registers 'uses registers: readl'
+stays direct 'opens, which stays, calls it'
+stays written "writes the driver's variable counter"
+stays many 'of an object that is not known to be reached'
+stays pointer 'writes the address toy.one'
+stays unsized 'no rule tells how large it is what what points to'
+stays set_eeprom 'writes ethtool_eeprom.len, by which the kernel goes'
+stays through 'calls through toy.hook'
+stays address 'returns an address'
+stays opens 'the kernel calls it on its own, too'
+
+# What was written has a text, or (with "no") has it not.
+has() # NAME FILE TEXT [no]
+{
+	local want=0
+	[ -z "${4:-}" ] || want=1
+	grep -qF -- "$3" "$dir/made/$2"
+	if [ $? -eq $want ]; then
+		ok "$1"
+	else
+		grep -nF -- "${3%% *}" "$dir/made/$2" | head | not_ok "$1"
+	fi
+}
+
+has 'a stub asks the daemon' kernel/src/toy.c 'ob_split_call(&ob_split_op_get_msglevel'
+has 'a length is held to its first answer' kernel/src/toy.c 'ob_split_length(&ob_split_op_get_sset_count, dev->ifindex, set, ob_frame.ob_result'
+has 'a buffer is as large as was said' kernel/src/toy.c 'ob_split_positive(dev->ethtool_ops->get_sset_count(dev, set)) * ETH_GSTRING_LEN'
+has 'a body that moved is not in the kernel' kernel/src/toy.c 'return t->msg_enable;' no
+has 'what only moved functions call is not there at all' kernel/src/toy.c 'only_here' no
+has 'what both need is in the kernel' kernel/src/toy.c 'return a + b;'
+has 'what the preprocessor reads stays' kernel/src/toy.c '#define ONLY_IS 8'
+has 'a body that moved is in the daemon' daemon/src/toy.c 'return t->msg_enable;'
+has 'so is what it calls' daemon/src/toy.c 'return sum(t->part.inner, 1);'
+has 'what stays is not in the daemon' daemon/src/toy.c 't->data[t->index] = 1;' no
+has 'a field that is read is sent' kernel/src/toy.c.tables.h '.flags = OB_SPLIT_IN, .offset = offsetof(struct toy, msg_enable)'
+has 'one that is written comes back' kernel/src/toy.c.tables.h '.flags = OB_SPLIT_IN | OB_SPLIT_OUT, .offset = offsetof(struct toy, msg_enable)'
+has 'bits are a part of their word' kernel/src/toy.c.tables.h '.size = 4, .bit = 1, .bits = 1'
+has 'structs in structs are followed' kernel/src/toy.c.tables.h 'offsetof(struct toy, part.inner)'
+has "a length of the caller's cannot be changed" kernel/src/toy.c.tables.h '.flags = OB_SPLIT_IN, .offset = offsetof(struct ethtool_eeprom, len)'
+has 'text that is filled ends' kernel/src/toy.c.tables.h 'OB_SPLIT_STRING, .offset = offsetof(struct ethtool_drvinfo, driver)'
+has "the module has the driver's name" kernel/Kbuild 'obj-m := toy.o'
+
+last='return sum(direct(dev), unknown'
+at=$(grep -nF "$last" "$dir/driver/toy.c" | cut -d: -f1)
+if [ "$(awk -v last="$last" '/^#line/ { n = $2 - 1; next } { n++ } index($0, last) { print n }' "$dir/made/kernel/src/toy.c")" = "$at" ]; then
+	ok 'lines keep their numbers'
+else
+	head -n 40 "$dir/made/kernel/src/toy.c" | not_ok 'lines keep their numbers'
+fi
+if jq -e '.moved_lines == ([.list[] | select(.fate | startswith("moved")) | .lines] | add) and .functions == (.list | length)' "$dir/report" >/dev/null &&
+	[ "$(jq -S . "$dir/report")" = "$(jq -S . "$dir/made/report.json")" ]; then
+	ok 'the report is written, and its sums are right'
+else
+	diff <(jq -S . "$dir/report") <(jq -S . "$dir/made/report.json") | not_ok 'the report is written, and its sums are right'
+fi
+
+ob split --kernel-headers "$headers" "$dir/driver/toy.c" -o /proc/none
+expect 'a folder that cannot be written' 5 '/proc/none'
+cat >"$dir/driver/toy.c" <<'END'
+#include <linux/kernel.h>
+static int xmit(void *skb, struct net_device *dev) { return 0; }
+const struct net_device_ops ops = {.ndo_start_xmit = xmit};
+END
+ob split --kernel-headers "$headers" "$dir/driver/toy.c" -o "$dir/none"
+expect 'a driver of which nothing can move' 5 'no function of toy can move'
+ob split
+expect 'a driver is wanted' 2 'which driver?'
+finish
