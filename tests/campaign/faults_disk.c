@@ -303,7 +303,7 @@ static bool disk_begin(void)
 const struct client disk_nvme = {
 	.driver = "nvme",
 	.model = "nvme",
-	.start_ms = 1200,
+	.start_ms = 2500,
 	.disk = true,
 	.begin = disk_begin,
 	.work = disk_work,
