@@ -22,6 +22,12 @@ io() # COMMAND...: of qemu-io, by clients that connect anew
 	soon qemu-io -f raw "${c[@]}" "$uri"
 }
 
+reasons()
+{
+	cat "$dir/check"
+	grep -v 'signal 9' "$dir/run" | tail -n 8
+}
+
 spoil() # OFFSET BYTES
 {
 	head -c "$2" /dev/zero | tr '\0' 'x' | dd of="$disk" bs=512 seek=$(($1 / 512)) conv=notrunc status=none
