@@ -58,33 +58,28 @@ def cell_html(result, metric, load, parameter, side):
     return f"<td>{figure(cell.median)}" + "".join(f"<small>{s}</small>" for s in small) + "</td>"
 
 
-def table_of(result, metric, load):
-    sides = result.sides(metric, load)
-    parameters = result.parameters(metric, load)
-    name = result.head["parameter"]
-    out = ['<div class="scroll"><table><thead><tr>', f"<th>{html.escape(name) if parameters != [None] else ''}</th>"]
+def table_of(result, metric, sides, corner, rows):
+    """@rows: (its name, load, parameter)"""
+    out = ['<div class="scroll"><table><thead><tr>', f"<th>{html.escape(corner)}</th>"]
     out += [f"<th>{html.escape(side)}</th>" for side in sides]
     out.append("</tr></thead><tbody>")
-    for parameter in parameters:
-        out.append(f"<tr><td>{'' if parameter is None else figure(parameter)}</td>")
+    for name, load, parameter in rows:
+        out.append(f"<tr><td>{html.escape(name)}</td>")
         out += [cell_html(result, metric, load, parameter, side) for side in sides]
         out.append("</tr>")
     return "".join(out) + "</tbody></table></div>"
 
 
-def without_parameter(result, metric):
+def by_parameter(result, metric, load):
+    parameters = result.parameters(metric, load)
+    rows = [("" if parameter is None else figure(parameter), load, parameter) for parameter in parameters]
+    return table_of(result, metric, result.sides(metric, load), result.head["parameter"] if parameters != [None] else "", rows)
+
+
+def by_load(result, metric):
     """One row for each load instead of a table for each, where nothing varies but the load."""
     loads = result.loads(metric)
-    sides = list(dict.fromkeys(side for load in loads for side in result.sides(metric, load)))
-    order = [s for s in result.head["sides"] if s in sides] + [s for s in sides if s not in result.head["sides"]]
-    out = ['<div class="scroll"><table><thead><tr><th></th>']
-    out += [f"<th>{html.escape(side)}</th>" for side in order]
-    out.append("</tr></thead><tbody>")
-    for load in loads:
-        out.append(f"<tr><td>{html.escape(load)}</td>")
-        out += [cell_html(result, metric, load, None, side) for side in order]
-        out.append("</tr>")
-    return "".join(out) + "</tbody></table></div>"
+    return table_of(result, metric, result.sides(metric, *loads), "", [(load, load, None) for load in loads])
 
 
 def plots_of(result):
@@ -154,10 +149,10 @@ def section(name, result):
             continue    # they stand in the cells of their sum
         unit = next(cell.unit for key, cell in result.cells.items() if key[0] == metric)
         if all(result.parameters(metric, load) == [None] for load in result.loads(metric)):
-            out.append(f"<h3>{html.escape(metric)}, {html.escape(unit)}</h3>" + without_parameter(result, metric))
+            out.append(f"<h3>{html.escape(metric)}, {html.escape(unit)}</h3>" + by_load(result, metric))
             continue
         for load in result.loads(metric):
-            out.append(f"<h3>{html.escape(load)}: {html.escape(metric)}, {html.escape(unit)}</h3>" + table_of(result, metric, load))
+            out.append(f"<h3>{html.escape(load)}: {html.escape(metric)}, {html.escape(unit)}</h3>" + by_parameter(result, metric, load))
     if any(not metric.startswith(("instructions", "system calls", "lines")) for metric in result.metrics()) and head["where"] == "rig":
         out.append('<p class="note">Rates and times here are an emulated processor\'s and depend on what else the machine does; '
                    'instructions and calls are what to compare.</p>')

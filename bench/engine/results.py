@@ -102,8 +102,8 @@ class Result:
         found = {key[2] for key in self.cells if key[:2] == (metric, load)}
         return sorted(found, key=lambda p: -1 if p is None else p)
 
-    def sides(self, metric, load):
-        found = {key[3] for key in self.cells if key[:2] == (metric, load)}
+    def sides(self, metric, *loads):
+        found = {key[3] for key in self.cells if key[0] == metric and key[1] in loads}
         known = [side for side in self.head["sides"] if side in found]
         return known + sorted(found - set(known))
 

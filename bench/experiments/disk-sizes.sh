@@ -31,9 +31,6 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-client=$BUILD/bench/outboard-bench-client
-inprocess=$BUILD/bench/outboard-bench-inprocess
-outboard=$BUILD/cli/outboard
 all_sizes=$(by_mode '1 2 4 8 16 32 64 128 256 512 1024 2048 8192' '1 8 128 1024' 8)
 polled_sizes=$(by_mode '1 2 4 8 16 32 64 128' '1 8 128' 8)
 alone=$(by_mode '1 8 128' '1 8' '')
@@ -69,20 +66,14 @@ loads() # SIDE COMMAND...
 	done
 }
 
+loads_attached() # SIDE
+{
+	loads "$1" "$client" --path "$OUTBOARD_DEV"
+}
+
 looped_back() # SIDE ATTACHMENT [OPTION...]
 {
-	local side=$1 attachment=$2
-	shift 2
-	export -f loads counted sample field ratio depth_for count_for
-	export all_sizes polled_sizes alone most client
-	# shellcheck disable=SC2016 # the inner shell's
-	"$outboard" run "vfio:$RIG_NVME" "$@" --attach "$attachment" --quiet -- \
-		bash -c 'loads "$1" "$client" --path "$OUTBOARD_DEV"' - "$side" 2>"$RIG_RESULTS/err"
-	case $? in
-	0) ;;
-	5) leave_out "$side" "$(head -n 1 "$RIG_RESULTS/err")" ;;
-	*) cat "$RIG_RESULTS/err" >&2; exit 1 ;;
-	esac
+	attached "$1" "$RIG_NVME" "$2" loads_attached "${@:3}"
 }
 
 modprobe nvme poll_queues=1 || exit 1

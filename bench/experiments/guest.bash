@@ -3,6 +3,14 @@
 # What scripts that measure in the rig share; sourced by them: a device's way from the kernel's driver to VFIO, two cards on a hub, and how a
 # sample is said (docs/benchmarks.md, "An experiment").
 
+# Exported, functions too: shells inside of an attachment go on with them.
+set -a
+
+# The programs.
+client=$BUILD/bench/outboard-bench-client
+inprocess=$BUILD/bench/outboard-bench-inprocess
+outboard=$BUILD/cli/outboard
+
 # ---- samples ------------------------------------------------------------------------
 
 # How much is to be done: full, quick, or smoke, which only looks whether it works.
@@ -68,7 +76,7 @@ ratio() # A B
 built() # NAME
 {
 	ls "$OUTBOARD_LINUX_CACHE/objects/linux-$1"-*.so >/dev/null 2>&1 &&
-		! "$BUILD/bench/outboard-bench-inprocess" --driver "linux:$1" --spec vfio:ffff:ff:1f.7 --test disk 2>&1 |
+		! "$inprocess" --driver "linux:$1" --spec vfio:ffff:ff:1f.7 --test disk 2>&1 |
 			grep -q 'another Outboard'
 }
 
@@ -90,6 +98,19 @@ wait_for() # COMMAND...
 	done
 	echo "${0##*/}: waited in vain: $*" >&2
 	exit 1
+}
+
+# What DEVICE becomes through ATTACHMENT, while COMMAND, one of the functions here, runs with it.
+attached() # SIDE DEVICE ATTACHMENT COMMAND [OPTION...]
+{
+	local side=$1 device=$2 attachment=$3 command=$4
+	shift 4
+	"$outboard" run "vfio:$device" "$@" --attach "$attachment" --quiet -- bash -c '"$@"' - "$command" "$side" 2>"$RIG_RESULTS/err"
+	case $? in
+	0) ;;
+	5) leave_out "$side" "$(head -n 1 "$RIG_RESULTS/err")" ;;
+	*) cat "$RIG_RESULTS/err" >&2; exit 1 ;;
+	esac
 }
 
 # ---- two cards on a hub, in the namespaces "own" and "peer" --------------------------
@@ -122,6 +143,15 @@ own_to_vfio() # BDF
 	ip -n own link set "$own" down
 	ip -n own link set "$own" netns 1
 	to_vfio "$1" || exit 1
+}
+
+# The interface that an attachment made is "own", and reaches its peer.
+own_is_attached()
+{
+	ip -n own link show "$OUTBOARD_IF" >/dev/null 2>&1 || ip link set "$OUTBOARD_IF" netns own
+	ip -n own addr replace 10.7.0.1/24 dev "$OUTBOARD_IF"
+	ip -n own link set "$OUTBOARD_IF" up
+	wait_for settled
 }
 
 # Every frame that INTERFACE receives goes out of it again, by the shortest way that the kernel has for any driver: a redirection at the

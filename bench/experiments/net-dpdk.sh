@@ -22,8 +22,6 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-client=$BUILD/bench/outboard-bench-client
-inprocess=$BUILD/bench/outboard-bench-inprocess
 sizes=$(by_mode '64 256 1024 1514' '64 1514' 64)
 most=$(by_mode 20000 10000 1000)
 

@@ -25,9 +25,6 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-client=$BUILD/bench/outboard-bench-client
-inprocess=$BUILD/bench/outboard-bench-inprocess
-outboard=$BUILD/cli/outboard
 # One machine does both halves at a thousand million instructions a second, so it is full below 200 Mbit/s.
 offered=$(by_mode '10 20 40 60 80 100 120 140 160 200 240' '10 40 80 120 160' 20)
 seconds=$(by_mode 0.5 0.25 0.05)
@@ -55,24 +52,15 @@ value_of() # METRIC LINES
 	grep "\"metric\": \"$1\"" <<<"$2" | sed 's/.*"value": \([0-9.]*\).*/\1/'
 }
 
+loads_attached() # SIDE
+{
+	own_is_attached
+	echo_loads "$1" --to-ns own
+}
+
 looped_back() # SIDE ATTACHMENT [OPTION...]
 {
-	local side=$1 attachment=$2
-	shift 2
-	export -f echo_loads value_of counted sample field ratio settled wait_for
-	export offered seconds bits client
-	# shellcheck disable=SC2016 # the inner shell's
-	"$outboard" run "vfio:$RIG_E1000E" "$@" --attach "$attachment" --quiet -- bash -c '
-		ip -n own link show "$OUTBOARD_IF" >/dev/null 2>&1 || ip link set "$OUTBOARD_IF" netns own
-		ip -n own addr replace 10.7.0.1/24 dev "$OUTBOARD_IF"
-		ip -n own link set "$OUTBOARD_IF" up
-		wait_for settled
-		echo_loads "$1" --to-ns own' - "$side" 2>"$RIG_RESULTS/err"
-	case $? in
-	0) ;;
-	5) leave_out "$side" "$(head -n 1 "$RIG_RESULTS/err")" ;;
-	*) cat "$RIG_RESULTS/err" >&2; exit 1 ;;
-	esac
+	attached "$1" "$RIG_E1000E" "$2" loads_attached "${@:3}"
 }
 
 in_process()

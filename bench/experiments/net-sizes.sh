@@ -27,9 +27,6 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-client=$BUILD/bench/outboard-bench-client
-inprocess=$BUILD/bench/outboard-bench-inprocess
-outboard=$BUILD/cli/outboard
 sizes=$(by_mode '64 128 256 512 1024 1514' '64 1514' 64)
 most=$(by_mode 10000 4000 200)
 
@@ -70,24 +67,15 @@ loads_in_process() # SIDE [OPTION...]
 	sends_back_no_more peer "$peer"
 }
 
+loads_attached() # SIDE
+{
+	own_is_attached
+	loads "$1" "$OUTBOARD_IF"
+}
+
 looped_back() # SIDE ATTACHMENT [OPTION...]
 {
-	local side=$1 attachment=$2
-	shift 2
-	export -f loads counted sample field ratio settled there wait_for sends_back sends_back_no_more by_mode
-	export sizes most client peer
-	# shellcheck disable=SC2016 # the inner shell's
-	"$outboard" run "vfio:$RIG_E1000E" "$@" --attach "$attachment" --quiet -- bash -c '
-		ip -n own link show "$OUTBOARD_IF" >/dev/null 2>&1 || ip link set "$OUTBOARD_IF" netns own
-		ip -n own addr replace 10.7.0.1/24 dev "$OUTBOARD_IF"
-		ip -n own link set "$OUTBOARD_IF" up
-		wait_for settled
-		loads "$1" "$OUTBOARD_IF"' - "$side" 2>"$RIG_RESULTS/err"
-	case $? in
-	0) ;;
-	5) leave_out "$side" "$(head -n 1 "$RIG_RESULTS/err")" ;;
-	*) cat "$RIG_RESULTS/err" >&2; exit 1 ;;
-	esac
+	attached "$1" "$RIG_E1000E" "$2" loads_attached "${@:3}"
 }
 
 modprobe -a e1000e e1000 || exit 1

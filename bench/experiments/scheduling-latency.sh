@@ -20,8 +20,6 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-client=$BUILD/bench/outboard-bench-client
-outboard=$BUILD/cli/outboard
 loops=$(by_mode 2000 500 50)
 
 cyclic() # SIDE LOAD
@@ -45,22 +43,15 @@ loads() # SIDE
 	wait $pids 2>/dev/null || true # it was ended
 }
 
+loads_attached() # SIDE
+{
+	own_is_attached
+	loads "$1"
+}
+
 looped_back() # SIDE [OPTION...]
 {
-	local side=$1
-	shift
-	export -f loads cyclic sample settled wait_for
-	export client loops
-	# shellcheck disable=SC2016 # the inner shell's
-	"$outboard" run "vfio:$RIG_E1000E" "$@" --attach tap,vhost=off,netns=own,address=10.7.0.1/24 --quiet -- bash -c '
-		ip -n own link set "$OUTBOARD_IF" up
-		wait_for settled
-		loads "$1"' - "$side" 2>"$RIG_RESULTS/err"
-	case $? in
-	0) ;;
-	5) leave_out "$side" "$(head -n 1 "$RIG_RESULTS/err")" ;;
-	*) cat "$RIG_RESULTS/err" >&2; exit 1 ;;
-	esac
+	attached "$1" "$RIG_E1000E" tap,vhost=off,netns=own,address=10.7.0.1/24 loads_attached "${@:2}"
 }
 
 if ! command -v cyclictest >/dev/null; then

@@ -18,7 +18,6 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-outboard=$BUILD/cli/outboard
 
 start() # SIDE SPEC ATTACHMENT [OPTION...]
 {
