@@ -31,8 +31,8 @@
 static const char *test, *path, *op = "read", *to = "", *from_ns, *to_ns, *memory;
 static unsigned int size = 4096, depth = 32;
 static uint64_t count = 20000;
-static bool polled, away;
-static unsigned int rate = 1000;
+static bool polled, away, soak;
+static unsigned int rate = 1000, pace;
 
 static void usage(FILE *f)
 {
@@ -43,12 +43,15 @@ static void usage(FILE *f)
 		"                    file's memory, which the disk's server can share (ublk's share=FILE);\n"
 		"                    [--polled]: the least that the kernel can do: completions by polling, buffers and\n"
 		"                    the file registered (a kernel's driver with polled queues); --depth at a time,\n"
-		"                    looked for when they are there\n"
+		"                    looked for when they are there;\n"
+		"                    [--pace N]: at most so many begin in a second; [--soak]: what a thread of the lowest rank\n"
+		"                    gets of the processor meanwhile is \"available\"\n"
 		"  --test tcp        --from-ns NAME --to-ns NAME --to ADDRESS: --count messages of --size bytes\n"
 		"  --test udp        the same by datagrams, in bursts of --depth that have arrived before the next\n"
 		"  --test ping       the same, one to and one back at a time\n"
 		"  --test echo       the same: --rate datagrams a second are sent, each of which comes back, from a thread\n"
 		"                    here, or, with --away, from somebody else at that address; counted are those that do\n"
+		"  --test command    --path 'WORDS': the shell runs that, $N is the number of operations\n"
 		"  --test nothing    for --count milliseconds, while others do something\n"
 		"  --test frames     --path INTERFACE: frames of --size bytes by a packet socket, --depth a call\n"
 		"  --test forward    --path INTERFACE, which sends back what it receives, and so does its peer: --depth\n"
@@ -77,6 +80,7 @@ static void queue_request(struct disk *d, unsigned int tag)
 	uint64_t block = size >= 65536 ? d->next++ % d->blocks : marked_random() % d->blocks;
 	char *buf = d->buf + (size_t)tag * size;
 
+	marked_pace(pace);
 	if (polled) {
 		if (op[0] == 'w')
 			io_uring_prep_write_fixed(sqe, 0, buf, size, block * size, 0);
@@ -518,6 +522,21 @@ static int run_forward(void *of, uint64_t n)
 
 /* ---- somebody else's load ------------------------------------------------------------- */
 
+static int run_command(void *of, uint64_t n)
+{
+	char number[24];
+	int status;
+
+	(void)of;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
+	setenv("N", number, 1);
+	status = system(path);
+	if (!status)
+		return 0;
+	fprintf(stderr, "outboard-bench-client: %s: wait status %d\n", path, status);
+	return 1;
+}
+
 static int run_nothing(void *of, uint64_t n)
 {
 	return usleep((useconds_t)n * 1000);
@@ -544,7 +563,8 @@ int main(int argc, char **argv)
 		{"size", ARGUMENT_NUMBER, &size},     {"depth", ARGUMENT_NUMBER, &depth},
 		{"count", ARGUMENT_COUNT, &count},    {"memory", ARGUMENT_TEXT, &memory},
 		{"polled", ARGUMENT_FLAG, &polled},   {"away", ARGUMENT_FLAG, &away},
-		{"rate", ARGUMENT_NUMBER, &rate},     {NULL, 0, NULL},
+		{"rate", ARGUMENT_NUMBER, &rate},     {"pace", ARGUMENT_NUMBER, &pace},
+		{"soak", ARGUMENT_FLAG, &soak},	      {NULL, 0, NULL},
 	};
 	static struct echo e;
 	struct frames f = {0};
@@ -558,6 +578,11 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	errno = soak ? -marked_soak() : 0;
+	if (errno)
+		return fail("a thread of the lowest rank");
+	if (!strcmp(test, "command") && path)
+		return measure(run_command, &e);
 	if (!strcmp(test, "disk") && path)
 		return open_disk(&d) || measure(run_disk, &d);
 	if (!strcmp(test, "frames") && path && size >= 14 && size <= 1514)

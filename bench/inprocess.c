@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +25,24 @@ enum {
 };
 
 static const char *spec, *test, *driver_name, *op = "read", *wait_way = "sleep";
-static unsigned int size = 4096, depth = 32;
+static unsigned int size = 4096, depth = 32, pace, queues = 1;
+static bool soak;
 static uint64_t count = 20000;
 
 static void usage(FILE *f)
 {
 	fprintf(f,
-		"usage: outboard-bench-inprocess --spec SPEC --test disk|frames|forward|echo [options]; prints a line of JSON\n"
+		"usage: outboard-bench-inprocess --spec SPEC --test disk|maps|frames|forward|echo [options]; prints a line of JSON\n"
+		"  maps: --size bytes of heap memory are mapped for the device and unmapped\n"
 		"  forward: --depth frames are sent once; what comes is sent back, until that were --count\n"
 		"  echo: each UDP datagram goes back to who sent it, until the program is ended; prints that it is ready\n"
 		"  --driver NAME     one that is loaded: linux:nvme, or a path (the one that knows the device)\n"
 		"  --op read|write   of disks (read)\n"
 		"  --size N          bytes of a request (4096) or of a frame\n"
 		"  --depth N         requests in flight, frames in a burst (32)\n"
+		"  --queues N        of a disk, each with a thread of its own, --depth in flight and its part of --count (1)\n"
+		"  --pace N          of disks: at most so many requests begin in a second\n"
+		"  --soak            what a thread of the lowest rank gets of the processor meanwhile is \"available\"\n"
 		"  --wait sleep|poll|pause  for a disk's requests, for frames that come: on the interrupt, as the kernel does\n"
 		"                    (sleep), by looking again and again, or, for a disk, by looking when they are there\n"
 		"  --count N         operations (20000); a tenth of them before, to warm up\n");
@@ -71,13 +77,21 @@ struct disk {
 	struct ob_block_req req[DEPTH_MAX];
 	char *buf;
 	uint64_t blocks, next;
+	unsigned int queue;
+	/* Where queues have threads. */
+	pthread_t thread;
+	uint64_t share;
+	int failed;
 	/* An operation that is longer than the disk takes at once is so many requests of so many bytes, as the kernel splits it. */
 	unsigned int parts, part;
 };
 
 static void choose_place(struct disk *d, struct ob_block_req *req)
 {
-	uint64_t block = size >= 65536 ? d->next++ % d->blocks : marked_random() % d->blocks;
+	uint64_t block;
+
+	marked_pace(pace);
+	block = size >= 65536 ? d->next++ % d->blocks : marked_random() % d->blocks;
 
 	req->offset = block * d->part;
 }
@@ -94,11 +108,12 @@ static bool sleep_on(int fd)
 	return read(fd, &counted, sizeof(counted)) >= 0 || errno == EINVAL;
 }
 
-static bool sleep_for(struct ob_block *blk)
+static bool sleep_for(const struct disk *d)
 {
-	bool woken = blk->ops->irq_arm(blk, 0, true) || sleep_on(blk->irq_fd[0]);
+	struct ob_block *blk = d->blk;
+	bool woken = blk->ops->irq_arm(blk, d->queue, true) || sleep_on(blk->irq_fd[d->queue]);
 
-	blk->ops->irq_arm(blk, 0, false);
+	blk->ops->irq_arm(blk, d->queue, false);
 	return woken;
 }
 
@@ -122,7 +137,7 @@ static int run_disk(void *of, uint64_t n)
 		for (unsigned int i = 0; i < want; i++)
 			choose_place(d, free_reqs[nr_free - want + i]);
 		if (want) {
-			got = ob_block_submit(d->blk, 0, &free_reqs[nr_free - want], want);
+			got = ob_block_submit(d->blk, d->queue, &free_reqs[nr_free - want], want);
 			if (got != want)
 				return fail("the queue is shorter than --depth");
 			queued += want;
@@ -131,7 +146,7 @@ static int run_disk(void *of, uint64_t n)
 			if (pauses)
 				marked_pause(want * (200 + d->part / 100));
 		}
-		got = ob_block_complete(d->blk, 0, ended, depth);
+		got = ob_block_complete(d->blk, d->queue, ended, depth);
 		for (unsigned int i = 0; i < got; i++) {
 			if (ended[i]->status)
 				return fail("a request failed");
@@ -140,17 +155,45 @@ static int run_disk(void *of, uint64_t n)
 		done += got;
 		if (got)
 			p.looks = 0;
-		else if (sleeps ? !sleep_for(d->blk) : out_of_patience(&p))
+		else if (sleeps ? !sleep_for(d) : out_of_patience(&p))
 			return fail("the disk does not answer");
 	}
 	return 0;
 }
 
-static int prepare_disk(struct disk *d, struct ob_binding *b)
+static void *run_queue(void *of)
+{
+	struct disk *d = of;
+
+	d->failed = run_disk(d, d->share);
+	return NULL;
+}
+
+static int run_queues(void *of, uint64_t n)
+{
+	struct disk *d = of;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < queues; i++) {
+		d[i].share = n / queues;
+		if (pthread_create(&d[i].thread, NULL, run_queue, &d[i]))
+			return fail("no thread for a queue");
+	}
+	for (unsigned int i = 0; i < queues; i++) {
+		pthread_join(d[i].thread, NULL);
+		ret |= d[i].failed;
+	}
+	return ret;
+}
+
+static int prepare_disk(struct disk *d, struct ob_binding *b, unsigned int queue)
 {
 	if (!b->nr_blocks)
 		return fail("this device is no disk");
 	d->blk = b->block[0];
+	d->queue = queue;
+	if (queue >= d->blk->limits.queues)
+		return fail("the disk has fewer queues");
 	for (d->parts = 1; size / d->parts > d->blk->limits.max_transfer; d->parts *= 2)
 		;
 	d->part = size / d->parts;
@@ -365,18 +408,54 @@ static int measure(int (*run)(void *of, uint64_t n), void *of)
 
 static int test_disk(struct ob_binding *b)
 {
-	static struct disk d;
+	static struct disk d[OB_BLOCK_QUEUES];
 	struct ob_error err = {0};
-	int ret;
+	int ret = 0;
 
-	ret = prepare_disk(&d, b);
-	if (!ret && ob_block_start(d.blk, &err))
+	for (unsigned int i = 0; i < queues && !ret; i++)
+		ret = prepare_disk(&d[i], b, i);
+	if (!ret && ob_block_start(d[0].blk, &err))
 		ret = complain(&err);
 	if (!ret) {
-		ret = measure(run_disk, &d);
-		ob_block_stop(d.blk);
+		ret = measure(queues == 1 ? run_disk : run_queues, d);
+		ob_block_stop(d[0].blk);
 	}
-	ob_dma_free(ob_device_dma(b->dev), d.buf);
+	for (unsigned int i = 0; i < queues; i++)
+		ob_dma_free(ob_device_dma(b->dev), d[i].buf);
+	return ret;
+}
+
+/* ---- memory for a device ---------------------------------------------------------------- */
+
+struct maps {
+	struct ob_dma *dma;
+	void *memory;
+};
+
+static int run_maps(void *of, uint64_t n)
+{
+	struct maps *m = of;
+	struct ob_dma_mapping map;
+
+	for (; n; n--)
+		if (ob_dma_map(m->dma, m->memory, size, OB_DMA_TO_DEVICE, &map) ||
+		    ob_dma_unmap(&map))
+			return fail("the memory is not mapped");
+	return 0;
+}
+
+static int test_maps(struct ob_binding *b)
+{
+	struct maps m = {.dma = ob_device_dma(b->dev),
+			 .memory = aligned_alloc(4096, (size + 4095) / 4096 * 4096)};
+	int ret;
+
+	if (!m.memory)
+		return fail("no memory");
+	memset(m.memory, 1, size);
+	ret = measure(run_maps, &m);
+	ob_dma_forget(m.dma, m.memory, size);
+	free(m.memory);
 	return ret;
 }
 
@@ -415,15 +494,12 @@ static int test_frames(struct ob_binding *b)
 int main(int argc, char **argv)
 {
 	const struct argument arguments[] = {
-		{"spec", ARGUMENT_TEXT, &spec},
-		{"test", ARGUMENT_TEXT, &test},
-		{"driver", ARGUMENT_TEXT, &driver_name},
-		{"op", ARGUMENT_TEXT, &op},
-		{"wait", ARGUMENT_TEXT, &wait_way},
-		{"size", ARGUMENT_NUMBER, &size},
-		{"depth", ARGUMENT_NUMBER, &depth},
-		{"count", ARGUMENT_COUNT, &count},
-		{NULL, 0, NULL},
+		{"spec", ARGUMENT_TEXT, &spec},		 {"test", ARGUMENT_TEXT, &test},
+		{"driver", ARGUMENT_TEXT, &driver_name}, {"op", ARGUMENT_TEXT, &op},
+		{"wait", ARGUMENT_TEXT, &wait_way},	 {"size", ARGUMENT_NUMBER, &size},
+		{"depth", ARGUMENT_NUMBER, &depth},	 {"pace", ARGUMENT_NUMBER, &pace},
+		{"queues", ARGUMENT_NUMBER, &queues},	 {"soak", ARGUMENT_FLAG, &soak},
+		{"count", ARGUMENT_COUNT, &count},	 {NULL, 0, NULL},
 	};
 	int ret = read_arguments(argc, argv, arguments, usage);
 	struct ob_driver_config config = {0};
@@ -437,11 +513,15 @@ int main(int argc, char **argv)
 		return ret;
 	frames = test &&
 		 (!strcmp(test, "frames") || !strcmp(test, "forward") || !strcmp(test, "echo"));
-	if (!spec || !test || (!frames && strcmp(test, "disk") != 0) || !depth ||
-	    depth > DEPTH_MAX || !count || !size || size > (frames ? 1514 : 4u << 20)) {
+	if (!spec || !test || (!frames && strcmp(test, "disk") != 0 && strcmp(test, "maps") != 0) ||
+	    !depth || depth > DEPTH_MAX || !queues || queues > OB_BLOCK_QUEUES || !count || !size ||
+	    size > (frames ? 1514 : 4u << 20)) {
 		usage(stderr);
 		return 2;
 	}
+	if (soak && marked_soak())
+		return fail("no thread of the lowest rank");
+	config.queues = queues;
 	config.mode =
 		!strcmp(test, "frames") || wait_way[0] == 'p' ? OB_MODE_POLL : OB_MODE_ADAPTIVE;
 	if (driver_name && ob_driver_load(driver_name, &driver, &err))
@@ -452,7 +532,7 @@ int main(int argc, char **argv)
 		ob_device_close(dev);
 		return complain(&err);
 	}
-	ret = frames ? test_frames(b) : test_disk(b);
+	ret = frames ? test_frames(b) : test[0] == 'm' ? test_maps(b) : test_disk(b);
 	ob_driver_unbind(b);
 	ob_device_close(dev);
 	return ret;

@@ -16,7 +16,7 @@ struct marked_load {
 	const uint64_t *done;
 };
 
-/* marked_random() - the same numbers in every run */
+/* marked_random() - the same numbers in every run, and in every thread */
 uint64_t marked_random(void);
 /* marked_run() - @run does so many operations, non-zero when it failed; prints a line of JSON. Return: of main() */
 int marked_run(const struct marked_load *load, int (*run)(void *of, uint64_t n), void *of);
@@ -27,5 +27,14 @@ int marked_run(const struct marked_load *load, int (*run)(void *of, uint64_t n),
  * of a driver. The window has several parts then, and a rate that means nothing.
  */
 void marked_pause(unsigned int us);
+/* marked_pace() - before each operation: no more than @rate of them begin in a second; 0: as many as there can be */
+void marked_pace(unsigned int rate);
+/*
+ * marked_soak() - a thread, which runs only when nobody else wants to (SCHED_IDLE), takes the time that is left. What it took of the
+ * window is in the line of marked_run(): "available", a part of 1 (of one processor).
+ *
+ * Return: 0, or a negative errno value
+ */
+int marked_soak(void);
 
 #endif
