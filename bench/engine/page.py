@@ -134,7 +134,8 @@ def section(name, result):
     for side, what in head["sides"].items():
         out.append(f"<dt>{html.escape(side)}</dt><dd>{html.escape(what)}</dd>")
     out.append(f"<dt>Repeat</dt><dd><code>outboard bench run {html.escape(name)}{'' if result.mode == 'full' else ' --' + result.mode}"
-               f"</code> ({result.boots} {'boot' if head['where'] == 'rig' else 'run'}{'' if result.boots == 1 else 's'}, {result.seconds:.0f} s)</dd></dl>")
+               f"</code> ({result.boots} {'boot' if head['where'] == 'rig' else 'run'}{'' if result.boots == 1 else 's'}, {result.seconds:.0f} s"
+               f"{f', {result.processor_seconds:.0f} s of processor time' if result.processor_seconds else ''})</dd></dl>")
     if result.failed:
         out.append(f'<p class="missed">It failed: {html.escape(result.failed)}</p>')
     for side, why in result.skipped.items():

@@ -84,6 +84,7 @@ class Result:
         self.failed = document.get("failed")
         self.noise = document.get("noise", [])
         self.seconds = document.get("seconds", 0)
+        self.processor_seconds = document.get("processor_seconds")
         self.mode = document.get("mode", "full")
         self.boots = document.get("boots", 0)
         self.cells = {}

@@ -4,6 +4,7 @@ with a brace. What a boot yielded is on disk before the next begins."""
 import json
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -126,11 +127,17 @@ class Boot:
         self.progress.show(f"{self.experiment.name}: {sample['load']} {sample['parameter'] or ''}, {sample['side']}")
 
 
+def processor_seconds():
+    """Of all that was started here and has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def run_one(experiment, build, mode, boots, folder, progress):
     """True unless it failed."""
-    document = {"experiment": experiment.described(), "mode": mode, "boots": 0, "seconds": 0, "noise": [], "skipped": {},
+    document = {"experiment": experiment.described(), "mode": mode, "boots": 0, "seconds": 0, "processor_seconds": 0, "noise": [], "skipped": {},
                 "failed": None, "samples": []}
-    start = time.monotonic()
+    start, processor = time.monotonic(), processor_seconds()
     path = os.path.join(folder, experiment.name + ".json")
     for boot in range(1, boots + 1):
         progress.show(f"{experiment.name}: boot {boot} of {boots}")
@@ -145,6 +152,7 @@ def run_one(experiment, build, mode, boots, folder, progress):
         document["skipped"].update(done.skipped)
         document["boots"] = boot
         document["seconds"] = round(time.monotonic() - start, 1)
+        document["processor_seconds"] = round(processor_seconds() - processor, 1)
         if not done.failed and not done.samples and not done.skipped:
             done.failed = "it printed no sample"
         document["failed"] = done.failed
@@ -157,7 +165,8 @@ def run_one(experiment, build, mode, boots, folder, progress):
         if not done.samples:
             break
     left_out = "".join(f"; without {side or 'all of it'}: {why}" for side, why in document["skipped"].items())
-    progress.say(f"{experiment.name}: {len(document['samples'])} samples in {document['seconds']:.0f} s{left_out}")
+    progress.say(f"{experiment.name}: {len(document['samples'])} samples in {document['seconds']:.0f} s "
+                 f"({document['processor_seconds']:.0f} s of processor time){left_out}")
     return True
 
 
