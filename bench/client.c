@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,7 +52,7 @@ static void usage(FILE *f)
 		"  --test ping       the same, one to and one back at a time\n"
 		"  --test echo       the same: --rate datagrams a second are sent, each of which comes back, from a thread\n"
 		"                    here, or, with --away, from somebody else at that address; counted are those that do\n"
-		"  --test command    --path 'WORDS': the shell runs that, $N is the number of operations\n"
+		"  --test command    --path 'WORDS': bash runs that, $N is the number of operations\n"
 		"  --test nothing    for --count milliseconds, while others do something\n"
 		"  --test frames     --path INTERFACE: frames of --size bytes by a packet socket, --depth a call\n"
 		"  --test forward    --path INTERFACE, which sends back what it receives, and so does its peer: --depth\n"
@@ -525,13 +526,19 @@ static int run_forward(void *of, uint64_t n)
 static int run_command(void *of, uint64_t n)
 {
 	char number[24];
-	int status;
+	int status = -1;
+	pid_t pid;
 
 	(void)of;
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
-	setenv("N", number, 1);
-	status = system(path);
-	if (!status)
+	pid = fork();
+	if (!pid) {
+		setenv("N", number, 1);
+		/* Not system()'s shell, which knows nothing of exported functions. */
+		execlp("bash", "bash", "-c", path, (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0 && waitpid(pid, &status, 0) == pid && !status)
 		return 0;
 	fprintf(stderr, "outboard-bench-client: %s: wait status %d\n", path, status);
 	return 1;

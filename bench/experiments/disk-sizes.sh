@@ -12,6 +12,9 @@
 # bench-side: kernel: the kernel's nvme driver, completions by interrupt
 # bench-side: kernel polled: the same, with registered buffers and polled queues (IORING_SETUP_IOPOLL), a peer for what is in process.
 #   32 together, and looked for when they are there: the emulated device's time is not counted
+# bench-side: fio: fio with io_uring on the kernel's driver, random places
+# bench-side: fio polled: the same with registered buffers and files and polled queues, which it looks at again and again: looks in vain
+#   are counted, as many as the emulated device leaves time for
 # bench-side: ublk: Outboard's driver looped back as /dev/ublkb0
 # bench-side: vduse-blk: looped back as a virtio disk by VDUSE
 # bench-side: nbd-kernel: looped back through the kernel's NBD client
@@ -34,6 +37,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 all_sizes=$(by_mode '1 2 4 8 16 32 64 128 256 512 1024 2048 8192' '1 8 128 1024' 8)
 polled_sizes=$(by_mode '1 2 4 8 16 32 64 128' '1 8 128' 8)
 alone=$(by_mode '1 8 128' '1 8' '')
+fio_sizes=$(by_mode '1 8 128' 8 8)
+# More, as its start, which is subtracted, takes hundreds of millions of instructions.
+fio_most=$(by_mode 40000 20000 8000)
 most=$(by_mode 5000 1000 100)
 
 depth_for() # SECTORS
@@ -66,6 +72,19 @@ loads() # SIDE COMMAND...
 	done
 }
 
+by_fio() # SIDE [OPTION...]
+{
+	local side=$1 sectors op
+	shift
+	command -v fio >/dev/null || { leave_out "$side" 'there is no fio; apt-get install fio'; return; }
+	for sectors in $fio_sizes; do
+		for op in read write; do
+			counted_command "$side" $op "$sectors" request "$fio_most" "fio --name=$op --filename=/dev/nvme0n1 --direct=1 --rw=rand$op \
+				--bs=$((sectors * 512)) --ioengine=io_uring --iodepth=$(depth_for "$sectors") --norandommap --number_ios=\$N --output=/dev/null $*"
+		done
+	done
+}
+
 loads_attached() # SIDE
 {
 	loads "$1" "$client" --path "$OUTBOARD_DEV"
@@ -80,6 +99,8 @@ modprobe nvme poll_queues=1 || exit 1
 wait_for test -b /dev/nvme0n1
 loads kernel "$client" --path /dev/nvme0n1
 loads 'kernel polled' "$client" --path /dev/nvme0n1 --polled
+by_fio fio
+by_fio 'fio polled' --hipri --fixedbufs --registerfiles
 to_vfio "$RIG_NVME" || exit 1
 modprobe -r nvme
 # What they need, where the kernel has it.

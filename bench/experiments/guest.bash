@@ -6,6 +6,8 @@
 # Exported, functions too: shells inside of an attachment go on with them.
 set -a
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
 # The programs.
 client=$BUILD/bench/outboard-bench-client
 inprocess=$BUILD/bench/outboard-bench-inprocess
@@ -64,6 +66,23 @@ counted() # SIDE LOAD PARAMETER UNIT COMMAND...
 	[ "$(field paused "$line")" = true ] || sample "$side" "$load" "$parameter" rate "$(field rate "$line")" "${unit}s/s"
 }
 
+# A command that marks nothing, as a line for bash, which finds the number of operations in $N. What operations cost is the difference between
+# a long run and one of a tenth, without its start and its end; the first of all is not counted, as files are read then.
+counted_command() # SIDE LOAD PARAMETER UNIT COUNT LINE
+{
+	local side=$1 load=$2 parameter=$3 unit=$4 count=$5 before part
+	N=$((count / 20 + 1)) bash -c "$6" >"$RIG_RESULTS/command" || { echo "$side, $load: $6 failed" >&2; exit 1; }
+	before=$(wc -l <"$RIG_COUNTS" 2>/dev/null || echo 0)
+	"$client" --test command --count "$count" --path "$6" >"$RIG_RESULTS/command" || { echo "$side, $load: $6 failed" >&2; exit 1; }
+	# marked_run() warms up with a tenth, and one more.
+	count=$((count - count / 10 - 1))
+	for part in '' ', user' ', kernel'; do
+		sample "$side" "$load" "$parameter" "instructions$part" "$(tail -n +$((before + 1)) "$RIG_COUNTS" | awk -v part="$part" -v n=$count '
+			{ sign = $2 == 2 ? 1 : -1; user += sign * $4; kernel += sign * $6 }
+			END { printf "%.2f", ((part != ", kernel") * user + (part != ", user") * kernel) / n }')" "per $unit"
+	done
+}
+
 ratio() # A B
 {
 	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b ? a / b : 0 }'
@@ -80,13 +99,18 @@ built() # NAME
 			grep -q 'another Outboard'
 }
 
-to_vfio() # BDF
+to_driver() # BDF DRIVER
 {
 	local at=/sys/bus/pci/devices/$1
 	[ ! -e "$at/driver" ] || echo "$1" >"$at/driver/unbind"
-	echo vfio-pci >"$at/driver_override"
+	echo "$2" >"$at/driver_override"
 	echo "$1" >/sys/bus/pci/drivers_probe
-	[ "$(basename "$(readlink "$at/driver")")" = vfio-pci ]
+	[ "$(basename "$(readlink "$at/driver")")" = "$2" ]
+}
+
+to_vfio() # BDF
+{
+	to_driver "$1" vfio-pci
 }
 
 wait_for() # COMMAND...
@@ -100,12 +124,13 @@ wait_for() # COMMAND...
 	exit 1
 }
 
-# What DEVICE becomes through ATTACHMENT, while COMMAND, one of the functions here, runs with it.
+# What DEVICE, an address or a specification, becomes through ATTACHMENT, while COMMAND, one of the functions here, runs with it.
 attached() # SIDE DEVICE ATTACHMENT COMMAND [OPTION...]
 {
 	local side=$1 device=$2 attachment=$3 command=$4
 	shift 4
-	"$outboard" run "vfio:$device" "$@" --attach "$attachment" --quiet -- bash -c '"$@"' - "$command" "$side" 2>"$RIG_RESULTS/err"
+	[[ $device == *:*:*:* ]] || device=vfio:$device
+	"$outboard" run "$device" "$@" --attach "$attachment" --quiet -- bash -c '"$@"' - "$command" "$side" 2>"$RIG_RESULTS/err"
 	case $? in
 	0) ;;
 	5) leave_out "$side" "$(head -n 1 "$RIG_RESULTS/err")" ;;

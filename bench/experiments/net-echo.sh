@@ -10,6 +10,7 @@
 # bench-parameter: Mbit/s offered
 # bench-side: kernel: the kernel's e1000e driver
 # bench-side: tap: Outboard's driver looped back as a tap interface, by system calls
+# bench-side: tap, interrupt: the same, which does not look again before it sleeps (--mode interrupt)
 # bench-side: vhost-net: the same with vhost's rings
 # bench-side: vduse-net: looped back as a virtio card by VDUSE
 # bench-side: in process: Outboard's driver in the program that answers, without a network stack
@@ -84,6 +85,7 @@ own_to_vfio "$RIG_E1000E"
 modprobe -r e1000e
 in_process
 looped_back tap tap,vhost=off,netns=own,address=10.7.0.1/24
+looped_back 'tap, interrupt' tap,vhost=off,netns=own,address=10.7.0.1/24 --mode interrupt
 looped_back vhost-net vhost-net,netns=own,address=10.7.0.1/24
 modprobe -aq vduse virtio_vdpa virtio_net
 looped_back vduse-net vduse-net,name=vd0

@@ -5,7 +5,7 @@
 # not. Nothing is said of how fast anything is.
 #
 # rig-where: host
-# rig-timeout: 1800
+# rig-timeout: 3600
 set -u
 # shellcheck source=tests/checks.sh
 . tests/checks.sh
