@@ -22,34 +22,42 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-kib=$(by_mode 32768 8192 4096)
-datagrams=$(by_mode 8192 2048 512)
-
-# A server that ends after one client, and the client.
-iperf3_pair() # SERVER'S-NAMESPACE CLIENT'S-NAMESPACE ADDRESS OPTION...
-{
-	local server
-	ip netns exec "$1" iperf3 -s -1 -p 5301 >/dev/null 2>&1 &
-	server=$!
-	wait_for listening "$1" 5301
-	ip netns exec "$2" iperf3 -c "$3" -p 5301 "${@:4}" >/dev/null || return 1
-	wait $server
-}
+kib=$(by_mode 65536 32768 8192)
+datagrams=$(by_mode 16384 8192 2048)
 
 listening() # NAMESPACE PORT
 {
 	ip netns exec "$1" grep -qi ": 0*[0-9A-F]*:$(printf %04X "$2") 0*:0000 0A" /proc/net/tcp /proc/net/tcp6
 }
 
+# COMMAND, a server, listens in NAMESPACE, as $server. It is there before what is counted begins, as to wait for it costs now more, now less.
+serve() # NAMESPACE PORT COMMAND...
+{
+	ip netns exec "$1" "${@:3}" >/dev/null 2>&1 &
+	server=$!
+	wait_for listening "$1" "$2"
+}
+
+serve_no_more()
+{
+	kill $server
+	wait $server 2>/dev/null || true # it was ended
+}
+
+# TCP and UDP from one namespace to the other.
+by_iperf3() # SIDE sent|received FROM TO ADDRESS
+{
+	local to="ip netns exec $3 iperf3 -c $5 -p 5301"
+	serve "$4" 5301 iperf3 -s -p 5301
+	counted_command "$1" "TCP, $2" null KiB "$kib" "$to -n \${N}K"
+	counted_command "$1" "UDP, $2" null datagram "$datagrams" "$to -u -b 50M -l 1448 -k \$N"
+	serve_no_more
+}
+
 loads() # SIDE
 {
-	# shellcheck disable=SC2016 # $N is the client's
-	{
-		counted_command "$1" 'TCP, sent' null KiB "$kib" 'iperf3_pair peer own 10.7.0.2 -n ${N}K'
-		counted_command "$1" 'TCP, received' null KiB "$kib" 'iperf3_pair own peer 10.7.0.1 -n ${N}K'
-		counted_command "$1" 'UDP, sent' null datagram "$datagrams" 'iperf3_pair peer own 10.7.0.2 -u -b 50M -l 1448 -k $N'
-		counted_command "$1" 'UDP, received' null datagram "$datagrams" 'iperf3_pair own peer 10.7.0.1 -u -b 50M -l 1448 -k $N'
-	}
+	by_iperf3 "$1" sent own peer 10.7.0.2
+	by_iperf3 "$1" received peer own 10.7.0.1
 }
 
 loads_attached() # SIDE
@@ -63,25 +71,21 @@ looped_back() # SIDE [OPTION...]
 	attached "$1" "$RIG_E1000E" tap,vhost=off,netns=own,address=10.7.0.1/24 loads_attached "${@:2}"
 }
 
-# What the stack in the process sends ends in a socket of the peer, and the other way round.
-stack_pair() # send|receive KIB [OPTION...]
+# The stack in the process receives what a socket of the peer sends.
+stack_receives() # KIB [OPTION...]
 {
 	local other
-	ip netns exec peer python3 "$here/net-iperf3.py" "$1" $(($2 * 1024)) &
+	ip netns exec peer python3 "$here/net-iperf3.py" give $(($1 * 1024)) &
 	other=$!
-	if [ "$1" = send ]; then
-		wait_for listening peer 5001
-		"$outboard" net "vfio:$RIG_E1000E" --address 10.7.0.1/24 --bytes $(($2 * 1024)) "${@:3}" send 10.7.0.2 >/dev/null || return 1
-	else
-		"$outboard" net "vfio:$RIG_E1000E" --address 10.7.0.1/24 --wait 60 "${@:3}" receive >/dev/null || return 1
-	fi
-	wait $other
+	"$outboard" net "vfio:$RIG_E1000E" --address 10.7.0.1/24 --wait 60 "${@:2}" receive >/dev/null && wait $other
 }
 
 stack_loads() # SIDE [OPTION...]
 {
-	counted_command "$1" 'TCP, sent' null KiB "$kib" "stack_pair send \$N ${*:2}"
-	counted_command "$1" 'TCP, received' null KiB "$kib" "stack_pair receive \$N ${*:2}"
+	serve peer 5001 python3 "$here/net-iperf3.py" take
+	counted_command "$1" 'TCP, sent' null KiB "$kib" "$outboard net vfio:$RIG_E1000E --address 10.7.0.1/24 --bytes \$((N * 1024)) ${*:2} send 10.7.0.2"
+	serve_no_more
+	counted_command "$1" 'TCP, received' null KiB "$kib" "stack_receives \$N ${*:2}"
 }
 
 modprobe -a e1000e e1000 || exit 1
