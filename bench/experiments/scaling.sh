@@ -6,9 +6,8 @@
 # bench-about: Does a request cost more where there are more of them at once? 4 KiB reads of an NVMe disk, 32 in flight on each of so many queues, a
 #   thread for each, with one processor and with two. The machine's clock goes by instructions and its processors take turns, so what is compared
 #   is the instructions of a request: locks, wake-ups and interrupts between processors would show there, memory that passes between caches would not.
-# bench-base: kernel
+# bench-base: in process
 # bench-parameter: queues, a thread each
-# bench-side: kernel: the kernel's nvme driver, fio with io_uring, a job for each
 # bench-side: in process: Outboard's driver in the program that reads, sleeping on each queue's interrupt
 # bench-side: in process polled: the same, which looks again and again; looks in vain are counted
 # bench-plot: instructions
@@ -32,16 +31,6 @@ processors() # COMMAND...
 	done
 }
 
-by_fio() # LOAD
-{
-	local n
-	for n in $queues; do
-		# shellcheck disable=SC2016 # $N is the client's
-		counted_command kernel "$1" "$n" request "$most" "fio --name=read --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --ioengine=io_uring --iodepth=32 \
-			--thread --numjobs=$n --norandommap --number_ios=\$((N / $n)) --output=/dev/null"
-	done
-}
-
 by_ourselves() # SIDE WAIT LOAD
 {
 	local n
@@ -50,14 +39,6 @@ by_ourselves() # SIDE WAIT LOAD
 	done
 }
 
-modprobe nvme || exit 1
-wait_for test -b /dev/nvme0n1
-if command -v fio >/dev/null; then
-	processors by_fio
-else
-	leave_out kernel 'there is no fio; apt-get install fio'
-fi
 to_vfio "$RIG_NVME" || exit 1
-modprobe -r nvme
 processors by_ourselves 'in process' sleep
 processors by_ourselves 'in process polled' poll
