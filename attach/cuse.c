@@ -17,7 +17,7 @@
 #include "attach/cuse_node.h"
 
 enum {
-	END_MS = 10000, /* only to turn a hang into an error */
+	END_MS = 10000,		 /* only to turn a hang into an error */
 	LOOK_PAUSE_NS = 5000000, /* between two looks */
 };
 
@@ -229,8 +229,7 @@ static void cuse_info(struct ob_attach *at, struct ob_attach_info *info)
 	memset(info, 0, sizeof(*info));
 	info->kind = "cuse";
 	snprintf(info->name, sizeof(info->name), "/dev/%s", c->node.name);
-	snprintf(info->detail, sizeof(info->detail), "%s",
-		 c->chr->ops->answer ? "lines" : "bytes");
+	snprintf(info->detail, sizeof(info->detail), "%s", c->chr->ops->answer ? "lines" : "bytes");
 }
 
 static void cuse_stats(struct ob_attach *at, struct ob_attach_stats *stats)

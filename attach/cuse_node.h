@@ -18,7 +18,7 @@ enum {
 	CUSE_REPLY_MAX = 4096, /* what one write can have as its reply */
 	CUSE_LINE_MAX = 256,
 	CUSE_WRITE_MAX = 65536, /* bytes of one message */
-	CUSE_FILES_MAX = 1024, /* open at once */
+	CUSE_FILES_MAX = 1024,	/* open at once */
 };
 
 /**

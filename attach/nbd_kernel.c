@@ -176,12 +176,12 @@ static unsigned int connection_poll(void *arg, unsigned int budget)
 static int watch_connection(struct nbd_kernel *k, struct ob_loop *loop, struct ob_error *err)
 {
 	int rc = ob_loop_add(loop, &(struct ob_loop_source){
-				       .name = "nbd connection",
-				       .poll = connection_poll,
-				       .tick = connection_tick,
-				       .arg = k,
-				       .fd = -1,
-			       });
+					   .name = "nbd connection",
+					   .poll = connection_poll,
+					   .tick = connection_tick,
+					   .arg = k,
+					   .fd = -1,
+				   });
 
 	return rc ? ob_error_set(err, rc, "nbd-kernel: the loop takes no more sources") : 0;
 }

@@ -569,9 +569,10 @@ static int make_device(struct vduse *v, struct ob_error *err)
 	v->in_use = made.attached;
 	if (!made.bounce_error)
 		return 0;
-	vduse_log(v, OB_LOG_WARN,
-		  "the bounce area has another size than was wanted (%s); payload is copied once more",
-		  strerror(-made.bounce_error));
+	vduse_log(
+		v, OB_LOG_WARN,
+		"the bounce area has another size than was wanted (%s); payload is copied once more",
+		strerror(-made.bounce_error));
 	v->config.umem = NULL;
 	return 0;
 }

@@ -110,8 +110,7 @@ static bool find_child(const struct broker_vduse *a, char child[VDUSE_CHILD])
 	snprintf(dir, sizeof(dir), DEVICES "/%s", a->name);
 	if (!find_entry(dir, "virtio", virtio, sizeof(virtio)))
 		return false;
-	snprintf(dir, sizeof(dir), DEVICES "/%s/%s/%s", a->name, virtio,
-		 a->net ? "net" : "block");
+	snprintf(dir, sizeof(dir), DEVICES "/%s/%s/%s", a->name, virtio, a->net ? "net" : "block");
 	return find_entry(dir, "", child, VDUSE_CHILD);
 }
 

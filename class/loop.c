@@ -67,7 +67,8 @@ struct source {
 };
 
 struct counters {
-	_Atomic uint64_t rounds, idle_rounds, work, sleeps, wakeups, irqs;
+	_Atomic uint64_t idle_rounds, work, sleeps, wakeups, irqs;
+	uint64_t rounds; /* by ob_loop.rounds */
 };
 
 struct ob_loop {
@@ -94,6 +95,8 @@ struct ob_loop {
 	uint64_t futile_since;	   /* 0 while sleeping is possible or work is done */
 	struct counters stats;
 	struct ob_loop_mirror *mirror;
+	uint64_t *rounds; /* in @stats, or the overseer's */
+	struct ob_loop_overseer overseer;
 	_Atomic bool silent;
 };
 
@@ -125,6 +128,8 @@ int ob_loop_create(enum ob_mode mode, struct ob_loop **loop)
 	if (!l)
 		return -ENOMEM;
 	l->mode = mode;
+	l->rounds = &l->stats.rounds;
+	l->overseer.fd = -1;
 	l->gap_ns = GAP_CLAMP_NS; /* sparse until shown otherwise */
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll_fd < 0) {
@@ -274,7 +279,9 @@ static unsigned int poll_all(struct ob_loop *loop)
 	if (ob_unlikely(loop->nr_dead))
 		free_dead(loop);
 
-	count(&loop->stats.rounds, 1);
+	/* It may be shared memory: nothing but a counter is read or written there in a round. */
+	__atomic_store_n(loop->rounds, __atomic_load_n(loop->rounds, __ATOMIC_RELAXED) + 1,
+			 __ATOMIC_RELAXED);
 	if (work)
 		count(&loop->stats.work, work);
 	else
@@ -355,6 +362,14 @@ static void mirror(struct ob_loop *loop)
 			 __ATOMIC_RELAXED);
 }
 
+static void look_at_overseer(const struct ob_loop *loop)
+{
+	const struct ob_loop_overseer *o = &loop->overseer;
+
+	if (o->asks && __atomic_load_n(o->asks, __ATOMIC_RELAXED))
+		o->answer(o->arg);
+}
+
 static void drain_stop(struct ob_loop *loop)
 {
 	uint64_t n;
@@ -383,8 +398,12 @@ static bool sleep_on(struct ob_loop *loop, int timeout_ms)
 			continue;
 		}
 		woken = true;
-		if (!(ev[i].data.u64 & DATA_LEVEL) && !take_interrupts(loop, fd))
-			is_level(loop, fd);
+		if (!(ev[i].data.u64 & DATA_LEVEL)) {
+			if (!take_interrupts(loop, fd))
+				is_level(loop, fd);
+		} else if (fd == loop->overseer.fd) {
+			loop->overseer.answer(loop->overseer.arg);
+		}
 	}
 	if (woken)
 		count(&loop->stats.wakeups, 1);
@@ -464,6 +483,7 @@ static void after_work(struct ob_loop *loop)
 	if (ob_unlikely(!loop->rounds_to_clock--)) {
 		loop->rounds_to_clock = CLOCK_ROUNDS;
 		mirror(loop);
+		look_at_overseer(loop);
 		if (loop->has_tick)
 			tick_all(loop, ob_clock_ns());
 	}
@@ -488,6 +508,7 @@ static unsigned int after_nothing(struct ob_loop *loop, int limit_ms)
 		loop->idle_since = now;
 	tick_all(loop, now);
 	if (keep_spinning(loop, now)) {
+		look_at_overseer(loop);
 		cpu_relax();
 		return 0;
 	}
@@ -519,6 +540,8 @@ static unsigned int after_nothing(struct ob_loop *loop, int limit_ms)
 
 int ob_loop_run(struct ob_loop *loop)
 {
+	if (loop->overseer.answer)
+		loop->overseer.answer(loop->overseer.arg);
 	while (ob_likely(!atomic_load_explicit(&loop->stop, memory_order_relaxed))) {
 		if (poll_all(loop) || after_nothing(loop, -1))
 			after_work(loop);
@@ -590,6 +613,19 @@ void ob_loop_mirror(struct ob_loop *loop, struct ob_loop_mirror *m)
 	loop->mirror = m;
 }
 
+int ob_loop_oversee(struct ob_loop *loop, const struct ob_loop_overseer *o)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uint32_t)o->fd | DATA_LEVEL};
+
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, o->fd, &ev))
+		return -errno;
+	__atomic_store_n(o->rounds, __atomic_load_n(loop->rounds, __ATOMIC_RELAXED),
+			 __ATOMIC_RELAXED);
+	loop->overseer = *o;
+	loop->rounds = o->rounds;
+	return 0;
+}
+
 void ob_loop_silent(struct ob_loop *loop, bool on)
 {
 	atomic_store(&loop->silent, on);
@@ -600,7 +636,7 @@ void ob_loop_stats(const struct ob_loop *loop, struct ob_loop_stats *stats)
 {
 	const struct counters *c = &loop->stats;
 
-	stats->rounds = atomic_load_explicit(&c->rounds, memory_order_relaxed);
+	stats->rounds = __atomic_load_n(loop->rounds, __ATOMIC_RELAXED);
 	stats->idle_rounds = atomic_load_explicit(&c->idle_rounds, memory_order_relaxed);
 	stats->work = atomic_load_explicit(&c->work, memory_order_relaxed);
 	stats->sleeps = atomic_load_explicit(&c->sleeps, memory_order_relaxed);

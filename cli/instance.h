@@ -88,10 +88,10 @@ struct instance {
 	struct timespec began; /* monotonic */
 	pid_t pid;	       /* that has opened it */
 	uid_t uid;
-	double served;	       /* seconds, once it has ended */
-	bool attach_shared;    /* one --attach for all devices of its class */
-	char **command;	       /* or NULL */
-	int ended_fd;	       /* eventfd: a loop ended by itself */
+	double served;	    /* seconds, once it has ended */
+	bool attach_shared; /* one --attach for all devices of its class */
+	char **command;	    /* or NULL */
+	int ended_fd;	    /* eventfd: a loop ended by itself */
 	struct verify_seat verify;
 };
 

@@ -69,14 +69,21 @@ static int start_broker(struct keeper *k, int gifts, int *end)
 	return ret;
 }
 
-/* It does nothing that is not finished with its driver process. */
+static void reap_broker(struct keeper *k)
+{
+	while (k->ended_broker && waitpid(k->ended_broker, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	k->ended_broker = 0;
+}
+
+/* It does nothing that is not finished with its driver process. That it is gone is waited for while the next one opens its device. */
 static void end_broker(struct keeper *k)
 {
 	if (!k->broker)
 		return;
 	kill(k->broker, SIGKILL);
-	while (waitpid(k->broker, NULL, 0) < 0 && errno == EINTR)
-		continue;
+	reap_broker(k);
+	k->ended_broker = k->broker;
 	k->broker = 0;
 }
 
@@ -139,6 +146,7 @@ static int spawn(struct keeper *k, struct ob_error *err)
 	close(ask[1]);
 	close(gifts[1]);
 	close_fd(&broker);
+	reap_broker(k);
 	k->events = events[0];
 	k->gifts = gifts[0];
 	pthread_mutex_lock(&k->ask_lock);

@@ -93,7 +93,7 @@ struct keeper {
 	uint64_t alive_ns; /* when the manager was told */
 
 	enum keep_state state;
-	pid_t pid, broker; /* 0: none */
+	pid_t pid, broker, ended_broker; /* 0: none; the last one is still to be waited for */
 	int pidfd;
 	int events, gifts; /* our ends */
 	struct heartbeat beats;

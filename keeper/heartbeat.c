@@ -61,7 +61,7 @@ void heartbeat_reset(struct heartbeat *h)
 		struct heartbeat_watch *w = &h->watch[i];
 
 		atomic_store(&h->loop[i].tid, 0);
-		atomic_store(&h->loop[i].pinged, false);
+		__atomic_store_n(&h->loop[i].pinged, false, __ATOMIC_RELAXED);
 		atomic_store(&h->loop[i].excused, false);
 		if (read(w->ping_fd, &n, sizeof(n)) < 0)
 			n = 0; /* it was empty */
@@ -160,7 +160,7 @@ static void call_on(struct heartbeat *h, unsigned int i)
 	if (write(h->watch[i].ping_fd, &one, sizeof(one)) < 0)
 		return;
 	/* In this order, so that who sees it finds something to read. */
-	atomic_store(&h->loop[i].pinged, true);
+	__atomic_store_n(&h->loop[i].pinged, true, __ATOMIC_RELEASE);
 }
 
 static void ping(struct heartbeat *h, unsigned int i, pid_t pid, uint64_t now)
@@ -231,7 +231,7 @@ int heartbeat_look(struct heartbeat *h, pid_t pid, char *why, size_t size)
 	h->looked_ns = now;
 	for (unsigned int i = 0; h->period_ns && i < h->n; i++) {
 		struct heartbeat_watch *w = &h->watch[i];
-		uint64_t beats = atomic_load(&h->loop[i].beats);
+		uint64_t beats = __atomic_load_n(&h->loop[i].beats, __ATOMIC_RELAXED);
 
 		if (!atomic_load(&h->loop[i].tid) || beats != w->beats || late) {
 			w->beats = beats;
@@ -252,7 +252,7 @@ int heartbeat_look(struct heartbeat *h, pid_t pid, char *why, size_t size)
 
 /* ---- the driver process's side ---------------------------------------------------------------- */
 
-/* The source of each loop: as long-lived as the process. */
+/* Of each loop: as long-lived as the process. */
 static struct beat {
 	struct heartbeat_loop *loop;
 	int ping_fd;
@@ -264,43 +264,39 @@ static struct beat {
 /* Of the loop that this thread runs. */
 static _Thread_local struct beat *own;
 
-static unsigned int beat(void *arg, unsigned int budget)
+/* In the loop's thread. */
+static void answer(void *arg)
 {
 	struct beat *b = arg;
 	uint64_t n;
 
-	/* One thread writes it: no locked instruction. */
-	atomic_store_explicit(&b->loop->beats,
-			      atomic_load_explicit(&b->loop->beats, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	if (ob_unlikely(!atomic_load_explicit(&b->begun, memory_order_relaxed))) {
+	if (!atomic_load_explicit(&b->begun, memory_order_relaxed)) {
 		own = b;
 		atomic_store(&b->loop->tid, gettid());
 		atomic_store(&b->begun, true);
 	}
-	if (ob_likely(!atomic_load_explicit(&b->loop->pinged, memory_order_relaxed)))
-		return 0;
-	atomic_store(&b->loop->pinged, false);
+	__atomic_store_n(&b->loop->pinged, false, __ATOMIC_RELAXED);
 	/* Non-blocking; a predecessor may have read it. */
 	if (read(b->ping_fd, &n, sizeof(n)) < 0)
 		n = 0;
 	if (b->report)
 		b->report(b->arg);
-	return 0;
 }
 
 int heartbeat_attach(struct heartbeat *h, unsigned int i, struct ob_loop *loop)
 {
-	struct ob_loop_source source = {.name = "heartbeat", .poll = beat, .level = true};
-
 	if (i >= h->n)
 		return 0;
 	beats[i].loop = &h->loop[i];
 	beats[i].ping_fd = h->watch[i].ping_fd;
 	atomic_store(&beats[i].begun, false);
-	source.arg = &beats[i];
-	source.fd = h->watch[i].ping_fd;
-	return ob_loop_add(loop, &source);
+	return ob_loop_oversee(loop, &(struct ob_loop_overseer){
+					     .rounds = &h->loop[i].beats,
+					     .asks = &h->loop[i].pinged,
+					     .fd = h->watch[i].ping_fd,
+					     .answer = answer,
+					     .arg = &beats[i],
+				     });
 }
 
 void heartbeat_excuse(struct heartbeat *h, unsigned int i, bool on)

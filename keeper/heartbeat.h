@@ -22,15 +22,16 @@ enum {
 
 /**
  * struct heartbeat_loop - one loop, in shared memory
- * @beats: rounds; written by the loop alone
+ * @beats: rounds, by the loop's own counter of them, which lies here (ob_loop_oversee()): so it costs nothing
  * @tid: the loop's thread, in its own process namespace; 0 before it runs and after it has ended
  * @pinged: its descriptor was written
  * @excused: it does at somebody's request what takes its time
  */
 struct heartbeat_loop {
-	_Atomic uint64_t beats;
+	uint64_t beats; /* relaxed atomics, as @pinged */
 	_Atomic int tid;
-	atomic_bool pinged, excused;
+	bool pinged;
+	atomic_bool excused;
 	char apart[64 - 16]; /* a cache line each */
 };
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,6 +14,7 @@
 
 enum {
 	SPARE_FDS = 8,
+	AT_ONCE = 512,
 	INIT_FDS = 1024, /* while the driver is bound: a vector and a queue have one each */
 };
 
@@ -69,20 +71,30 @@ int sandbox_limit(struct sandbox *s, struct ob_error *err)
 	return 0;
 }
 
-/* Descriptors have no list but /proc, which is not there any more. */
+/* Descriptors have no list but /proc, which is not there any more; poll() says of many in one call which are none. */
 static int highest_fd(void)
 {
+	struct pollfd p[AT_ONCE];
 	struct rlimit lim;
-	int fd = 1 << 20; /* the kernel's own limit, as it comes (sysctl fs.nr_open) */
+	int end = 1 << 20; /* the kernel's own limit, as it comes (sysctl fs.nr_open) */
 
 	if (getrlimit(RLIMIT_NOFILE, &lim))
 		return -1;
-	if (lim.rlim_cur < (rlim_t)fd)
-		fd = (int)lim.rlim_cur;
-	while (--fd >= 0)
-		if (fcntl(fd, F_GETFD) >= 0)
-			break;
-	return fd;
+	if (lim.rlim_cur < (rlim_t)end)
+		end = (int)lim.rlim_cur;
+	while (end > 0) {
+		int n = end < AT_ONCE ? end : AT_ONCE;
+
+		for (int i = 0; i < n; i++)
+			p[i] = (struct pollfd){.fd = end - n + i};
+		if (poll(p, (nfds_t)n, 0) < 0)
+			return -1;
+		while (n-- > 0)
+			if (!(p[n].revents & POLLNVAL))
+				return p[n].fd;
+		end = p[0].fd;
+	}
+	return -1;
 }
 
 /* A log, for example; what it has by descriptor without a name is memory. */

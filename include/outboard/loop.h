@@ -65,6 +65,23 @@ struct ob_loop_mirror {
 	uint64_t irqs, work;
 };
 
+/**
+ * struct ob_loop_overseer - somebody who looks whether the loop runs, in another process perhaps
+ * @rounds: where the loop counts its rounds instead of in memory of its own
+ * @asks: he wants an answer; a loop that works looks every 64 rounds
+ * @fd: becomes readable then, which wakes the loop; @answer reads it
+ * @answer: called with @arg in the loop's thread, when it begins and when it was asked
+ *
+ * What is pointed to must live as long as the loop.
+ */
+struct ob_loop_overseer {
+	uint64_t *rounds;
+	const bool *asks;
+	int fd;
+	void (*answer)(void *arg);
+	void *arg;
+};
+
 struct ob_loop;
 
 int ob_loop_create(enum ob_mode mode, struct ob_loop **loop);
@@ -86,6 +103,8 @@ void ob_loop_stats(const struct ob_loop *loop, struct ob_loop_stats *stats);
 
 /** ob_loop_mirror() - keep @mirror up to date; before ob_loop_run(). It must live as long as the loop */
 void ob_loop_mirror(struct ob_loop *loop, struct ob_loop_mirror *mirror);
+/** ob_loop_oversee() - have one; before ob_loop_run(). @overseer is copied. Return: 0 or a negative errno value */
+int ob_loop_oversee(struct ob_loop *loop, const struct ob_loop_overseer *overseer);
 /**
  * ob_loop_silent() - interrupts are held back: look at the sources every millisecond instead
  *

@@ -32,8 +32,8 @@
 
 /* The instance's own things: what its command line says, and this number, which is nobody else's. */
 static const char *const said[] = {
-	"tap,name=ours0", "nbd,port=10888", "nbd-kernel,index=3", "ublk,id=3", "fuse,mountpoint=/",
-	"cuse,name=ours,mode=660",
+	"tap,name=ours0", "nbd,port=10888",    "nbd-kernel,index=3",
+	"ublk,id=3",	  "fuse,mountpoint=/", "cuse,name=ours,mode=660",
 };
 
 static pid_t broker, keeper;
@@ -68,8 +68,8 @@ static int stop(void **state)
 	return 0;
 }
 
-static int asks(enum broker_op op, const void *arg, size_t size, void *res, size_t res_size,
-		int fd, unsigned int nr_fds)
+static int asks(enum broker_op op, const void *arg, size_t size, void *res, size_t res_size, int fd,
+		unsigned int nr_fds)
 {
 	struct broker_call c = {
 		.arg = arg,
@@ -114,17 +114,17 @@ static void another_interface(void **state)
 	struct ifaddrmsg *m = NLMSG_DATA(h);
 	int inet = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	assert_int_equal(
-		asks(BROKER_TAP_MAKE, &tap, sizeof(tap), &made, sizeof(made), -1, 0), -EPERM);
+	assert_int_equal(asks(BROKER_TAP_MAKE, &tap, sizeof(tap), &made, sizeof(made), -1, 0),
+			 -EPERM);
 	strcpy(tap.name, "ours0");
 	tap.has_netns = true;
 	strcpy(tap.netns, "pid:1");
-	assert_int_equal(
-		asks(BROKER_TAP_MAKE, &tap, sizeof(tap), &made, sizeof(made), -1, 0), -EPERM);
+	assert_int_equal(asks(BROKER_TAP_MAKE, &tap, sizeof(tap), &made, sizeof(made), -1, 0),
+			 -EPERM);
 	tap.has_netns = false;
 	tap.has_owner = true;
-	assert_int_equal(
-		asks(BROKER_TAP_MAKE, &tap, sizeof(tap), &made, sizeof(made), -1, 0), -EPERM);
+	assert_int_equal(asks(BROKER_TAP_MAKE, &tap, sizeof(tap), &made, sizeof(made), -1, 0),
+			 -EPERM);
 	assert_true(inet >= 0);
 	REFUSED_WITH_RESULT(BROKER_LINK_SET, link, inet, 2);
 	address.size = h->nlmsg_len = NLMSG_LENGTH(sizeof(*m));
@@ -137,9 +137,8 @@ static void another_interface(void **state)
 static void another_ublk_device(void **state)
 {
 	static const uint32_t ops[] = {
-		UBLK_U_CMD_ADD_DEV,	 UBLK_U_CMD_SET_PARAMS,
-		UBLK_U_CMD_START_DEV,	 UBLK_U_CMD_STOP_DEV,
-		UBLK_U_CMD_DEL_DEV,	 UBLK_U_CMD_START_USER_RECOVERY,
+		UBLK_U_CMD_ADD_DEV,	      UBLK_U_CMD_SET_PARAMS, UBLK_U_CMD_START_DEV,
+		UBLK_U_CMD_STOP_DEV,	      UBLK_U_CMD_DEL_DEV,    UBLK_U_CMD_START_USER_RECOVERY,
 		UBLK_U_CMD_END_USER_RECOVERY,
 	};
 	struct broker_ublk a = {.id = 7};
@@ -154,8 +153,8 @@ static void another_ublk_device(void **state)
 	REFUSED(BROKER_UBLK_CHAR, id, -1, 0);
 	REFUSED(BROKER_UBLK_IDLE, id, -1, 0);
 	REFUSED(BROKER_UBLK_CARE, care, -1, 0);
-	assert_int_equal(
-		asks(BROKER_UBLK_CLAIM, &id, sizeof(id), &holder, sizeof(holder), -1, 0), -EPERM);
+	assert_int_equal(asks(BROKER_UBLK_CLAIM, &id, sizeof(id), &holder, sizeof(holder), -1, 0),
+			 -EPERM);
 }
 
 static void another_directory(void **state)
@@ -251,14 +250,10 @@ static void another_node(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_no_question),
-		cmocka_unit_test(another_interface),
-		cmocka_unit_test(another_ublk_device),
-		cmocka_unit_test(another_directory),
-		cmocka_unit_test(another_socket),
-		cmocka_unit_test(another_vduse_device),
-		cmocka_unit_test(another_nbd_device),
-		cmocka_unit_test(another_node),
+		cmocka_unit_test(what_is_no_question), cmocka_unit_test(another_interface),
+		cmocka_unit_test(another_ublk_device), cmocka_unit_test(another_directory),
+		cmocka_unit_test(another_socket),      cmocka_unit_test(another_vduse_device),
+		cmocka_unit_test(another_nbd_device),  cmocka_unit_test(another_node),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
