@@ -46,6 +46,8 @@ counted() # disk|net N OPTION...: "ALL KEEPER BESIDE" of a run
 	if [ "$what" = net ]; then
 		spec=qemu:e1000e,netdev=user attach=tap,netns=new client=$net_client
 	else
+		# Empty: the client takes what an earlier run wrote for too new.
+		rm -f "$dir/disk"
 		truncate -s 16M "$dir/disk"
 		spec=qemu:nvme,cache=unsafe,file=$dir/disk
 	fi

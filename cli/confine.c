@@ -12,6 +12,7 @@
 #include "attach/kept.h"
 #include "cli/cli.h"
 #include "cli/confine.h"
+#include "keeper/restart.h"
 
 /* PCI Code and ID Assignment Specification, 1.1: base classes. */
 enum {
@@ -20,16 +21,6 @@ enum {
 };
 
 /* ---- the command line ------------------------------------------------------------------------ */
-
-static int get(struct ob_spec_part *part, const char *key, uint64_t max, unsigned int *val,
-	       struct ob_error *err)
-{
-	uint64_t n = *val;
-	int ret = ob_spec_get_u64(part, key, 1, max, &n, err);
-
-	*val = (unsigned int)n;
-	return ret;
-}
 
 int confine_parse(const char *text, struct confine *c, struct ob_error *err)
 {
@@ -58,11 +49,11 @@ int confine_parse(const char *text, struct confine *c, struct ob_error *err)
 		ret = ob_spec_get_u64(&spec.device, "memlock", 1 << 20, UINT64_MAX, &l->memlock,
 				      err);
 	if (!ret)
-		ret = get(&spec.device, "files", 1 << 20, &l->nofile, err);
+		ret = restart_get(&spec.device, "files", 1, 1 << 20, &l->nofile, err);
 	if (!ret)
-		ret = get(&spec.device, "threads", 1 << 16, &l->nproc, err);
+		ret = restart_get(&spec.device, "threads", 1, 1 << 16, &l->nproc, err);
 	if (!ret)
-		ret = get(&spec.device, "cpu", 100000, &l->cpu_percent, err);
+		ret = restart_get(&spec.device, "cpu", 1, 100000, &l->cpu_percent, err);
 	if (!ret)
 		ret = ob_spec_get_bool(&spec.device, "debug", &c->box.debuggable, err);
 	if (!ret)
@@ -73,21 +64,6 @@ int confine_parse(const char *text, struct confine *c, struct ob_error *err)
 }
 
 /* ---- what it works with ------------------------------------------------------------------------ */
-
-static const struct ob_attach_ops *find_ops(const char *text)
-{
-	size_t len = strcspn(text, ",");
-
-	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++)
-		if (strlen((*a)->name) == len && !strncmp((*a)->name, text, len))
-			return *a;
-	return NULL;
-}
-
-static bool is_auto(const char *text)
-{
-	return !text || (!strncmp(text, "auto", 4) && (!text[4] || text[4] == ','));
-}
 
 /* What "auto" will be for a class of devices. */
 static const struct ob_attach_ops *best(enum ob_class class_)
@@ -116,9 +92,9 @@ static const struct ob_attach_ops *ops_of(const struct instance *ins, const stru
 {
 	const struct ob_attach_ops *ops;
 
-	if (is_auto(unit->attach))
+	if (attachment_is_auto(unit->attach))
 		return best(class_of(unit));
-	ops = find_ops(unit->attach);
+	ops = attachment_named(unit->attach);
 	/* One --attach for several devices holds for those of its class. */
 	return ops && ins->attach_shared && ops->class_ != class_of(unit) ? NULL : ops;
 }

@@ -104,19 +104,27 @@ static enum ob_class class_of(const struct ob_binding *b)
 }
 
 /* Is this text's attachment one for devices of a class? */
-static bool attaches(const char *text, enum ob_class class_)
+const struct ob_attach_ops *attachment_named(const char *text)
 {
 	size_t len = strcspn(text, ",");
 
 	for (const struct ob_attach_ops *const *a = ob_attachments(); *a; a++)
 		if (strlen((*a)->name) == len && !strncmp((*a)->name, text, len))
-			return (*a)->class_ == class_;
-	return true; /* unknown: ob_attach_open() says so, with the list */
+			return *a;
+	return NULL;
 }
 
-static bool is_auto(const char *text)
+bool attachment_is_auto(const char *text)
 {
-	return !strncmp(text, "auto", 4) && (!text[4] || text[4] == ',');
+	return !text || (!strncmp(text, "auto", 4) && (!text[4] || text[4] == ','));
+}
+
+static bool attaches(const char *text, enum ob_class class_)
+{
+	const struct ob_attach_ops *ops = attachment_named(text);
+
+	/* What is unknown ob_attach_open() tells, with the list. */
+	return !ops || ops->class_ == class_;
 }
 
 /*
@@ -129,7 +137,7 @@ static void explain(const struct unit *unit, const struct ob_attach *at, char *w
 	size_t n = 0;
 
 	why[0] = '\0';
-	if (unit->attach && !is_auto(unit->attach))
+	if (!attachment_is_auto(unit->attach))
 		return; /* no choice of ours */
 	for (const struct ob_attach_ops *const *a = ob_attachments(); *a && *a != at->ops; a++) {
 		if ((*a)->class_ != at->ops->class_)
@@ -156,7 +164,7 @@ static int attach_unit(struct unit *unit, bool may_isolate, struct ob_error *err
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		ret = ob_attach_open(b, i, text, unit->loop, &unit->at[i], err);
-		if (ret == -EPERM && b->net && may_isolate && is_auto(text)) {
+		if (ret == -EPERM && b->net && may_isolate && attachment_is_auto(text)) {
 			/* Where an interface may not be made, COMMAND can have a network of its own. */
 			ret = ob_attach_open(b, i, "tap,netns=new", unit->loop, &unit->at[i], err);
 			snprintf(unit->why[i], sizeof(unit->why[i]),

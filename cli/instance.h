@@ -95,6 +95,10 @@ struct instance {
 	struct verify_seat verify;
 };
 
+/** attachment_named() - of what `--attach` says, or NULL; attachment_is_auto() - does it, or nobody, leave that to us? */
+const struct ob_attach_ops *attachment_named(const char *text);
+bool attachment_is_auto(const char *text);
+
 /** instance_open() - open the devices, bind the drivers, make the attachments; undone on failure */
 int instance_open(struct instance *ins, struct ob_error *err);
 /** instance_open_devices(), instance_open_drivers() - the first of these three, and the others. Nothing of a driver's runs in the first */

@@ -33,8 +33,8 @@ static const struct restart_policy defaults = {
 static const char *const on_storm[] = {"mask", "restart", NULL};
 static const char *const on_iommu[] = {"log", "restart", NULL};
 
-static int get(struct ob_spec_part *part, const char *key, uint64_t min, uint64_t max,
-	       unsigned int *val, struct ob_error *err)
+int restart_get(struct ob_spec_part *part, const char *key, uint64_t min, uint64_t max,
+		unsigned int *val, struct ob_error *err)
 {
 	uint64_t n = *val;
 	int ret = ob_spec_get_u64(part, key, min, max, &n, err);
@@ -61,23 +61,23 @@ int restart_parse(const char *text, struct restart_policy *p, struct ob_error *e
 				   "option '--restart': '%s' is none of " RESTART_HELP,
 				   spec.device.name);
 	if (!ret)
-		ret = get(&spec.device, "limit", 0, RESTART_LIMIT_MAX, &p->limit, err);
+		ret = restart_get(&spec.device, "limit", 0, RESTART_LIMIT_MAX, &p->limit, err);
 	if (!ret)
-		ret = get(&spec.device, "within", 1, 86400, &p->within_s, err);
+		ret = restart_get(&spec.device, "within", 1, 86400, &p->within_s, err);
 	if (!ret)
-		ret = get(&spec.device, "backoff", 0, 60000, &p->first_ms, err);
+		ret = restart_get(&spec.device, "backoff", 0, 60000, &p->first_ms, err);
 	if (!ret)
-		ret = get(&spec.device, "most", 0, 600000, &p->most_ms, err);
+		ret = restart_get(&spec.device, "most", 0, 600000, &p->most_ms, err);
 	if (!ret)
 		p->heartbeat_given = ob_spec_get(&spec.device, "heartbeat") != NULL;
 	if (!ret)
-		ret = get(&spec.device, "heartbeat", 0, 60000, &p->heartbeat_ms, err);
+		ret = restart_get(&spec.device, "heartbeat", 0, 60000, &p->heartbeat_ms, err);
 	if (!ret)
-		ret = get(&spec.device, "start", 100, 3600000, &p->start_ms, err);
+		ret = restart_get(&spec.device, "start", 100, 3600000, &p->start_ms, err);
 	if (!ret)
-		ret = get(&spec.device, "age", 0, 86400, &p->age_s, err);
+		ret = restart_get(&spec.device, "age", 0, 86400, &p->age_s, err);
 	if (!ret)
-		ret = get(&spec.device, "storm", 0, 100000000, &p->storm, err);
+		ret = restart_get(&spec.device, "storm", 0, 100000000, &p->storm, err);
 	if (!ret)
 		ret = ob_spec_get_choice(&spec.device, "on-storm", on_storm, &p->on_storm, err);
 	if (!ret)
@@ -87,7 +87,7 @@ int restart_parse(const char *text, struct restart_policy *p, struct ob_error *e
 	if (!ret)
 		ret = ob_spec_get_u64(&spec.device, "pinned", 0, UINT64_MAX, &p->pinned, err);
 	if (!ret)
-		ret = get(&spec.device, "descriptors", 0, 1000000, &p->descriptors, err);
+		ret = restart_get(&spec.device, "descriptors", 0, 1000000, &p->descriptors, err);
 	if (!ret)
 		ret = ob_spec_leftover(&spec, RESTART_HELP, err);
 	return ret;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <outboard/access.h>
 #include <outboard/error.h>
 
 enum {
@@ -58,6 +59,10 @@ enum restart_on_iommu {
 	"never, or on-failure[,limit=N][,within=SECONDS][,backoff=MS][,most=MS][,heartbeat=MS][,start=MS]" \
 	"[,age=SECONDS][,storm=N][,on-storm=mask|restart][,iommu-fault=log|restart]"                       \
 	"[,memory=SIZE][,pinned=SIZE][,descriptors=N]"
+
+/** restart_get() - ob_spec_get_u64() for an unsigned int, which stays as it is where the key is not there */
+int restart_get(struct ob_spec_part *part, const char *key, uint64_t min, uint64_t max,
+		unsigned int *val, struct ob_error *err);
 
 /** restart_parse() - from the command line's text */
 int restart_parse(const char *text, struct restart_policy *policy, struct ob_error *err);
