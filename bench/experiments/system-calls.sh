@@ -14,8 +14,8 @@
 # bench-side: nbd-kernel: looped back through the kernel's NBD client
 # bench-side: in process: Outboard's driver in the program, memory in its arena, sleeping on the interrupt
 # bench-side: in process polled: the same, 32 together, looked for when they are there: the pause itself is a system call for 32
-# bench-side: in process, lazy: sleeping, dma=lazy: a page is mapped at its first use
-# bench-side: in process, strict: sleeping, dma=strict: the IOMMU maps, unmaps and flushes for each request
+# bench-side: in process, lazy: sleeping, dma=lazy; its buffers were allocated once and stay mapped
+# bench-side: in process, strict: sleeping, dma=strict; likewise
 # bench-side: cached: heap memory, its mapping kept and found again
 # bench-side: mapped: heap memory, dma=strict
 # bench-plot: system calls
