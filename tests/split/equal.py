@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+equal.py DRIVER ORIGINAL OTHER: whether two drivers said the same of each operation (operations.sh) or of each random one
+(random_operations.c), byte for byte except for the counters that are named here. Also compared: what their kernels' logs show of bugs.
+Exit code 1: they differ, and the differences are shown.
+"""
+
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MOST_SHOWN = 20
+
+# What counts, or tells a place in a ring, and so depends on when it is asked. A name of an operation, or a pattern of names; what is left out of its lines.
+COUNTERS = {
+    "*": [],
+}
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def bugs(log):
+    """Lines of a kernel's log that tell of a bug: with the original, too, when they are the driver's own."""
+    found = re.compile("|".join(read(os.path.join(HERE, "../../rig/kernel-bugs")).splitlines()))
+    return [re.sub(r"^\[[^]]*\] |PID: \d+|CPU: \d+", "", line) for line in read(log).splitlines() if found.search(line)]
+
+
+def without_counters(driver, name, text):
+    for pattern, left_out in COUNTERS.get(driver, []) + COUNTERS["*"]:
+        if re.fullmatch(pattern, name):
+            for expression in left_out:
+                text = re.sub(expression, lambda m: m.group(1) + "#", text, flags=re.M)
+    return text
+
+
+def lines_of(driver, folder):
+    """(name of the operation, what it said), in order."""
+    said = os.path.join(folder, "said")
+    if os.path.isdir(said):
+        for file in sorted(os.listdir(said)):
+            yield file, without_counters(driver, file.split("-", 1)[1], read(os.path.join(said, file)))
+    else:
+        for line in read(os.path.join(folder, "random")).splitlines():
+            number, name, rest = line.split(" ", 2)
+            yield f"{number} {name}", without_counters(driver, f"random-{name}", rest)
+
+
+def show(name, a, b):
+    print(f"different: {name}")
+    a, b = a.splitlines(), b.splitlines()
+    shown = 0
+    for i in range(max(len(a), len(b))):
+        one, other = (x[i] if i < len(x) else "(nothing)" for x in (a, b))
+        if one != other and shown < MOST_SHOWN:
+            print(f"  original: {one}\n  other:    {other}")
+            shown += 1
+
+
+def main():
+    driver, original, other = sys.argv[1:]
+    first, second = list(lines_of(driver, original)), list(lines_of(driver, other))
+    different = 0
+    for (name, a), (name_b, b) in zip(first, second):
+        if name != name_b:
+            print(f"{name} is {name_b} with the other: not the same operations were done")
+            different += 1
+            break
+        if a != b:
+            different += 1
+            if different <= MOST_SHOWN:
+                show(name, a, b)
+    if len(first) != len(second):
+        print(f"{len(first)} operations were done, {len(second)} with the other")
+        different += 1
+    a, b = bugs(f"{original}/kernel-log"), bugs(f"{other}/kernel-log")
+    if a != b:
+        show("kernel's log", "\n".join(a), "\n".join(b))
+        different += 1
+    if not first:
+        print("there is nothing to compare")
+        return 1
+    print(f"{driver}: {len(first)} operations, {different} different" + (f"; both kernels' logs tell of {len(a)} bugs" if a else ""))
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
