@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/driver_source.h"
+#include "split/counts.h"
 #include "split/factor.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
 	OPT_SVG,
 	OPT_FACTS,
 	OPT_POLICIES,
+	OPT_COUNTS,
 };
 
 static const struct cli_option options[] = {
@@ -26,6 +28,7 @@ static const struct cli_option options[] = {
 	{OPT_HEADERS, "kernel-headers", "DIR", "against which it is compiled"},
 	{OPT_SVG, "svg", "FILE", "write a picture"},
 	{OPT_FACTS, "facts", "FILE", "write what was found in the source, a fact a line"},
+	{OPT_COUNTS, "counts", "FILE", "how often each was called in a running kernel"},
 	{OPT_POLICIES, "policies", "DIR", "take policies from there"},
 	{'j', "jobs", "N", "that many files at once (default: one per processor)"},
 	{0, NULL, NULL, NULL},
@@ -42,7 +45,7 @@ static const struct cli_usage usage = {
 
 struct request {
 	struct driver_source source;
-	const char *class, *explain, *svg, *facts, *policies;
+	const char *class, *explain, *svg, *facts, *policies, *counts;
 	long jobs;
 };
 
@@ -92,6 +95,18 @@ static int show(const struct analysis *a, const struct request *q, struct ob_err
 	return 0;
 }
 
+static int read_counts(struct analysis *a, const char *path, struct ob_error *err)
+{
+	FILE *in = fopen(path, "re");
+	int ret;
+
+	if (!in)
+		return ob_error_set(err, -errno, "%s: %s", path, strerror(errno));
+	ret = counts_read(a->factoring, in, path, err);
+	fclose(in);
+	return ret;
+}
+
 static int analyse(struct request *q, struct ob_error *err)
 {
 	char program[PATH_MAX], policies[PATH_MAX];
@@ -125,7 +140,9 @@ static int analyse(struct request *q, struct ob_error *err)
 		analysis_free(&a);
 	}
 	if (!ret) {
-		ret = show(&a, q, err);
+		ret = q->counts ? read_counts(&a, q->counts, err) : 0;
+		if (!ret)
+			ret = show(&a, q, err);
 		analysis_free(&a);
 	}
 out:
@@ -171,6 +188,9 @@ int cmd_factor(int argc, char **argv)
 			break;
 		case OPT_FACTS:
 			q.facts = args.value;
+			break;
+		case OPT_COUNTS:
+			q.counts = args.value;
 			break;
 		case OPT_POLICIES:
 			q.policies = args.value;

@@ -55,6 +55,7 @@ struct place {
 	VECTOR(struct reason) reasons; /* beside the way; why it cannot move */
 	VECTOR(struct reason) notes;   /* what moving it takes */
 	unsigned long long count;      /* of calls that were counted (counts.h) */
+	double rate; /* of those, in a second of the phase of use that had most */
 };
 
 struct entry {
@@ -78,6 +79,7 @@ struct factoring {
 	unsigned int fields_touched, fields_shared, fields_written; /* of must-move functions */
 	unsigned int down_edges, down_targets, up_edges;
 	VECTOR(struct entry) entries; /* the must-move roots */
+	bool counted;		      /* calls of a running kernel are known */
 };
 
 int classify(struct factoring **out, struct graph *g, struct ob_error *err);

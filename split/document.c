@@ -2,6 +2,7 @@
 /* The report for programs: one JSON document. docs/factor.md lists its keys. */
 #include <string.h>
 
+#include "split/counts.h"
 #include "split/report.h"
 
 typedef struct json_object json;
@@ -222,8 +223,11 @@ static void put_function(json *list, const struct result *r, const struct place 
 	for (int a = API_SLEEP; a < APIS; a++)
 		if (p->apis & 1u << a)
 			json_object_array_add(inner, json_object_new_string(api_names[a]));
-	if (p->count)
+	if (r->factoring->counted) {
 		put_number(o, "count", p->count);
+		json_object_object_add(o, "rate", json_object_new_double(p->rate));
+		put_flag(o, "hot", counts_hot(p));
+	}
 }
 
 static void put_sites(json *doc, const struct result *r)

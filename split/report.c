@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "split/counts.h"
 #include "split/report.h"
 
 enum {
@@ -177,7 +178,10 @@ static void functions(const struct result *r, FILE *out)
 	const struct factoring *f = r->factoring;
 	int w = widest(r);
 
-	fprintf(out, "\n%-*s %-12s %5s  %s\n", w, "FUNCTION", "WHERE", "LINES", "BECAUSE");
+	fprintf(out, "\n%-*s %-12s %5s  ", w, "FUNCTION", "WHERE", "LINES");
+	if (f->counted)
+		fprintf(out, "%9s %9s  ", "CALLS", "A SECOND");
+	fprintf(out, "%s\n", "BECAUSE");
 	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++) {
 		for (size_t i = 0; i < r->facts->functions.n; i++) {
 			const struct place *p = &f->places[i];
@@ -187,6 +191,8 @@ static void functions(const struct result *r, FILE *out)
 				continue;
 			fprintf(out, "%-*s %-12s %5u  ", w, p->function->name,
 				verdict_names[p->verdict], facts_lines(p->function));
+			if (f->counted)
+				fprintf(out, "%9llu %9.1f  ", p->count, p->rate);
 			if (p->verdict == VERDICT_CANNOT && p->reasons.n) {
 				fprintf(out, "%s (%s:%u)", p->reasons.at[0].text,
 					p->reasons.at[0].path ? p->reasons.at[0].path : "?",
@@ -200,11 +206,31 @@ static void functions(const struct result *r, FILE *out)
 			} else {
 				fputs("nobody calls it", out);
 			}
-			if (p->count)
-				fprintf(out, "; called %llu times", p->count);
 			fputc('\n', out);
 		}
 	}
+}
+
+/* What the policy's roots do not reach, and yet is called all the time. */
+static void contradictions(const struct result *r, FILE *out)
+{
+	const struct factoring *f = r->factoring;
+	unsigned int n = 0;
+
+	if (!f->counted)
+		return;
+	for (size_t i = 0; i < r->facts->functions.n; i++) {
+		const struct place *p = &f->places[i];
+
+		if (!p->function->defined || !counts_moves(p) || !counts_hot(p))
+			continue;
+		fprintf(out, "%s%s would move, and was called %.0f times a second\n",
+			n++ ? "" : "\nWARNING\n", p->function->name, p->rate);
+	}
+	if (!n)
+		fprintf(out,
+			"\nIn use, no function that would move was called %d times a second or more.\n",
+			COUNTS_HOT);
 }
 
 static void problems(const struct result *r, FILE *out)
@@ -226,6 +252,7 @@ void report_text(const struct result *r, FILE *out)
 	indirect(r, out);
 	entries(r, out);
 	functions(r, out);
+	contradictions(r, out);
 	problems(r, out);
 }
 

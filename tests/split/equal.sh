@@ -19,7 +19,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
-kernel=6.12 module='' daemon='' random='' seed=1 build=$root/build keep='' busy='' driver=''
+kernel=6.12 module='' daemon='' random='' seed=1 build=$root/build keep='' busy='' driver='' split=''
 
 die()
 {
@@ -30,7 +30,7 @@ die()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel) kernel=$2; shift ;;
-	--split) split=$2; shift ;;
+	--split) split=$(realpath "$2"); shift ;;
 	--module) module=$(realpath "$2"); shift ;;
 	--daemon) daemon=$(realpath "$2"); shift ;;
 	--random) random=$2; shift ;;
@@ -44,13 +44,10 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-case $driver in
-pcnet32) card=pcnet ;;
-e100) card=i82559er ;;
-e1000) card=e1000 ;;
-*) die "which driver? pcnet32, e100 or e1000" ;;
-esac
-if [ -n "${split:-}" ]; then
+# shellcheck source=tests/split/cards.bash
+. "$here/cards.bash"
+card=$(card_of "$driver") || exit 2
+if [ -n "$split" ]; then
 	module=$(realpath "$split/kernel/$driver.ko") && daemon=$(realpath "$split/daemon/$driver-daemon") || die "there is no split driver in $split"
 fi
 if [ -z "$keep" ]; then

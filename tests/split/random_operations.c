@@ -3,6 +3,9 @@
  * random_operations --seed N --count N INTERFACE: random operations on a network interface, of ethtool, mii-tool and ifconfig, and a line for each: what was
  * asked, what came of it (result and errno), and all bytes that came back, as words with their numbers. The same seed asks the same, so that two drivers can be
  * compared (equal.sh); nothing that it asks depends on an answer.
+ *
+ * With --longest it asks as fast as it can, without tests and identification, which take seconds of their own, and at the end says how long
+ * the longest took: "operations N failed N longest MS NAME". With --questions it changes nothing.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,6 +16,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +35,7 @@ struct machine {
 	const char *name; /* of the interface */
 	int socket;
 	uint64_t seed;
-	bool up, gone; /* the link, perhaps */
+	bool gone; /* the link, perhaps */
 	int result, error;
 	union {
 		uint32_t words[MOST_BYTES / 4];
@@ -73,7 +77,7 @@ static uint32_t below(struct machine *m, uint32_t n)
 }
 
 /* Mostly one of the sensible, now and then anything. */
-#define ONE_OF(m, ...) \
+#define ONE_OF(m, ...)                                                                             \
 	one_of((m), (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / 4)
 static uint32_t one_of(struct machine *m, const uint32_t *list, size_t n)
 {
@@ -288,7 +292,8 @@ static void get_link_settings(struct machine *m)
 		return;
 	memset(&m->u, 0, sizeof(m->u));
 	m->u.link.link_mode_masks_nwords = words;
-	ethtool(m, ETHTOOL_GLINKSETTINGS, sizeof(m->u.link), sizeof(m->u.link) + 12 * (size_t)words);
+	ethtool(m, ETHTOOL_GLINKSETTINGS, sizeof(m->u.link),
+		sizeof(m->u.link) + 12 * (size_t)words);
 }
 
 static void set_settings(struct machine *m)
@@ -310,9 +315,10 @@ static void set_settings(struct machine *m)
 /* What this kernel, or this driver, has not, or has no right argument. */
 static void anything(struct machine *m)
 {
-	static const uint32_t harmless[] = {ETHTOOL_GCHANNELS,	 ETHTOOL_GEEE,	   ETHTOOL_GPFLAGS,
-					    ETHTOOL_GRXFH,	 ETHTOOL_GMODULEINFO,
-					    ETHTOOL_GET_TS_INFO, ETHTOOL_GTUNABLE, ETHTOOL_GFECPARAM,
+	static const uint32_t harmless[] = {ETHTOOL_GCHANNELS,	 ETHTOOL_GEEE,
+					    ETHTOOL_GPFLAGS,	 ETHTOOL_GRXFH,
+					    ETHTOOL_GMODULEINFO, ETHTOOL_GET_TS_INFO,
+					    ETHTOOL_GTUNABLE,	 ETHTOOL_GFECPARAM,
 					    ETHTOOL_GRXCSUM,	 0x4711};
 
 	ethtool(m, harmless[below(m, sizeof(harmless) / sizeof(harmless[0]))], 4, 4);
@@ -357,8 +363,8 @@ static void set_mii(struct machine *m)
 	mii->phy_id = ONE_OF(m, 0, 1) & 0x1f;
 	mii->reg_num = below(m, 2) ? MII_BMCR : below(m, 20);
 	mii->val_in = mii->reg_num != MII_BMCR ? any(m)
-		      : below(m, 2)		 ? BMCR_ANENABLE | BMCR_ANRESTART
-						 : BMCR_ANENABLE | BMCR_SPEED100;
+		      : below(m, 2)	       ? BMCR_ANENABLE | BMCR_ANRESTART
+					       : BMCR_ANENABLE | BMCR_SPEED100;
 	printf(" ask phy %u register %u value %x", mii->phy_id, mii->reg_num, mii->val_in);
 	finish(m, SIOCSMIIREG, sizeof(*mii));
 }
@@ -403,7 +409,8 @@ static void change_address(struct machine *m)
 	m->ifr.ifr_hwaddr.sa_data[5] = 1 + below(m, 250);
 	if (!below(m, 8))
 		m->ifr.ifr_hwaddr.sa_data[0] = 1; /* of a group: refused */
-	printf(" ask %02x:%02x", m->ifr.ifr_hwaddr.sa_data[0] & 0xff, m->ifr.ifr_hwaddr.sa_data[5] & 0xff);
+	printf(" ask %02x:%02x", m->ifr.ifr_hwaddr.sa_data[0] & 0xff,
+	       m->ifr.ifr_hwaddr.sa_data[5] & 0xff);
 	finish(m, SIOCSIFHWADDR, 8);
 }
 
@@ -440,9 +447,10 @@ static void down_and_up(struct machine *m)
 /* As /sys has the counters that `ip -s link` shows. */
 static void link_statistics(struct machine *m)
 {
-	static const char *const names[] = {"rx_packets", "rx_bytes",	"rx_errors",	    "rx_dropped",
-					    "multicast",  "tx_packets", "tx_bytes",	    "tx_errors",
-					    "tx_dropped", "collisions", "rx_missed_errors", "rx_crc_errors"};
+	static const char *const names[] = {"rx_packets", "rx_bytes",	      "rx_errors",
+					    "rx_dropped", "multicast",	      "tx_packets",
+					    "tx_bytes",	  "tx_errors",	      "tx_dropped",
+					    "collisions", "rx_missed_errors", "rx_crc_errors"};
 	char path[128], line[64];
 
 	m->result = 0;
@@ -509,6 +517,12 @@ static const struct operation {
 	{"link-statistics", 40, link_statistics},
 };
 
+static bool is_question(const struct operation *o)
+{
+	return strncmp(o->name, "set-", 4) && o->run != negotiate && o->run != set_promiscuous &&
+	       o->run != set_all_multicast && o->run != multicast && o->run != down_and_up;
+}
+
 static const struct operation *choose(struct machine *m)
 {
 	uint32_t all = 0, at;
@@ -565,11 +579,86 @@ static void settle(struct machine *m)
 	printf(" no link");
 }
 
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
+}
+
+static double milliseconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+static void begin(struct machine *m)
+{
+	memset(&m->u, 0, sizeof(m->u));
+	memset(&m->ifr, 0, sizeof(m->ifr));
+	strcpy(m->ifr.ifr_name, m->name);
+}
+
+static void compare(struct machine *m, unsigned long count)
+{
+	for (unsigned long i = 0; i < count; i++) {
+		const struct operation *operation = choose(m);
+
+		begin(m);
+		printf("%06lu %s", i, operation->name);
+		operation->run(m);
+		if (m->gone)
+			settle(m);
+		putchar('\n');
+	}
+}
+
+static void hurry(struct machine *m, unsigned long count, bool questions)
+{
+	const char *longest_name = "none";
+	unsigned long failed = 0, done = 0;
+	double longest = 0, began, took;
+	/* What the operations say of themselves is not wanted. */
+	int out = dup(STDOUT_FILENO);
+
+	if (out < 0 || !freopen("/dev/null", "w", stdout))
+		return;
+	signal(SIGTERM, stop);
+	while (done < count && !stopped) {
+		const struct operation *operation = choose(m);
+
+		if (operation->run == test || operation->run == identify ||
+		    (questions && !is_question(operation)))
+			continue;
+		begin(m);
+		m->result = 0;
+		began = milliseconds();
+		operation->run(m);
+		took = milliseconds() - began;
+		failed += m->result != 0;
+		done++;
+		if (took > longest) {
+			longest = took;
+			longest_name = operation->name;
+		}
+	}
+	dprintf(out, "operations %lu failed %lu longest %.1f %s\n", done, failed, longest,
+		longest_name);
+	close(out);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"seed", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'n'}, {0}};
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+						{"count", required_argument, NULL, 'n'},
+						{"longest", no_argument, NULL, 'l'},
+						{"questions", no_argument, NULL, 'q'},
+						{0}};
 	struct machine *m = calloc(1, sizeof(*m));
+	bool longest = false, questions = false;
 	unsigned long count = 1000;
 	int c;
 
@@ -581,11 +670,16 @@ int main(int argc, char **argv)
 			m->seed = strtoull(optarg, NULL, 0);
 		else if (c == 'n')
 			count = strtoul(optarg, NULL, 0);
+		else if (c == 'l')
+			longest = true;
+		else if (c == 'q')
+			questions = true;
 		else
 			return 2;
 	}
 	if (optind + 1 != argc || strlen(argv[optind]) >= IFNAMSIZ) {
-		fprintf(stderr, "usage: random_operations [--seed N] [--count N] INTERFACE\n");
+		fprintf(stderr,
+			"usage: random_operations [--seed N] [--count N] [--longest [--questions]] INTERFACE\n");
 		return 2;
 	}
 	m->name = argv[optind];
@@ -594,18 +688,10 @@ int main(int argc, char **argv)
 		perror("random_operations: socket");
 		return 1;
 	}
-	for (unsigned long i = 0; i < count; i++) {
-		const struct operation *operation = choose(m);
-
-		memset(&m->u, 0, sizeof(m->u));
-		memset(&m->ifr, 0, sizeof(m->ifr));
-		strcpy(m->ifr.ifr_name, m->name);
-		printf("%06lu %s", i, operation->name);
-		operation->run(m);
-		if (m->gone)
-			settle(m);
-		putchar('\n');
-	}
+	if (longest)
+		hurry(m, count, questions);
+	else
+		compare(m, count);
 	close(m->socket);
 	free(m);
 	return fflush(stdout) || ferror(stdout);

@@ -270,4 +270,47 @@ policy <<<'{"include": ["no-such"]}'
 expect 'so is a file that is not there' 5 'no-such'
 policy <<<'{"locks": [{"acquire": "a:b", "release": "c"}]}'
 expect 'so is a lock that is not a name' 2 'colon'
+
+# ---- counts ---------------------------------------------------------------------------------------
+
+counts() # [OPTION]...: their text on standard input
+{
+	cat >"$dir/counts"
+	factor --counts "$dir/counts" "$@"
+}
+
+counts --json <<'END'
+# of a kernel
+driver toy
+phase load configuration 1
+phase use-it use 2.5
+call load get_link 1000
+call use-it get_link.isra.0 12
+call use-it handler 5000
+call use-it not_of_this_driver 7
+END
+expect 'counts of calls are read' 0
+holds 'beside each function stands how often it was called, and how often a second in use' 'f("get_link") | .count == 1012 and .rate == 4.8 and .hot == false' \
+	'f("handler") | .count == 5000 and .rate == 2000 and .hot' 'f("set_link") | .count == 0 and .hot == false'
+ob factor --kernel-headers "$headers" "$dir/driver" --json
+holds 'without counts nothing is said of them' 'f("handler") | has("hot") | not'
+counts <<<'phase p use 2
+call p handler 5000'
+expect_out 'of what stays nothing is warned' 0 'no function that would move was called'
+counts <<<'phase p use 2
+call p set_link 11'
+expect_out 'what would move and is hot is warned of' 0 WARNING 'set_link would move'
+counts <<<'phase p use 2
+call q set_link 11'
+expect 'a phase that there is not is told with its line' 2 'counts:2'
+counts <<<'phase p use 0'
+expect 'so is one of no time' 2 'counts:1'
+counts <<<'phase p use 2
+call p handler many'
+expect 'so is a count that is none' 2 'counts:2'
+counts <<<'phase p use 2
+call p pcnet32_open 1'
+expect 'counts of another driver are told' 2 'no function of this driver'
+factor --counts "$dir/no-such"
+expect 'so is a file that is not there' 5 'no-such'
 finish

@@ -1,0 +1,151 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# abuse.sh [OPTION]... --split DIR DRIVER: a split driver whose daemon does all that none should (abusive_daemon.c), while others use the driver's cards: nothing in
+# the kernel breaks, whoever asks is answered in time, frames go on, and with an honest daemon all is well again. TAP.
+#
+#   --split DIR          what `outboard split` made
+#   --kernel VERSION     6.12 (the default) or 6.1
+#   --replies N          that many (2000)
+#   --seed N             of what they are (1)
+#   --timeout MS         split_timeout_ms (100)
+#   --build DIR          the build folder (build)
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/../..
+kernel=6.12 split='' replies=2000 seed=1 timeout=100 build=$root/build driver=''
+
+if [ "${1:-}" != --inside ]; then
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--kernel) kernel=$2; shift ;;
+		--split) split=$(realpath "$2"); shift ;;
+		--replies) replies=$2; shift ;;
+		--seed) seed=$2; shift ;;
+		--timeout) timeout=$2; shift ;;
+		--build) build=$(realpath "$2"); shift ;;
+		--help) sed -n '4,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+		-*) echo "abuse.sh: there is no option '$1'" >&2; exit 2 ;;
+		*) driver=$1 ;;
+		esac
+		shift
+	done
+	# shellcheck source=tests/split/cards.bash
+	. "$here/cards.bash"
+	card=$(card_of "$driver") || exit 2
+	results=$(mktemp -d)
+	trap 'rm -rf "$results"' EXIT
+	"$root/rig/vm" --kernel "$kernel" --cpus 2 --timeout 3000 --results "$results" --append ipv6.disable=1 --modprobe e1000e ${SPLIT_LOG:+--dmesg "$SPLIT_LOG"} \
+		--device "$card,netdev=hub=1,mac=52:54:00:00:00:01,id=first" --device "$card,netdev=hub=1,mac=52:54:00:00:00:02,id=second" \
+		--device e1000e,netdev=hub=1,mac=52:54:00:00:00:03,id=peer \
+		--env "SPLIT_DRIVER=$driver" --env "SPLIT_MODULE=$split/kernel/$driver.ko" --env "SPLIT_DAEMON=$split/daemon/$driver-daemon" \
+		--env "REPLIES=$replies" --env "SEED=$seed" --env "WAIT=$timeout" --env "BUILD=$build" -- bash "$here/abuse.sh" --inside
+	exit
+fi
+
+# shellcheck source=tests/checks.sh
+. "$root/tests/checks.sh"
+# shellcheck source=tests/split/split_driver.bash
+. "$here/split_driver.bash"
+parameters=/sys/module/$SPLIT_DRIVER/parameters
+# An operation may ask the daemon several times: the settings of a link begin, are read, are written, and end. The rest is for a machine that has other things to do.
+bound=$((WAIT * 6 + 3000))
+
+said() # FILE KEY: the word behind it
+{
+	sed -n "s/.*\b$2 \([0-9]*\).*/\1/p" "$dir/$1" | tail -n 1
+}
+
+asked_in_vain() # nobody is there: an error, in its time
+{
+	local began now
+	began=$(date +%s%3N)
+	ethtool -g "$first" && return 1
+	now=$(date +%s%3N)
+	echo "$((now - began)) ms"
+	[ $((now - began)) -le $bound ]
+}
+
+nothing_longer() # FILE
+{
+	cat "$dir/$1"
+	[ -s "$dir/$1" ] && [ "$(said "$1" longest)" -le $bound ]
+}
+
+# Whatever holds the lock of network configuration for long is seen here.
+configure()
+{
+	local began now longest=0 n=0
+	trap 'echo "operations $n longest $longest"; exit' TERM
+	while :; do
+		began=$(date +%s%3N)
+		ip link set lo alias "number $n"
+		now=$(date +%s%3N)
+		[ $((now - began)) -le $longest ] || longest=$((now - began))
+		n=$((n + 1))
+		sleep 0.05
+	done
+}
+
+as_before()
+{
+	ethtool -i "$first" | diff "$dir/drvinfo" - && ethtool "$first" >/dev/null && ethtool -g "$first"
+}
+
+sum() # PARAMETER
+{
+	cat "$parameters/split_$1"
+}
+
+load_driver && until_true has_interface "$RIG_SECOND" || exit 1
+first=$(interface_of "$RIG_FIRST")
+second=$(interface_of "$RIG_SECOND")
+peer=$(interface_of "$RIG_PEER")
+ip netns add peer
+ip link set "$peer" netns peer
+ip -n peer addr add 10.7.0.3/24 dev "$peer"
+ip -n peer link set "$peer" up
+ip addr add 10.7.0.2/24 dev "$second"
+check 'both cards have a link' eval 'link_up "$first" && link_up "$second"'
+ip neigh replace 10.7.0.3 lladdr 52:54:00:00:00:03 dev "$second" nud permanent
+ip -n peer neigh replace 10.7.0.2 lladdr 52:54:00:00:00:02 dev "$peer" nud permanent
+ethtool -i "$first" >"$dir/drvinfo"
+check 'with an honest daemon there is an answer' test -s "$dir/drvinfo"
+echo "$WAIT" >"$parameters/split_timeout_ms"
+stop_daemon
+check 'without a daemon there is an error, in its time' asked_in_vain
+
+layout=$(sum layout)
+"$BUILD/tests/split/abusive_daemon" --device "$split_device" --layout "$layout" --seed "$SEED" --replies "$REPLIES" >"$dir/daemon" 2>&1 &
+daemon=$!
+"$BUILD/tests/split/random_operations" --seed "$SEED" --count 100000000 --longest "$first" >"$dir/all" &
+all=$!
+"$BUILD/tests/split/random_operations" --seed $((SEED + 1)) --count 100000000 --longest --questions "$second" >"$dir/questions" &
+questions=$!
+configure >"$dir/configuration" &
+configuration=$!
+ping -i 0.02 10.7.0.3 >"$dir/ping" &
+ping=$!
+wait $daemon
+daemon_said=$?
+kill $all $questions $configuration
+wait $all $questions $configuration
+kill -INT $ping
+wait $ping
+check 'the daemon could do what it wanted to' eval 'cat "$dir/daemon"; [ $daemon_said -eq 0 ] && [ "$(said daemon replies)" -ge "$REPLIES" ]'
+check 'it learned what it may change' eval 'cat "$dir/daemon"; [ "$(said daemon slots)" -gt 0 ] && [ "$(said daemon accepted)" -gt 0 ] && [ "$(said daemon refused)" -gt 0 ]'
+check "no operation took longer than $bound ms" nothing_longer all
+check 'no question either' nothing_longer questions
+check 'network configuration was never locked for longer' nothing_longer configuration
+check 'frames went on' eval 'tail -n 3 "$dir/ping"; grep -qE " ([0-9.]+)% packet loss" "$dir/ping" && [ "$(sed -n "s/.* \([0-9]*\)[.0-9]*% packet loss.*/\1/p" "$dir/ping")" -le 1 ]'
+check 'each request ended' eval 'grep . $parameters/split_*; [ "$(sum requests)" -ge "$(($(sum answered) + $(sum timeouts) + $(sum killed)))" ]'
+check 'an honest daemon takes over' start_daemon
+check 'and all is as it was' as_before
+sed 's/^/# /' "$dir/daemon" "$dir/all" "$dir/questions" "$dir/configuration"
+tail -n 2 "$dir/ping" | sed 's/^/# /'
+(cd "$parameters" && grep . split_*) | sed 's/^/# /'
+ip -n peer link set "$peer" down
+ip link set "$first" down
+ip link set "$second" down
+check 'it can be unloaded' unload_driver
+finish_checks
