@@ -18,7 +18,6 @@ record() # NAME COMMAND...
 	number=$((number + 1))
 	printf -v file '%s/%03d-%s' "$said" $number "$1"
 	shift
-	[ "$(type -t "$1")" = function ] || set -- timeout -k 5 120 "$@"
 	{
 		printf '$ %s\n' "$*"
 		"$@"
@@ -30,7 +29,7 @@ record() # NAME COMMAND...
 settled() # NAME COMMAND...
 {
 	record "$@"
-	until_true has_carrier "$first"
+	settle "$first"
 }
 
 questions() # IF: whatever changes nothing
@@ -216,7 +215,7 @@ questions "$first"
 traffic before
 changes "$first"
 record address-back ip link set "$first" address "$RIG_FIRST_ADDRESS"
-until_true has_carrier "$first"
+settle "$first"
 traffic after
 questions "$first"
 for i in 1 2 3; do

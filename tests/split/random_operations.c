@@ -27,8 +27,9 @@
 
 enum {
 	MOST_BYTES = 8192,
-	LINK_WAITS = 600, /* tenths of a second that a link may take to come back */
-	RESCUE = 200,	  /* and when it is helped */
+	LINK_WAITS = 600, /* tenths of a second that a link may take to come back, */
+	RESCUE = 200,	  /* when it is helped, */
+	STEADY = 50,	  /* and how long it has to be there */
 };
 
 struct machine {
@@ -558,10 +559,13 @@ static void settle(struct machine *m)
 {
 	const struct timespec tenth = {.tv_nsec = 100000000};
 
+	int steady = 0;
+
 	m->gone = false;
 	for (int i = 0; i < LINK_WAITS; i++) {
-		/* Two watchdogs' periods: what they take down goes then. */
-		if (i > 42 && has_carrier(m->name))
+		/* A watchdog, which looks every two seconds, may take it down; what the PHY says is looked at two seconds after it is up. */
+		steady = has_carrier(m->name) ? steady + 1 : 0;
+		if (steady == STEADY)
 			return;
 		if (i == RESCUE) {
 			memset(&m->u, 0, sizeof(m->u));

@@ -86,8 +86,15 @@ has_carrier() # INTERFACE
 	[ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ]
 }
 
-# Links come back a while after whatever ended them.
 link_up() # INTERFACE
 {
-	ip link set "$1" up && until_true has_carrier "$1"
+	ip link set "$1" up && settle "$1"
+}
+
+# An operation may end the link seconds after it was done (a watchdog looks every two), and a driver looks at its PHY some seconds after the link is there.
+# These are seconds of a machine that has nothing else to do.
+settle() # INTERFACE
+{
+	sleep 3
+	until_true has_carrier "$1" && sleep 4
 }

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The comparison that split drivers are held against (tests/split/equal.sh) finds nothing between a driver and itself, in machines that have other
+# things to do, and it finds a driver in which one number is another.
+#
+# rig-where: host
+# rig-timeout: 1200
+set -u
+. tests/checks.sh
+trap 'rm -rf "$dir"' EXIT
+
+finish()
+{
+	finish_checks
+	exit
+}
+. tests/split/built.sh
+
+compare() # OPTION...
+{
+	tests/split/equal.sh --kernel "$RIG_KERNEL" --build "$BUILD" --keep "$dir/kept" --random 300 "$@" pcnet32
+}
+
+differs() # TEXT OPTION...
+{
+	local text=$1
+	shift
+	compare "$@"
+	[ $? -eq 1 ] && grep -q "$text" "$dir/check"
+}
+
+kernel "$RIG_KERNEL"
+check 'a driver is equal to itself, when something else moves its times' compare --busy
+check 'it compiles' build_driver drivers/net/ethernet/amd/pcnet32.c "$dir/same"
+check 'so it is when it was compiled from the source' compare --module "$dir/same/pcnet32.ko"
+cp "$dir/same/pcnet32.c" "$dir/pcnet32.c"
+sed -i 's/ering->rx_max_pending = RX_MAX_RING_SIZE;/ering->rx_max_pending = RX_MAX_RING_SIZE - 1;/' "$dir/pcnet32.c"
+check 'it can be changed' eval '! cmp -s "$dir/pcnet32.c" "$dir/same/pcnet32.c"'
+tree=$dir
+check 'it compiles then' build_driver pcnet32.c "$dir/other"
+check 'one number more is found' differs 'different: [0-9]* ring' --module "$dir/other/pcnet32.ko"
+finish
