@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * outboard-bench-ethtool --op OP --path INTERFACE [--count N]: one question of ethtool's, or one change, again and again, between the marks of rig/marker.h; what
+ * outboard-bench-ethtool --op OP --path INTERFACE [--count N], or --command 'ethtool -i eth0': one question of ethtool's, or one change, again and again, between the marks of rig/marker.h; what
  * it costs is the kernel's driver, or a split one's daemon (bench/experiments/split-ethtool.sh). Prints one line of JSON.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "bench/marked.h"
 #include "bench/program.h"
 
 enum {
 	MOST_BYTES = 8192,
+	MOST_WORDS = 8,
 };
 
-static const char *op, *path;
+static const char *op, *path, *command;
 static uint64_t count = 1000;
 
 static const struct {
@@ -73,10 +79,44 @@ static int ask(void *of, uint64_t n)
 	return 0;
 }
 
+/* The whole of it, from its start to its end; what it prints goes nowhere. */
+static int run_command(void *of, uint64_t n)
+{
+	char *const *words = of;
+	posix_spawn_file_actions_t actions;
+	int status = 0;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	while (n-- && !status)
+		if (posix_spawnp(&pid, words[0], &actions, NULL, words, environ) ||
+		    waitpid(pid, &status, 0) != pid)
+			status = 1;
+	posix_spawn_file_actions_destroy(&actions);
+	if (status)
+		fprintf(stderr, "outboard-bench-ethtool: '%s' failed\n", command);
+	return status != 0;
+}
+
+static int measure_command(struct marked_load *load)
+{
+	char *words[MOST_WORDS + 1] = {NULL}, *text = strdup(command), *at = text;
+	int ret;
+
+	for (int n = 0; at && n < MOST_WORDS; n++)
+		words[n] = strsep(&at, " ");
+	load->op = command;
+	ret = text ? marked_run(load, run_command, words) : 1;
+	free(text);
+	return ret;
+}
+
 static void usage(FILE *f)
 {
 	fprintf(f,
 		"usage: outboard-bench-ethtool --op OP --path INTERFACE [--count 1000]; prints one line of JSON\n"
+		"  --command 'PROGRAM ARGUMENT...'  instead, that many times\n"
 		"  --op OP:");
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		fprintf(f, "%s '%s'", i ? "," : "", ops[i].name);
@@ -88,6 +128,7 @@ int main(int argc, char **argv)
 	const struct argument arguments[] = {
 		{"op", ARGUMENT_TEXT, &op},
 		{"path", ARGUMENT_TEXT, &path},
+		{"command", ARGUMENT_TEXT, &command},
 		{"count", ARGUMENT_COUNT, &count},
 		{NULL, 0, NULL},
 	};
@@ -97,6 +138,9 @@ int main(int argc, char **argv)
 
 	if (ret >= 0)
 		return ret;
+	load.count = count;
+	if (command && count)
+		return measure_command(&load);
 	for (size_t i = 0; op && i < sizeof(ops) / sizeof(ops[0]); i++) {
 		if (strcmp(op, ops[i].name))
 			continue;
@@ -109,7 +153,6 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	load.count = count;
 	strcpy(q.ifr.ifr_name, path);
 	q.socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (q.socket < 0) {

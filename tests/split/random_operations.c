@@ -5,7 +5,7 @@
  * compared (equal.sh); nothing that it asks depends on an answer.
  *
  * With --longest it asks as fast as it can, without tests and identification, which take seconds of their own, and at the end says how long
- * the longest took: "operations N failed N longest MS NAME". With --questions it changes nothing.
+ * the longest took: "operations N failed N longest MS NAME". With --questions it changes nothing, with --only it does just that.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -420,6 +420,14 @@ static void get_hardware_address(struct machine *m)
 	finish(m, SIOCGIFHWADDR, 8);
 }
 
+/* Changes nothing of the device, but takes the lock that all of network configuration does. */
+static void set_queue(struct machine *m)
+{
+	m->ifr.ifr_qlen = 100 + below(m, 1000);
+	printf(" ask %d", m->ifr.ifr_qlen);
+	finish(m, SIOCSIFTXQLEN, 0);
+}
+
 static void multicast(struct machine *m)
 {
 	m->ifr.ifr_hwaddr.sa_family = AF_UNSPEC;
@@ -513,6 +521,7 @@ static const struct operation {
 	{"all-multicast", 10, set_all_multicast},
 	{"set-address", 10, change_address},
 	{"hardware-address", 20, get_hardware_address},
+	{"set-queue", 4, set_queue},
 	{"multicast", 40, multicast},
 	{"down-up", 3, down_and_up},
 	{"link-statistics", 40, link_statistics},
@@ -620,7 +629,7 @@ static void compare(struct machine *m, unsigned long count)
 	}
 }
 
-static void hurry(struct machine *m, unsigned long count, bool questions)
+static void hurry(struct machine *m, unsigned long count, bool questions, const char *only)
 {
 	const char *longest_name = "none";
 	unsigned long failed = 0, done = 0;
@@ -634,8 +643,9 @@ static void hurry(struct machine *m, unsigned long count, bool questions)
 	while (done < count && !stopped) {
 		const struct operation *operation = choose(m);
 
-		if (operation->run == test || operation->run == identify ||
-		    (questions && !is_question(operation)))
+		if (only ? strcmp(operation->name, only) != 0
+			 : operation->run == test || operation->run == identify ||
+				    (questions && !is_question(operation)))
 			continue;
 		begin(m);
 		m->result = 0;
@@ -656,13 +666,13 @@ static void hurry(struct machine *m, unsigned long count, bool questions)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-						{"count", required_argument, NULL, 'n'},
-						{"longest", no_argument, NULL, 'l'},
-						{"questions", no_argument, NULL, 'q'},
-						{0}};
+	static const struct option options[] = {
+		{"seed", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'n'},
+		{"longest", no_argument, NULL, 'l'},	{"questions", no_argument, NULL, 'q'},
+		{"only", required_argument, NULL, 'o'}, {0}};
 	struct machine *m = calloc(1, sizeof(*m));
 	bool longest = false, questions = false;
+	const char *only = NULL;
 	unsigned long count = 1000;
 	int c;
 
@@ -678,12 +688,14 @@ int main(int argc, char **argv)
 			longest = true;
 		else if (c == 'q')
 			questions = true;
+		else if (c == 'o')
+			only = optarg;
 		else
 			return 2;
 	}
 	if (optind + 1 != argc || strlen(argv[optind]) >= IFNAMSIZ) {
 		fprintf(stderr,
-			"usage: random_operations [--seed N] [--count N] [--longest [--questions]] INTERFACE\n");
+			"usage: random_operations [--seed N] [--count N] [--longest [--questions | --only NAME]] INTERFACE\n");
 		return 2;
 	}
 	m->name = argv[optind];
@@ -693,7 +705,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (longest)
-		hurry(m, count, questions);
+		hurry(m, count, questions, only);
 	else
 		compare(m, count);
 	close(m->socket);
