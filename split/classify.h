@@ -55,7 +55,7 @@ struct place {
 	VECTOR(struct reason) reasons; /* beside the way; why it cannot move */
 	VECTOR(struct reason) notes;   /* what moving it takes */
 	unsigned long long count;      /* of calls that were counted (counts.h) */
-	double rate; /* of those, in a second of the phase of use that had most */
+	double rate;		       /* of those, in a second of the phase of use that had most */
 };
 
 struct entry {
