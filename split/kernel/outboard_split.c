@@ -27,6 +27,7 @@ enum {
 	MOST_WAITING = 64,
 	MOST_LENGTHS = 256,
 	LONGEST_WAIT = 60000, /* ms */
+	TEXT_STEP = 32,	      /* bytes of a string */
 	LINES_A_SECOND = 100, /* of messages */
 };
 
@@ -130,9 +131,19 @@ static void put_text(struct buffer *b, u32 slot, const char *text)
 	char copy[OB_SPLIT_MAX_TEXT];
 	size_t n = 0;
 
-	while (text && n < sizeof(copy) - 1 && !copy_from_kernel_nofault(&copy[n], text + n, 1) &&
-	       copy[n])
-		n++;
+	/* Some bytes at once: each copy costs as much as many bytes. Never beyond a page, which may be the last. */
+	while (text && n < sizeof(copy) - 1) {
+		size_t some = min3(sizeof(copy) - 1 - n, (size_t)TEXT_STEP,
+				   (size_t)(PAGE_SIZE - offset_in_page(text + n)));
+		size_t found;
+
+		if (copy_from_kernel_nofault(&copy[n], text + n, some))
+			break;
+		found = strnlen(&copy[n], some);
+		n += found;
+		if (found < some)
+			break;
+	}
 	copy[n] = '\0';
 	put_item(b, slot, copy, text ? n + 1 : 0);
 }
@@ -548,8 +559,11 @@ static int say_hello(struct ob_split_hello __user *to)
 	return 0;
 }
 
-/* The caller has its mutex. */
-static int enter_region(struct call *c, struct ob_split_down *down, const u8 *in)
+/*
+ * The caller has its mutex, and copies what is in @out to the daemon's memory when it has not: that memory may be a file's whose server never answers, and
+ * whoever waits for the mutex may have all of network configuration wait.
+ */
+static int enter_region(struct call *c, struct ob_split_down *down, const u8 *in, void **out)
 {
 	struct buffer b = {.n = 0};
 	int ret;
@@ -577,10 +591,8 @@ static int enter_region(struct call *c, struct ob_split_down *down, const u8 *in
 		return -ENOMEM;
 	put_items(&b, c);
 	down->out_len = min(b.n, b.room);
-	if (copy_to_user(u64_to_user_ptr(down->out), b.at, down->out_len))
-		ret = -EFAULT;
-	kvfree(b.at);
-	return ret;
+	*out = b.at;
+	return 0;
 }
 
 /* The driver's messages are printed as if it were here; the daemon's text is nothing but text. */
@@ -612,6 +624,7 @@ static long split_down(struct ob_split_down __user *to)
 	struct ob_split_down down;
 	struct call *c;
 	u8 *in;
+	void *out = NULL;
 	long ret;
 
 	if (copy_from_user(&down, to, sizeof(down)))
@@ -637,7 +650,7 @@ static long split_down(struct ob_split_down __user *to)
 	if (!c->objects || READ_ONCE(c->state) != TAKEN)
 		ret = -ENOENT;
 	else if (down.what == OB_SPLIT_REGION)
-		ret = enter_region(c, &down, in);
+		ret = enter_region(c, &down, in, &out);
 	else if (down.what == OB_SPLIT_LOG)
 		ret = print_message(c, &down, in);
 	else
@@ -645,6 +658,9 @@ static long split_down(struct ob_split_down __user *to)
 	mutex_unlock(&c->mutex);
 	put_call(c);
 	kvfree(in);
+	if (!ret && out && copy_to_user(u64_to_user_ptr(down.out), out, down.out_len))
+		ret = -EFAULT;
+	kvfree(out);
 	if (put_user(down.out_len, &to->out_len))
 		return -EFAULT;
 	return ret;
