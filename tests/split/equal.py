@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 equal.py DRIVER ORIGINAL OTHER: whether two drivers said the same of each operation (operations.sh) or of each random one
-(random_operations.c), byte for byte except for the counters that are named here. Also compared: what their kernels' logs show of bugs.
+(random_operations.c), byte for byte: with a clock that goes by instructions, counters and places in rings are the same, too. Also compared: what their kernels'
+logs show of bugs.
 Exit code 1: they differ, and the differences are shown.
 """
 
@@ -12,11 +13,6 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOST_SHOWN = 20
-
-# What counts, or tells a place in a ring, and so depends on when it is asked. A name of an operation, or a pattern of names; what is left out of its lines.
-COUNTERS = {
-    "*": [],
-}
 
 
 def read(path):
@@ -30,24 +26,16 @@ def bugs(log):
     return [re.sub(r"^\[[^]]*\] |PID: \d+|CPU: \d+", "", line) for line in read(log).splitlines() if found.search(line)]
 
 
-def without_counters(driver, name, text):
-    for pattern, left_out in COUNTERS.get(driver, []) + COUNTERS["*"]:
-        if re.fullmatch(pattern, name):
-            for expression in left_out:
-                text = re.sub(expression, lambda m: m.group(1) + "#", text, flags=re.M)
-    return text
-
-
-def lines_of(driver, folder):
+def lines_of(folder):
     """(name of the operation, what it said), in order."""
     said = os.path.join(folder, "said")
     if os.path.isdir(said):
         for file in sorted(os.listdir(said)):
-            yield file, without_counters(driver, file.split("-", 1)[1], read(os.path.join(said, file)))
+            yield file, read(os.path.join(said, file))
     else:
         for line in read(os.path.join(folder, "random")).splitlines():
             number, name, rest = line.split(" ", 2)
-            yield f"{number} {name}", without_counters(driver, f"random-{name}", rest)
+            yield f"{number} {name}", rest
 
 
 def show(name, a, b):
@@ -63,7 +51,7 @@ def show(name, a, b):
 
 def main():
     driver, original, other = sys.argv[1:]
-    first, second = list(lines_of(driver, original)), list(lines_of(driver, other))
+    first, second = list(lines_of(original)), list(lines_of(other))
     different = 0
     for (name, a), (name_b, b) in zip(first, second):
         if name != name_b:
