@@ -357,6 +357,9 @@ long long ob_split_length(const struct ob_split_op *op, int of, long long key, l
 		return value < -MAX_ERRNO ? -EIO : value;
 	if (value > most)
 		return -EIO;
+	/* The kernel takes a set of nothing for a bug of the driver's, and warns of it. */
+	if (!value)
+		return -EOPNOTSUPP;
 	mutex_lock(&lengths_mutex);
 	for (unsigned int i = 0; i < MOST_LENGTHS && !t; i++)
 		if (lengths[i].op == op && lengths[i].of == of && lengths[i].key == key)

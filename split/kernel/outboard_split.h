@@ -33,7 +33,7 @@ int ob_split_call(const struct ob_split_op *op, struct ob_split_object *objects)
  * @of: what it is a length of, with @key
  * @most: greater ones are refused
  *
- * Return: @value; -EIO where it is refused.
+ * Return: @value; -EIO where it is refused; -EOPNOTSUPP where it is 0.
  */
 long long ob_split_length(const struct ob_split_op *op, int of, long long key, long long value,
 			  long long most);

@@ -66,11 +66,17 @@ both_loaded()
 	[ -n "$(interface_of "$RIG_FIRST")" ] && [ -n "$(interface_of "$RIG_SECOND")" ]
 }
 
-# What the driver said since this was asked last; of two cards at once, in no order.
+# What the driver said since this was asked last; of two cards at once, in no order. A module that is not the distribution's is told of once.
 kernel_log() # [--sorted]
 {
-	dmesg | tail -n +$((kernel_lines + 1)) | sed 's/^\[[^]]*\] //' | grep -E "^$SPLIT_DRIVER[: ]" | if [ $# -gt 0 ]; then sort; else cat; fi
+	dmesg | tail -n +$((kernel_lines + 1)) | sed 's/^\[[^]]*\] //' | grep -E "^$SPLIT_DRIVER[: ]" | grep -v 'loading out-of-tree module' | if [ $# -gt 0 ]; then sort; else cat; fi
 	kernel_lines=$(dmesg | wc -l)
+}
+
+# Without those that a split driver has besides.
+driver_parameters()
+{
+	[ ! -d "/sys/module/$SPLIT_DRIVER/parameters" ] || (cd "/sys/module/$SPLIT_DRIVER/parameters" && grep . -- * | grep -v '^split_')
 }
 
 bring_up()
@@ -192,7 +198,7 @@ changes() # IF: whatever sets something; what it then is, is asked after each
 kernel_lines=$(dmesg | wc -l)
 record load bring_up
 case $(cat "$said/001-load") in *'exit code 0') ;; *) cat "$said/001-load" >&2; exit 1 ;; esac
-record modules ls "/sys/module/$SPLIT_DRIVER/parameters"
+record parameters driver_parameters
 questions "$first" # while it is down
 changes_down() # IF
 {
