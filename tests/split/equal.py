@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 equal.py DRIVER ORIGINAL OTHER: whether two drivers said the same of each operation (operations.sh) or of each random one
-(random_operations.c), byte for byte: with a clock that goes by instructions, counters and places in rings are the same, too. Also compared: what their kernels'
+(random_operations.c), byte for byte (but for MOVING): with a clock that goes by instructions, counters and places in rings are the same, too. Also compared: what their kernels'
 logs show of bugs.
 Exit code 1: they differ, and the differences are shown.
 """
@@ -13,6 +13,11 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOST_SHOWN = 20
+# What differs when the original is compared with itself, in a machine where something else moves its times: (driver, operation, what is replaced, by what).
+MOVING = [
+    # e100's interrupt status (SCB, bit 11): a read of its PHY is done; until its handler has run. After the header: command, version, length.
+    ("e100", "registers", r"( 2:[0-9a-f]+ 0:)8(50 )", r"\1\2"),
+]
 
 
 def read(path):
@@ -26,7 +31,7 @@ def bugs(log):
     return [re.sub(r"^\[[^]]*\] |PID: \d+|CPU: \d+", "", line) for line in read(log).splitlines() if found.search(line)]
 
 
-def lines_of(folder):
+def lines_of(driver, folder):
     """(name of the operation, what it said), in order."""
     said = os.path.join(folder, "said")
     if os.path.isdir(said):
@@ -35,6 +40,9 @@ def lines_of(folder):
     else:
         for line in read(os.path.join(folder, "random")).splitlines():
             number, name, rest = line.split(" ", 2)
+            for whose, operation, what, by in MOVING:
+                if (whose, operation) == (driver, name):
+                    rest = re.sub(what, by, rest)
             yield f"{number} {name}", rest
 
 
@@ -51,7 +59,7 @@ def show(name, a, b):
 
 def main():
     driver, original, other = sys.argv[1:]
-    first, second = list(lines_of(original)), list(lines_of(other))
+    first, second = list(lines_of(driver, original)), list(lines_of(driver, other))
     different = 0
     for (name, a), (name_b, b) in zip(first, second):
         if name != name_b:
