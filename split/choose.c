@@ -232,6 +232,22 @@ static const struct function *called_from_kernel(const struct split *s, const st
 	return NULL;
 }
 
+/* A length that is a lie would let a function in the kernel write behind its memory. */
+static bool length_is_good(struct split *s, const struct entry_plan *e)
+{
+	if (!e->length)
+		return true;
+	for (size_t i = 0; i < s->graph->roots.n; i++) {
+		const struct root *r = &s->graph->roots.at[i];
+
+		if (r->function->defined && matches(&e->length->users, r->node) &&
+		    split_fate(s, r->function)->fate == FATE_STAYS)
+			return refuse(s, "tells how long what %s, which stays, works on is",
+				      r->function->name);
+	}
+	return true;
+}
+
 static bool consider(struct split *s, struct entry_plan *e)
 {
 	const struct function *by = called_from_kernel(s, e->function);
@@ -243,7 +259,8 @@ static bool consider(struct split *s, struct entry_plan *e)
 		return refuse(s, "the kernel calls it where nobody may wait");
 	if (place_of(s->factoring, e->function)->set == SET_STAY)
 		return refuse(s, "a fast path reaches it");
-	if (!signature_is_good(s, e->function) || !closure_is_good(s, e) || !split_plan_slots(s, e))
+	if (!signature_is_good(s, e->function) || !closure_is_good(s, e) ||
+	    !split_plan_slots(s, e) || !length_is_good(s, e))
 		return false;
 	if (by)
 		return refuse(s, "%s, which stays, calls it", by->name);

@@ -315,7 +315,8 @@ static int read_length(struct reading *r, struct json_object *o)
 	rule->most = number_of(o, "most");
 	if (!rule->of || !rule->key || rule->most <= 0)
 		return wrong(r, "a length without \"of\", \"key\" or \"most\"", NULL);
-	return read_fields(r, o, &rule->at);
+	ret = read_patterns(r, o, "users", true, &rule->users);
+	return ret ? ret : read_fields(r, o, &rule->at);
 }
 
 static int read_buffer(struct reading *r, struct json_object *o)
@@ -570,6 +571,7 @@ void policy_free(struct policy *p)
 		free(p->included.at[i]);
 	for (size_t i = 0; i < p->lengths.n; i++) {
 		free_patterns(&p->lengths.at[i].at);
+		free_patterns(&p->lengths.at[i].users);
 		free(p->lengths.at[i].of);
 		free(p->lengths.at[i].key);
 		free(p->lengths.at[i].failed);

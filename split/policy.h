@@ -65,6 +65,7 @@ struct api_rule {
 /* What the functions of a split driver get and give, where their types do not say it. In expressions, $0 is the first parameter. */
 struct length_rule {
 	patterns at;	/* nodes whose functions return a length that the kernel sizes memory by */
+	patterns users; /* nodes whose functions take it for granted that the memory is as large */
 	char *of, *key; /* expressions: what it is a length of; one answer for each pair */
 	char *failed;	/* what is returned when the daemon cannot be asked; NULL: the error */
 	long long most;

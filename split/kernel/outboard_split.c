@@ -420,13 +420,16 @@ static ssize_t split_read(struct file *file, char __user *to, size_t size, loff_
 		c = list_first_entry_or_null(&queued, struct call, list);
 		if (c) {
 			request = c->request;
-			if (request->len <= size) {
+			ret = request->len <= size ? request->len : -EMSGSIZE;
+			if (ret > 0) {
 				refcount_inc(&c->refs);
 				c->state = TAKEN;
 				list_move_tail(&c->list, &taken);
 			}
 		}
 		spin_unlock(&lock);
+		if (c && ret < 0)
+			return ret;
 		if (c)
 			break;
 		if (file->f_flags & O_NONBLOCK)
@@ -435,9 +438,6 @@ static ssize_t split_read(struct file *file, char __user *to, size_t size, loff_
 		if (ret)
 			return ret;
 	}
-	if (request->len > size)
-		return -EMSGSIZE;
-	ret = request->len;
 	if (copy_to_user(to, request, ret))
 		ret = -EFAULT; /* it is taken: the caller's time runs out */
 	put_call(c);

@@ -43,6 +43,8 @@ struct ethtool_ops {
 	int (*bits)(struct net_device *);
 	int (*through)(struct net_device *);
 	char *(*address)(struct net_device *);
+	int (*get_regs_len)(struct net_device *);
+	void (*get_regs)(struct net_device *, void *);
 };
 void *netdev_priv(const struct net_device *dev);
 void spin_lock(spinlock_t *l);
@@ -171,11 +173,13 @@ static int through(struct net_device *dev)
 	return t->hook(dev);
 }
 static char *address(struct net_device *dev) { return 0; }
+static int get_regs_len(struct net_device *dev) { return 4; }
+static void get_regs(struct net_device *dev, void *p) { struct toy *t = netdev_priv(dev); *(u32 *)p = readl(t->regs); }
 static const struct ethtool_ops ethtool = {
 	.get_drvinfo = get_drvinfo, .get_msglevel = get_msglevel, .set_msglevel = set_msglevel, .set_index = set_index, .set_mtu = set_mtu,
 	.locked = locked, .registers = registers, .direct = direct, .variable = variable, .written = written, .table = table, .nested = nested,
 	.both = both, .many = many, .ring = ring, .pointer = pointer, .unsized = unsized, .get_sset_count = get_sset_count, .get_strings = get_strings,
-	.get_eeprom = get_eeprom, .set_eeprom = set_eeprom, .bits = bits, .through = through, .address = address,
+	.get_eeprom = get_eeprom, .set_eeprom = set_eeprom, .bits = bits, .through = through, .address = address, .get_regs_len = get_regs_len, .get_regs = get_regs,
 };
 static const struct net_device_ops ops = {.ndo_start_xmit = xmit, .ndo_open = opens};
 static int opens(struct net_device *dev)
@@ -227,6 +231,7 @@ stays unsized 'no rule tells how large it is what what points to'
 stays set_eeprom 'writes ethtool_eeprom.len, by which the kernel goes'
 stays through 'calls through toy.hook'
 stays address 'returns an address'
+stays get_regs_len 'tells how long what get_regs, which stays, works on is'
 stays opens 'the kernel calls it on its own, too'
 
 # What was written has a text, or (with "no") has it not.
