@@ -337,6 +337,10 @@ int ob_split_call(const struct ob_split_op *op, struct ob_split_object *objects)
 		mutex_unlock(&c->mutex);
 	}
 	put_call(c);
+	/* Many of the operations return nothing: their callers cannot be told otherwise. */
+	if (ret)
+		pr_notice_ratelimited("%s: %s was not answered: error %d\n", KBUILD_MODNAME,
+				      op->name, ret);
 	return ret;
 }
 
