@@ -38,7 +38,7 @@ int find_part(const char *what, const char *installed, const char *built, char p
 	return -ENOENT;
 }
 
-int find_facts_program(char path[PATH_MAX], struct ob_error *err)
+static int find_facts_program(char path[PATH_MAX], struct ob_error *err)
 {
 	/* The build's folder of the program is cli/. */
 	int ret = find_part("outboard-facts, which parses C,", "libexec/outboard/outboard-facts",
@@ -167,7 +167,7 @@ static void name_of(const struct sources *s, char name[NAME_MAX + 1])
 	snprintf(name, NAME_MAX + 1, "%.*s", (int)n, slash + 1);
 }
 
-int driver_source_find(struct driver_source *q, struct ob_error *err)
+static int driver_source_find(struct driver_source *q, struct ob_error *err)
 {
 	bool named = is_name(q);
 	int ret = named ? find_driver(q, &q->sources, err)
@@ -182,4 +182,26 @@ int driver_source_find(struct driver_source *q, struct ob_error *err)
 	else
 		name_of(&q->sources, q->name);
 	return 0;
+}
+
+int driver_analyse(struct analysis *a, struct driver_source *q, const char *class,
+		   const char *policies, long jobs, FILE *copy, struct ob_error *err)
+{
+	char program[PATH_MAX], found[PATH_MAX];
+	struct factor_request request = {.class = class,
+					 .jobs = jobs,
+					 .copy = copy,
+					 .name = q->name,
+					 .sources = &q->sources,
+					 .headers = &q->parsed,
+					 .program = program,
+					 .policies = policies ? policies : found};
+	int ret = find_facts_program(program, err);
+
+	if (!ret && !policies)
+		ret = find_part("the folder of policies", "share/outboard/split/policy",
+				OUTBOARD_SOURCE "/split/policy", found, err);
+	if (!ret)
+		ret = driver_source_find(q, err);
+	return ret ? ret : factor(a, &request, err);
 }

@@ -5,7 +5,7 @@
 
 #include <limits.h>
 
-#include "split/sources.h"
+#include "split/factor.h"
 
 enum {
 	MOST_SOURCES = 4096 /* arguments */
@@ -25,12 +25,18 @@ struct driver_source {
 	char name[NAME_MAX + 1];
 };
 
-/** driver_source_find() - fetch what has to be fetched; @q->sources is to be freed by sources_free() */
-int driver_source_find(struct driver_source *q, struct ob_error *err);
+/**
+ * driver_analyse() - fetch what has to be fetched, and what factor() finds out about the driver; @q->sources is to be freed by sources_free()
+ *
+ * @class: of policies, or NULL
+ * @policies: their folder, or NULL
+ * @copy: where facts are copied to, or NULL
+ */
+int driver_analyse(struct analysis *a, struct driver_source *q, const char *class,
+		   const char *policies, long jobs, FILE *copy, struct ob_error *err);
 
 /** find_part() - beside the program as it is installed, or where it was built */
 int find_part(const char *what, const char *installed, const char *built, char path[PATH_MAX],
 	      struct ob_error *err);
-int find_facts_program(char path[PATH_MAX], struct ob_error *err);
 
 #endif

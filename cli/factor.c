@@ -10,7 +10,6 @@
 #include "cli/cli.h"
 #include "cli/driver_source.h"
 #include "split/counts.h"
-#include "split/factor.h"
 
 enum {
 	OPT_HEADERS = CLI_LONG,
@@ -109,33 +108,17 @@ static int read_counts(struct analysis *a, const char *path, struct ob_error *er
 
 static int analyse(struct request *q, struct ob_error *err)
 {
-	char program[PATH_MAX], policies[PATH_MAX];
-	struct factor_request request = {.class = q->class, .jobs = q->jobs};
+	FILE *copy = NULL;
 	struct analysis a;
 	int ret;
 
-	ret = find_facts_program(program, err);
-	if (!ret && !q->policies)
-		ret = find_part("the folder of policies", "share/outboard/split/policy",
-				OUTBOARD_SOURCE "/split/policy", policies, err);
-	if (!ret)
-		ret = driver_source_find(&q->source, err);
-	if (ret)
-		goto out;
-	request.name = q->source.name;
-	request.sources = &q->source.sources;
-	request.headers = &q->source.parsed;
-	request.program = program;
-	request.policies = q->policies ? q->policies : policies;
 	if (q->facts) {
-		request.copy = fopen(q->facts, "we");
-		if (!request.copy) {
-			ret = ob_error_set(err, -errno, "%s: %s", q->facts, strerror(errno));
-			goto out;
-		}
+		copy = fopen(q->facts, "we");
+		if (!copy)
+			return ob_error_set(err, -errno, "%s: %s", q->facts, strerror(errno));
 	}
-	ret = factor(&a, &request, err);
-	if (request.copy && fclose(request.copy) && !ret) {
+	ret = driver_analyse(&a, &q->source, q->class, q->policies, q->jobs, copy, err);
+	if (copy && fclose(copy) && !ret) {
 		ret = ob_error_set(err, -errno, "%s: %s", q->facts, strerror(errno));
 		analysis_free(&a);
 	}
@@ -145,7 +128,6 @@ static int analyse(struct request *q, struct ob_error *err)
 			ret = show(&a, q, err);
 		analysis_free(&a);
 	}
-out:
 	sources_free(&q->source.sources);
 	return ret;
 }

@@ -11,7 +11,6 @@
 
 #include "cli/cli.h"
 #include "cli/driver_source.h"
-#include "split/factor.h"
 #include "split/split.h"
 
 enum {
@@ -147,29 +146,13 @@ static int cut(struct request *q, const struct analysis *a, struct ob_error *err
 
 static int split(struct request *q, struct ob_error *err)
 {
-	char program[PATH_MAX], policies[PATH_MAX];
-	struct factor_request request = {.class = q->class, .jobs = q->jobs, .program = program};
 	struct analysis a;
-	int ret;
+	int ret = driver_analyse(&a, &q->source, q->class, q->policies, q->jobs, NULL, err);
 
-	ret = find_facts_program(program, err);
-	if (!ret && !q->policies)
-		ret = find_part("the folder of policies", "share/outboard/split/policy",
-				OUTBOARD_SOURCE "/split/policy", policies, err);
-	if (!ret)
-		ret = driver_source_find(&q->source, err);
-	if (ret)
-		goto out;
-	request.name = q->source.name;
-	request.sources = &q->source.sources;
-	request.headers = &q->source.parsed;
-	request.policies = q->policies ? q->policies : policies;
-	ret = factor(&a, &request, err);
-	if (ret)
-		goto out;
-	ret = cut(q, &a, err);
-	analysis_free(&a);
-out:
+	if (!ret) {
+		ret = cut(q, &a, err);
+		analysis_free(&a);
+	}
 	sources_free(&q->source.sources);
 	return ret;
 }
