@@ -511,8 +511,12 @@ static int live(const char *path, uint64_t layout, uint64_t replies)
 	const struct ob_split_request *head = (const void *)request;
 
 	device = open(path, O_RDWR | O_CLOEXEC);
-	if (device < 0)
-		return errno == EBUSY ? 0 : 1;
+	if (device < 0) {
+		if (errno == EBUSY) /* the one before is not gone yet */
+			return 0;
+		perror("abusive_daemon: the device");
+		return 1;
+	}
 	if (!below(8) &&
 	    (read(device, request, sizeof(request)) >= 0 ||
 	     ioctl(device, OB_SPLIT_HELLO, &(struct ob_split_hello){.version = 99}) >= 0)) {
