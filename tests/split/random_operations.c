@@ -26,10 +26,11 @@
 #include <unistd.h>
 
 enum {
-	MOST_BYTES = 8192,
-	LINK_WAITS = 600, /* tenths of a second that a link may take to come back, */
-	RESCUE = 200,	  /* when it is helped, */
-	STEADY = 50,	  /* and how long it has to be there */
+	MOST_BYTES = 1 << 18, /* a daemon that lies may make the kernel answer with that many */
+	FRESH = 8192,	      /* zeros for a question */
+	LINK_WAITS = 600,     /* tenths of a second that a link may take to come back, */
+	RESCUE = 200,	      /* when it is helped, */
+	STEADY = 50,	      /* and how long it has to be there */
 };
 
 struct machine {
@@ -291,7 +292,7 @@ static void get_link_settings(struct machine *m)
 	words = -m->u.link.link_mode_masks_nwords;
 	if (m->result || words <= 0)
 		return;
-	memset(&m->u, 0, sizeof(m->u));
+	memset(&m->u, 0, FRESH);
 	m->u.link.link_mode_masks_nwords = words;
 	ethtool(m, ETHTOOL_GLINKSETTINGS, sizeof(m->u.link),
 		sizeof(m->u.link) + 12 * (size_t)words);
@@ -444,7 +445,7 @@ static void down_and_up(struct machine *m)
 	if (below(m, 2)) {
 		struct ifreq keep = m->ifr;
 
-		memset(&m->u, 0, sizeof(m->u));
+		memset(&m->u, 0, FRESH);
 		get_link_settings(m);
 		m->ifr = keep;
 		change_address(m);
@@ -577,7 +578,7 @@ static void settle(struct machine *m)
 		if (steady == STEADY)
 			return;
 		if (i == RESCUE) {
-			memset(&m->u, 0, sizeof(m->u));
+			memset(&m->u, 0, FRESH);
 			m->u.settings.cmd = ETHTOOL_SSET;
 			m->u.settings.autoneg = 1;
 			m->u.settings.advertising = 0xf;
@@ -610,7 +611,7 @@ static double milliseconds(void)
 
 static void begin(struct machine *m)
 {
-	memset(&m->u, 0, sizeof(m->u));
+	memset(&m->u, 0, FRESH);
 	memset(&m->ifr, 0, sizeof(m->ifr));
 	strcpy(m->ifr.ifr_name, m->name);
 }
