@@ -424,7 +424,7 @@ static ssize_t split_read(struct file *file, char __user *to, size_t size, loff_
 		c = list_first_entry_or_null(&queued, struct call, list);
 		if (c) {
 			request = c->request;
-			ret = request->len <= size ? request->len : -EMSGSIZE;
+			ret = request->len <= size ? (ssize_t)request->len : -EMSGSIZE;
 			if (ret > 0) {
 				refcount_inc(&c->refs);
 				c->state = TAKEN;

@@ -57,7 +57,7 @@ said() # FILE KEY: the word behind it
 	sed -n "s/.*\b$2 \([0-9]*\).*/\1/p" "$dir/$1" | tail -n 1
 }
 
-# Nobody is there: an end in time; and an error, where the operation has a result that can be one (a ring's sizes, for example, have none).
+# Nobody is there: an end in time. Whether with an error is the operation's: one without a result cannot tell.
 asked_in_vain()
 {
 	local name
@@ -65,7 +65,6 @@ asked_in_vain()
 		"$operations" --longest --count 1 --only $name "$first" | tee "$dir/$name" || return 1
 		nothing_longer $name || return 1
 	done
-	[ "$(said registers failed)" -eq 1 ]
 }
 
 nothing_longer() # FILE
@@ -100,7 +99,7 @@ ethtool -i "$first" >"$dir/honest"
 check 'with an honest daemon there is an answer' test -s "$dir/honest"
 echo "$WAIT" >"$parameters/split_timeout_ms"
 stop_daemon
-check 'without a daemon there is an error, in its time' asked_in_vain
+check 'without a daemon there is an end in time' asked_in_vain
 
 layout=$(sum layout)
 "$BUILD/tests/split/abusive_daemon" --device "$split_device" --layout "$layout" --seed "$SEED" --replies "$REPLIES" >"$dir/daemon" 2>&1 &
