@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Port I/O by the processor's own instructions, after ioperm(2). That permission belongs to a thread and
- * passes only to threads that it starts later, so each thread asks for itself, once for each range.
+ * passes only to threads that it starts later, so each thread asks for itself, once for each range. A process that is confined
+ * once it has opened its devices cannot ask any more: its threads have what the one that opened them has.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,26 +14,58 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include <sys/io.h>
 
+enum {
+	RANGES = 8,
+	OPENED = 64,
+};
+
+struct range {
+	uint32_t base, end;
+};
+
 /* What this thread has been given; the oldest is forgotten (and asked for again) when it is full. */
 static __thread struct {
-	struct {
-		uint32_t base, end;
-	} range[8];
+	struct range range[RANGES];
 	unsigned int next;
 } granted;
 
+/* What threads got that opened devices, and so those that began after that; written by one thread at a time. */
+static struct range opened[OPENED];
+static unsigned int nr_opened;
+
+static bool is_within(const struct range *list, unsigned int n, uint64_t base, uint64_t end)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (list[i].base <= base && end <= list[i].end)
+			return true;
+	return false;
+}
+
 int uio_ports_allow(uint64_t base, uint64_t count)
 {
-	uint32_t end = (uint32_t)(base + count);
+	uint64_t end = base + count;
 
-	for (unsigned int i = 0; i < 8; i++)
-		if (granted.range[i].base <= base && end <= granted.range[i].end)
-			return 0;
-	if (ioperm((unsigned long)base, (unsigned long)count, 1))
+	if (is_within(granted.range, RANGES, base, end))
+		return 0;
+	if (ioperm((unsigned long)base, (unsigned long)count, 1) &&
+	    (errno != EPERM ||
+	     !is_within(opened, __atomic_load_n(&nr_opened, __ATOMIC_ACQUIRE), base, end)))
 		return -errno;
-	granted.range[granted.next].base = (uint32_t)base;
-	granted.range[granted.next].end = end;
-	granted.next = (granted.next + 1) % 8;
+	granted.range[granted.next] = (struct range){(uint32_t)base, (uint32_t)end};
+	granted.next = (granted.next + 1) % RANGES;
+	return 0;
+}
+
+int uio_ports_open(uint64_t base, uint64_t count)
+{
+	int ret = uio_ports_allow(base, count);
+
+	if (ret || is_within(opened, nr_opened, base, base + count))
+		return ret;
+	if (nr_opened == OPENED)
+		return -ENOSPC;
+	opened[nr_opened] = (struct range){(uint32_t)base, (uint32_t)(base + count)};
+	__atomic_store_n(&nr_opened, nr_opened + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -64,6 +98,11 @@ void uio_ports_write(uint64_t port, unsigned int size, uint64_t val)
 }
 #else
 int uio_ports_allow(uint64_t base, uint64_t count)
+{
+	return -EOPNOTSUPP;
+}
+
+int uio_ports_open(uint64_t base, uint64_t count)
 {
 	return -EOPNOTSUPP;
 }

@@ -36,6 +36,7 @@ enum {
 	COMMAND_MASTER = 1 << 2,
 	COMMAND_INTX_OFF = 1 << 10,
 	PCI_INTERRUPT_PIN = 0x3d,
+	CLASS_IDE = 0x0101, /* appendix D */
 };
 
 #define ARENA_DEFAULT (64ull << 20)
@@ -236,6 +237,8 @@ static int setup_bars(struct uio_device *ud, struct ob_error *err)
 			bar->kind = OB_BAR_NONE;
 			continue;
 		}
+		if (bar->kind == OB_BAR_IO)
+			uio_ports_open(bar->base, bar->size); /* else by_file() */
 		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource%d", ud->fn.name, i);
 		ud->resource_fd[i] = open(path, O_RDWR | O_CLOEXEC);
 		if (ud->resource_fd[i] < 0)
@@ -301,13 +304,19 @@ static int uio_ports(struct ob_device *dev, uint16_t base, uint16_t count, struc
 	char name[32], owner[64];
 	int ret, holder;
 
+	/* A driver that is bound asks for what its device has had since it was opened, or since it was bound before. */
+	for (unsigned int i = 0; i < dev->nr_ports; i++)
+		if (dev->ports[i].base == base && dev->ports[i].size == count) {
+			*bar = dev->ports[i];
+			return 0;
+		}
 	if (uio_ports_owner("", ud->fn.name, base, count, owner)) {
 		ret = ob_error_set(err, -EBUSY, "%s: ports 0x%x to 0x%x are in use", ud->fn.name,
 				   base, base + count - 1);
 		ob_error_why(err, "'%s' of the kernel has them (/proc/ioports)", owner);
 		return ret;
 	}
-	ret = uio_ports_allow(base, count);
+	ret = uio_ports_open(base, count);
 	if (ret) {
 		ob_error_set(err, ret, "%s: no access to ports 0x%x to 0x%x: %s", ud->fn.name, base,
 			     base + count - 1, strerror(-ret));
@@ -316,12 +325,6 @@ static int uio_ports(struct ob_device *dev, uint16_t base, uint16_t count, struc
 					  "not locked down");
 		return ret;
 	}
-	/* A driver that is bound again asks again for what its device has already. */
-	for (unsigned int i = 0; i < dev->nr_ports; i++)
-		if (dev->ports[i].base == base && dev->ports[i].size == count) {
-			*bar = dev->ports[i];
-			return 0;
-		}
 	if (dev->nr_ports == OB_PORT_RANGES)
 		return ob_error_set(err, -ENOSPC, "%s: more than %d ranges of ports", ud->fn.name,
 				    OB_PORT_RANGES);
@@ -344,6 +347,28 @@ static int uio_ports(struct ob_device *dev, uint16_t base, uint16_t count, struc
 	};
 	dev->ports[dev->nr_ports++] = *bar;
 	return 0;
+}
+
+/*
+ * PCI IDE Controller Specification 1.0, 2.1 and 2.2: of the programming interface, bits 0 and 2 tell whether a channel has BARs. Else
+ * its ports are fixed. They are claimed while that can be done: whoever drives the device may have no right to, later.
+ */
+static void claim_ide_ports(struct uio_device *ud)
+{
+	static const struct {
+		uint8_t native;
+		uint16_t command, control;
+	} channels[] = {{1, 0x1f0, 0x3f6}, {4, 0x170, 0x376}};
+	struct ob_error err = {0};
+	struct ob_bar bar;
+
+	if (ud->fn.class_code >> 8 != CLASS_IDE)
+		return;
+	for (unsigned int i = 0; i < sizeof(channels) / sizeof(channels[0]); i++)
+		if (!(ud->fn.class_code & channels[i].native) &&
+		    (uio_ports(ud->dev, channels[i].command, 8, &bar, &err) ||
+		     uio_ports(ud->dev, channels[i].control, 1, &bar, &err)))
+			ob_device_log(ud->dev, OB_LOG_INFO, "%s (%s)", err.what, err.why);
 }
 
 /* ---- interrupts and removal ---------------------------------------------------------------------- */
@@ -876,6 +901,8 @@ static int open_one(struct ob_spec *spec, struct ob_device *dev, struct ob_error
 	ret = quiesce(ud, err);
 	if (!ret)
 		ret = setup_bars(ud, err);
+	if (!ret)
+		claim_ide_ports(ud);
 	if (!ret)
 		ret = start_dma(ud, &want, policy, err);
 	if (!ret)

@@ -66,6 +66,11 @@ const char *uio_pages_name(enum uio_pages pages);
  * Return: 0 or a negative errno value; -EOPNOTSUPP on a machine without ports.
  */
 int uio_ports_allow(uint64_t base, uint64_t count);
+/*
+ * uio_ports_open() - the same for this thread and all that it starts from now on, which need no right to ask any more
+ * The caller sees to it that one thread at a time opens devices. -ENOSPC: too many ranges in this process.
+ */
+int uio_ports_open(uint64_t base, uint64_t count);
 uint64_t uio_ports_read(uint64_t port, unsigned int size);
 void uio_ports_write(uint64_t port, unsigned int size, uint64_t val);
 

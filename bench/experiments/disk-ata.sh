@@ -66,8 +66,7 @@ loads kernel IDE "$client" --path "/dev/$(disk_of "$RIG_PIIX3_IDE")"
 loads kernel AHCI "$client" --path "/dev/$(disk_of "$RIG_ICH9_AHCI")"
 to_uio "$RIG_PIIX3_IDE"
 loads 'in process' IDE "$inprocess" --spec "uio:$RIG_PIIX3_IDE" --wait poll
-# The sandbox has no ioperm(), which a program needs for IDE's ports.
-attached ublk "uio:$RIG_PIIX3_IDE" ublk loads_attached --sandbox off
+attached ublk "uio:$RIG_PIIX3_IDE" ublk loads_attached
 if built ahci; then
 	to_uio "$RIG_ICH9_AHCI"
 	loads 'linux in process' AHCI "$inprocess" --spec "uio:$RIG_ICH9_AHCI" --driver linux:ahci
