@@ -231,7 +231,7 @@ static int find_kept(struct tap *t, struct ob_error *err)
 	t->nr_queues = k.nr_fds - KEPT_OTHERS;
 	memcpy(&note, k.note, sizeof(note));
 	t->premade = note.premade;
-	ns->inet = k.fd[0];
+	ns->ctl = k.fd[0];
 	ns->rtnl = k.fd[1];
 	ns->mcast = k.fd[2];
 	ns->net = k.fd[3];
@@ -253,7 +253,7 @@ static int keep(const struct tap *t, struct ob_error *err)
 {
 	const struct tap_netns *ns = &t->ns;
 	const struct kept_note note = {.premade = t->premade};
-	struct kept k = {.fd = {ns->inet, ns->rtnl, ns->mcast, ns->net, ns->user},
+	struct kept k = {.fd = {ns->ctl, ns->rtnl, ns->mcast, ns->net, ns->user},
 			 .nr_fds = KEPT_OTHERS + t->nr_queues,
 			 .note_size = sizeof(note)};
 	int ret;
@@ -644,7 +644,7 @@ static int vhost_net_attach_open(struct ob_binding *b, unsigned int index,
  */
 static int change_up(struct tap *t, bool up)
 {
-	struct tap_link l = {.inet = t->ns.inet, .tun = t->ns.tun[0]};
+	struct tap_link l = {.ctl = t->ns.ctl, .tun = t->ns.tun[0]};
 	struct ifreq ifr = {0};
 
 	if (ioctl(t->ns.tun[0], TUNGETIFF, &ifr))

@@ -293,13 +293,13 @@ int tap_link_open(const struct tap_netns *ns, const char *name, struct tap_link 
 	int ret;
 
 	memset(l, 0, sizeof(*l));
-	l->inet = ns->inet;
+	l->ctl = ns->ctl;
 	l->rtnl = ns->rtnl;
 	l->mcast = ns->mcast;
 	l->tun = ns->tun[0];
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	if (ioctl(l->inet, SIOCGIFINDEX, &ifr))
+	if (ioctl(l->ctl, SIOCGIFINDEX, &ifr))
 		return ob_error_set(err, -errno, "interface %s vanished: %s", name,
 				    strerror(errno));
 	l->index = ifr.ifr_ifindex;
@@ -355,7 +355,7 @@ static int set_with(struct tap_link *l, struct broker_link *a)
 	struct broker_call c = {
 		.arg = a,
 		.arg_size = sizeof(*a),
-		.fd = {l->inet, l->tun},
+		.fd = {l->ctl, l->tun},
 		.nr_fds = 2,
 		.res = a,
 		.res_size = sizeof(*a),
@@ -469,7 +469,7 @@ int tap_link_add_address(struct tap_link *l, const char *cidr, struct ob_error *
 	struct broker_call c = {
 		.arg = &a,
 		.arg_size = sizeof(a),
-		.fd = {l->rtnl, l->tun, l->inet},
+		.fd = {l->rtnl, l->tun, l->ctl},
 		.nr_fds = 3,
 	};
 	const char *slash = strchr(cidr, '/');

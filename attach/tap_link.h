@@ -23,7 +23,7 @@ enum {
  * @gone: it was deleted
  */
 struct tap_link {
-	int inet, rtnl, mcast, tun;
+	int ctl, rtnl, mcast, tun;
 	int index;
 	char name[IFNAMSIZ];
 	uint8_t mac[6];

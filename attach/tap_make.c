@@ -21,7 +21,7 @@ static bool exists(const struct tap_netns *ns, const char *name)
 	struct ifreq ifr = {0};
 
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	return !ioctl(ns->inet, SIOCGIFINDEX, &ifr);
+	return !ioctl(ns->ctl, SIOCGIFINDEX, &ifr);
 }
 
 static int make_error(const struct broker_tap *a, bool premade, int error, struct ob_error *err)

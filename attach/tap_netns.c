@@ -58,7 +58,7 @@ void tap_netns_forget(struct tap_netns *ns)
 	for (unsigned int i = 0; i < OB_NET_QUEUES; i++)
 		ns->tun[i] = -1;
 	ns->queues = 0;
-	ns->inet = ns->rtnl = ns->mcast = ns->net = ns->user = -1;
+	ns->ctl = ns->rtnl = ns->mcast = ns->net = ns->user = -1;
 }
 
 static void close_fd(int *fd)
@@ -72,7 +72,7 @@ void tap_netns_close(struct tap_netns *ns)
 {
 	for (unsigned int i = 0; i < OB_NET_QUEUES; i++)
 		close_fd(&ns->tun[i]);
-	close_fd(&ns->inet);
+	close_fd(&ns->ctl);
 	close_fd(&ns->rtnl);
 	close_fd(&ns->mcast);
 	close_fd(&ns->net);
@@ -89,8 +89,8 @@ static enum step open_here(unsigned int queues, struct tap_netns *ns)
 			return STEP_TUN;
 	}
 	ns->queues = queues;
-	ns->inet = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (ns->inet < 0)
+	ns->ctl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (ns->ctl < 0)
 		return STEP_SOCKETS;
 	ns->rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (ns->rtnl < 0)
@@ -166,12 +166,12 @@ static enum step enter_namespace(const struct request *rq, bool *entered_user)
 }
 
 /* A new namespace has its loopback down, which surprises everybody. */
-static void loopback_up(int inet)
+static void loopback_up(int ctl)
 {
 	struct ifreq ifr = {.ifr_name = "lo"};
 
 	ifr.ifr_flags = IFF_UP | IFF_RUNNING;
-	ioctl(inet, SIOCSIFFLAGS, &ifr);
+	ioctl(ctl, SIOCSIFFLAGS, &ifr);
 }
 
 /*
@@ -216,7 +216,7 @@ static enum step child(const struct request *rq, struct tap_netns *ns, bool *use
 			return STEP_OPEN_NS;
 	}
 	if (fresh)
-		loopback_up(ns->inet);
+		loopback_up(ns->ctl);
 	return STEP_DONE;
 }
 
@@ -226,7 +226,7 @@ unsigned int tap_netns_list(struct tap_netns *ns, unsigned int queues, int *fds[
 
 	for (unsigned int i = 0; i < queues; i++)
 		fds[n++] = &ns->tun[i];
-	fds[n++] = &ns->inet;
+	fds[n++] = &ns->ctl;
 	fds[n++] = &ns->rtnl;
 	fds[n++] = &ns->mcast;
 	fds[n++] = &ns->net;
@@ -480,7 +480,7 @@ int tap_netns_open(const char *where, unsigned int queues, struct tap_netns *ns,
 	for (unsigned int i = 0; i < queues && !ret; i++)
 		if (ns->tun[i] < 0)
 			ret = ob_error_set(err, -EMFILE, "no descriptors left for a tap");
-	if (!ret && (ns->inet < 0 || ns->rtnl < 0 || ns->net < 0))
+	if (!ret && (ns->ctl < 0 || ns->rtnl < 0 || ns->net < 0))
 		ret = ob_error_set(err, -EMFILE, "no descriptors left for a tap");
 	if (ret)
 		tap_netns_close(ns);

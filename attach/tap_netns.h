@@ -12,7 +12,7 @@
 /**
  * struct tap_netns - descriptors bound to a network namespace; -1 where there is none
  * @tun: one open /dev/net/tun for each queue
- * @inet: a socket for the ioctls of interfaces
+ * @ctl: a socket for the ioctls of interfaces, of a kind that cannot send to anybody outside of the machine
  * @rtnl: a non-blocking NETLINK_ROUTE socket
  * @mcast: the namespace's /proc/net/dev_mcast
  * @net: the namespace; -1 for this process's own
@@ -23,7 +23,7 @@
 struct tap_netns {
 	int tun[OB_NET_QUEUES];
 	unsigned int queues;
-	int inet, rtnl, mcast;
+	int ctl, rtnl, mcast;
 	int net, user;
 };
 

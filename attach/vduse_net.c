@@ -662,7 +662,7 @@ static int open_sockets(struct vduse_net *n, struct ob_error *err)
 	rc = broker_call(BROKER_VDUSE_NET, &c, err);
 	if (rc)
 		return rc;
-	n->fds.rtnl = n->fds.inet = n->fds.tun[0] = c.res_fd[0];
+	n->fds.rtnl = n->fds.ctl = n->fds.tun[0] = c.res_fd[0];
 	if (c.nr_res_fds > 1)
 		n->fds.mcast = c.res_fd[1];
 	return 0;
