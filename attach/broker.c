@@ -15,6 +15,7 @@
 #include "attach/cuse_broker.h"
 #include "attach/kept.h"
 #include "attach/nbd_kernel_broker.h"
+#include "attach/passing.h"
 #include "attach/vduse_broker.h"
 
 enum {
@@ -157,59 +158,30 @@ static int send_message(int sock, int32_t op, const struct ob_error *err, const 
 			size_t size, const int *fds, unsigned int n)
 {
 	struct head head = {.op = op, .size = (uint32_t)size};
-	union {
-		char buf[CMSG_SPACE(BROKER_FDS * sizeof(int))];
-		struct cmsghdr align;
-	} control = {{0}};
 	/* Only read. */
 	struct iovec iov[2] = {{&head, sizeof(head)}, {(void *)(uintptr_t)bytes, size}};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+	ssize_t sent;
 
 	if (err)
 		head.err = *err;
-	if (n) {
-		struct cmsghdr *c = &control.align;
-
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	sent = passing_send(sock, iov, 2, fds, n);
+	return sent < 0 ? (int)sent : 0;
 }
 
 /* Return: 0; -EPIPE: the other end is closed; -EPROTO: it is no message, and its descriptors are closed. */
 static int receive_message(int sock, struct head *head, void *bytes, size_t room, int *fds,
 			   unsigned int *n)
 {
-	union {
-		char buf[CMSG_SPACE(BROKER_FDS * sizeof(int))];
-		struct cmsghdr align;
-	} control;
 	struct iovec iov[2] = {{head, sizeof(*head)}, {bytes, room}};
-	struct msghdr msg = {.msg_iov = iov,
-			     .msg_iovlen = 2,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
-	struct cmsghdr *c;
+	bool cut;
 	ssize_t got;
 
-	*n = 0;
-	do
-		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
+	*n = BROKER_FDS;
+	got = passing_receive(sock, 0, iov, 2, fds, n, &cut);
+
 	if (got <= 0)
 		return -EPIPE;
-	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		*n = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(c), *n * sizeof(int));
-	}
-	if (!(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && (size_t)got >= sizeof(*head) &&
-	    (size_t)got - sizeof(*head) == head->size) {
+	if (!cut && (size_t)got >= sizeof(*head) && (size_t)got - sizeof(*head) == head->size) {
 		/* It comes from another process: strings end here. */
 		head->err.what[sizeof(head->err.what) - 1] = '\0';
 		head->err.why[sizeof(head->err.why) - 1] = '\0';

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "attach/kept.h"
+#include "attach/passing.h"
 
 enum {
 	ENTRIES = 64,
@@ -71,15 +72,10 @@ bool kept_find(const char *key, struct kept *k)
 int kept_put(const struct kept *k)
 {
 	struct message m = {.note_size = k->note_size, .nr_fds = k->nr_fds};
-	union {
-		char buf[CMSG_SPACE(KEPT_FDS * sizeof(int))];
-		struct cmsghdr align;
-	} control = {{0}};
 	struct iovec iov = {&m, sizeof(m)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *c = &control.align;
 	unsigned int n = 0;
 	int fds[KEPT_FDS];
+	ssize_t sent;
 
 	if (keeper < 0)
 		return 0;
@@ -90,15 +86,8 @@ int kept_put(const struct kept *k)
 		if (m.has[i])
 			fds[n++] = k->fd[i];
 	}
-	if (n) {
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-	}
-	return sendmsg(keeper, &msg, MSG_NOSIGNAL) == sizeof(m) ? 0 : -errno;
+	sent = passing_send(keeper, &iov, 1, fds, n);
+	return sent < 0 ? (int)sent : 0;
 }
 
 void ob_kept_connect(int sock, int pid)
@@ -194,30 +183,16 @@ void ob_kept_receive(int sock)
 {
 	for (;;) {
 		struct message m;
-		union {
-			char buf[CMSG_SPACE(KEPT_FDS * sizeof(int))];
-			struct cmsghdr align;
-		} control;
 		struct iovec iov = {&m, sizeof(m)};
-		struct msghdr msg = {.msg_iov = &iov,
-				     .msg_iovlen = 1,
-				     .msg_control = control.buf,
-				     .msg_controllen = sizeof(control.buf)};
-		ssize_t got = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-		struct cmsghdr *c;
-		unsigned int n = 0;
 		int fds[KEPT_FDS];
+		unsigned int n = KEPT_FDS;
+		bool cut;
+		ssize_t got = passing_receive(sock, MSG_DONTWAIT, &iov, 1, fds, &n, &cut);
 
 		if (got <= 0)
 			return;
-		for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-			if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-				continue;
-			n = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-			memcpy(fds, CMSG_DATA(c), n * sizeof(int));
-		}
 		/* Of what was cut off the kernel has closed the rest. */
-		if (got != sizeof(m) || (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)))
+		if (got != sizeof(m) || cut)
 			m.nr_fds = KEPT_FDS + 1;
 		take(&m, fds, n);
 	}

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attach/passing.h"
 #include "attach/tap_netns.h"
 
 #define TUN_NODE "/dev/net/tun"
@@ -236,12 +237,7 @@ unsigned int tap_netns_list(struct tap_netns *ns, unsigned int queues, int *fds[
 
 static void send_answer(int sock, struct answer *a, struct tap_netns *ns, uint32_t *present)
 {
-	union {
-		char buf[CMSG_SPACE(TAP_NETNS_FDS * sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
 	struct iovec iov[2] = {{a, sizeof(*a)}, {present, sizeof(*present)}};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 	int *fds[TAP_NETNS_FDS];
 	unsigned int n = tap_netns_list(ns, ns->queues, fds), m = 0;
 	int list[TAP_NETNS_FDS];
@@ -253,46 +249,20 @@ static void send_answer(int sock, struct answer *a, struct tap_netns *ns, uint32
 		list[m++] = *fds[i];
 		*present |= 1u << i;
 	}
-	if (m) {
-		struct cmsghdr *c = &control.align;
-
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(m * sizeof(int));
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(m * sizeof(int));
-		memcpy(CMSG_DATA(c), list, m * sizeof(int));
-	}
-	sendmsg(sock, &msg, MSG_NOSIGNAL);
+	passing_send(sock, iov, 2, list, m);
 }
 
 static int receive_answer(int sock, struct answer *a, struct tap_netns *ns, unsigned int queues)
 {
-	union {
-		char buf[CMSG_SPACE(TAP_NETNS_FDS * sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
 	uint32_t present = 0;
 	struct iovec iov[2] = {{a, sizeof(*a)}, {&present, sizeof(present)}};
-	struct msghdr msg = {.msg_iov = iov,
-			     .msg_iovlen = 2,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
-	unsigned int n, m = 0, got = 0;
-	struct cmsghdr *c;
 	int list[TAP_NETNS_FDS], *fds[TAP_NETNS_FDS];
-	ssize_t len;
+	unsigned int n, m = 0, got = TAP_NETNS_FDS;
+	bool cut;
 
-	do
-		len = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
-	if (len != (ssize_t)(sizeof(*a) + sizeof(present)))
+	if (passing_receive(sock, 0, iov, 2, list, &got, &cut) !=
+	    (ssize_t)(sizeof(*a) + sizeof(present)))
 		return -EIO;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-		got = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(list, CMSG_DATA(c), got * sizeof(int));
-	}
 	n = tap_netns_list(ns, queues, fds);
 	for (unsigned int i = 0; i < n; i++)
 		if ((present & 1u << i) && m < got)
