@@ -252,12 +252,31 @@ void peers_free(struct peer *peers, size_t n)
 	free(peers);
 }
 
-static bool is_named(const struct peer *p, const char *who)
+/* The instance that a driver process or a broker belongs to, as `outboard devices` names them: its parent. 0: it is none. */
+static int keeper_of(const char *who)
+{
+	char path[32], comm[32], state;
+	int pid, parent = 0;
+	FILE *f;
+
+	if (!*who || who[strspn(who, "0123456789")] || strlen(who) > 10)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%s/stat", who);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%d (outboard-%15[a-z]) %c %d", &pid, comm, &state, &parent) != 4)
+		parent = 0;
+	fclose(f);
+	return parent;
+}
+
+static bool is_named(const struct peer *p, const char *who, int keeper)
 {
 	char pid[16];
 
 	snprintf(pid, sizeof(pid), "%d", p->pid);
-	return !strcmp(p->id, who) || (p->pid && !strcmp(pid, who)) ||
+	return !strcmp(p->id, who) || (p->pid && (!strcmp(pid, who) || p->pid == keeper)) ||
 	       !strcmp(cli_get_str(p->state, "name"), who);
 }
 
@@ -266,10 +285,10 @@ int peer_find(const char *who, struct peer *peer, struct ob_error *err)
 	char list[256] = "";
 	struct peer *peers;
 	size_t n = peers_list("name", &peers), found = 0, len = 0;
-	int ret = 0;
+	int ret = 0, keeper = keeper_of(who);
 
 	for (size_t i = 0; i < n; i++) {
-		if (!is_named(&peers[i], who))
+		if (!is_named(&peers[i], who, keeper))
 			continue;
 		if (!found++)
 			*peer = peers[i];

@@ -121,6 +121,10 @@ serve log run $disk --attach "$nbd"
 ob stop "$pid" --json
 check "stop by PID, --json" test "$(jq .pid "$dir/out")" = "$pid"
 ended
+serve log run $disk --attach "$nbd"
+ob stop "$(pgrep -P "$pid" -x outboard-driver)"
+expect_out "stop by the PID of its driver process" 0 "has ended"
+ended
 serve log run $disk --attach "$nbd" -- sleep 300
 ob stop "$pid"
 expect_out "stop ends COMMAND, too" 0 "has ended"
