@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -222,17 +223,34 @@ void sandbox_cgroup_make(struct sandbox *s)
 	set_limits(s);
 }
 
-/* In the child. The keeper opened the file, whose rights count. */
-void sandbox_cgroup_join(struct sandbox *s)
+/*
+ * Moving a process waits for a grace period of the kernel's RCU, some 10 ms. The keeper does it, so that the child opens its device meanwhile, and only
+ * one that must not go on without waits for it.
+ */
+void sandbox_cgroup_put(struct sandbox *s, pid_t pid)
 {
+	char text[16];
+
 	if (s->procs_fd < 0)
 		return;
-	if (write(s->procs_fd, "0", 1) < 0)
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	if (write(s->procs_fd, text, strlen(text)) < 0)
 		sandbox_lacks(s, SANDBOX_CGROUP, "%.80s: %s", s->cgroup_path, strerror(errno));
 	else if (*s->report->measure[SANDBOX_CGROUP].why)
 		s->report->measure[SANDBOX_CGROUP].on = true;
 	else
 		sandbox_is(s, SANDBOX_CGROUP, "%.140s", s->cgroup_path);
+	atomic_store(&s->report->put, true);
+}
+
+void sandbox_cgroup_await(struct sandbox *s)
+{
+	if (s->procs_fd < 0)
+		return;
+	if (!s->made)
+		sandbox_cgroup_put(s, 0);
+	while (s->required & 1u << SANDBOX_CGROUP && !atomic_load(&s->report->put))
+		usleep(200);
 }
 
 void sandbox_cgroup_remove(struct sandbox *s)

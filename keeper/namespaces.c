@@ -114,11 +114,18 @@ pid_t sandbox_fork(struct sandbox *s)
 {
 	pid_t pid;
 
-	if (!(s->without & 1u << SANDBOX_PID_NS))
-		return s->as_root ? fork_as_root(s) : fork_as_user(s);
-	sandbox_lacks(s, SANDBOX_PID_NS, "not wanted");
-	pid = fork();
-	return pid < 0 ? -errno : pid;
+	if (s->without & 1u << SANDBOX_PID_NS) {
+		sandbox_lacks(s, SANDBOX_PID_NS, "not wanted");
+		pid = fork();
+		pid = pid < 0 ? -errno : pid;
+	} else {
+		pid = s->as_root ? fork_as_root(s) : fork_as_user(s);
+	}
+	if (!pid)
+		s->made = true;
+	else if (pid > 0)
+		sandbox_cgroup_put(s, pid);
+	return pid;
 }
 
 /* ---- the user namespace of an ordinary user ------------------------------------------------------------------------------- */

@@ -96,7 +96,7 @@ int sandbox_prepare(struct sandbox *s, struct ob_error *err)
 {
 	s->uid_claim = s->keeper_fd = s->cgroup_fd = s->procs_fd = -1;
 	s->cgroup_path[0] = '\0';
-	s->made_pid_ns = s->made_user_ns = false;
+	s->made = s->made_pid_ns = s->made_user_ns = false;
 	s->report = NULL;
 	if (!s->name || !*s->name || strchr(s->name, '/') || s->name[0] == '.')
 		return ob_error_set(err, -EINVAL, "sandbox: '%s' is no name for a cgroup",
@@ -219,7 +219,7 @@ int sandbox_enter(struct sandbox *s, struct ob_error *err)
 		if (access(s->read[i], F_OK))
 			return ob_error_set(err, -errno, "sandbox: '%s' cannot be shown inside: %s",
 					    s->read[i], strerror(errno));
-	sandbox_cgroup_join(s);
+	sandbox_cgroup_await(s);
 	forget_handlers();
 	if (sandbox_wants(s, SANDBOX_SESSION)) {
 		ret = leave_terminal();

@@ -14,6 +14,7 @@
 #ifndef KEEPER_SANDBOX_H
 #define KEEPER_SANDBOX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -85,12 +86,13 @@ enum {
 	SANDBOX_WHY = 160,
 };
 
-/* What became of each measure. Written by the child until a driver's code could, read by the keeper. */
+/* What became of each measure. Written by the child until a driver's code could, and by the keeper of its cgroup. */
 struct sandbox_report {
 	struct {
 		bool on;
 		char why[SANDBOX_WHY]; /* where it is off, or not whole; else a detail, or "" */
 	} measure[SANDBOX_MEASURES];
+	atomic_bool put;   /* into the cgroup, or that failed */
 	unsigned int uses; /* of which the child's lists of system calls were made */
 };
 
@@ -137,7 +139,7 @@ struct sandbox {
 	int procs_fd;  /* its cgroup.procs */
 	char cgroup_path[256];
 	bool as_root;			/* the keeper is root */
-	bool made_pid_ns, made_user_ns; /* by sandbox_fork() */
+	bool made, made_pid_ns, made_user_ns; /* the child, by sandbox_fork() */
 	uid_t keeper_uid;
 	gid_t keeper_gid;
 	unsigned int keeper_filters; /* seccomp filters that the keeper has already */

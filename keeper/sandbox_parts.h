@@ -42,7 +42,10 @@ int sandbox_drop_privileges(struct sandbox *s, struct ob_error *err);
 
 /* cgroup.c */
 void sandbox_cgroup_make(struct sandbox *s);
-void sandbox_cgroup_join(struct sandbox *s);
+/** sandbox_cgroup_put() - put a process into it; 0: the caller */
+void sandbox_cgroup_put(struct sandbox *s, pid_t pid);
+/** sandbox_cgroup_await() - in the child: be in it, if that is required, or on the way to it */
+void sandbox_cgroup_await(struct sandbox *s);
 void sandbox_cgroup_remove(struct sandbox *s);
 /** sandbox_write() - @text into a file that is there; @dir: as of openat(2). Return: 0 or a negative errno value */
 int sandbox_write(int dir, const char *file, const char *text);
