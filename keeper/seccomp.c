@@ -134,6 +134,8 @@ static const struct call calls[] = {
 	 "at the end something else takes the number of a connection or a device"},
 	{"madvise", SANDBOX_RUN, SANDBOX_USES_FUSE, ANY,
 	 "memory is there before the kernel writes to it"},
+	{"eventfd2", SANDBOX_RUN, SANDBOX_USES_FUSE, ANY,
+	 "an interrupt that a driver asks for when its node is opened"},
 	{"recvmsg", SANDBOX_RUN, SANDBOX_USES_NBD | SANDBOX_USES_PASSING, ANY,
 	 "requests; descriptors and questions from the keeper; changes of an interface"},
 	{"sendmsg", SANDBOX_RUN, SANDBOX_USES_NBD | SANDBOX_USES_PASSING, ANY,
