@@ -4,7 +4,7 @@
 # edu as /dev/edu0: numbers and their factorials by shell, several files at once, poll, ioctl, errors; who has it open holds it;
 # and nothing is left of a killed server.
 #
-# rig-kernels: 6.12 6.1 7.2
+# rig-nightly-kernels: 6.1 7.2
 # rig-device: edu
 # rig-modprobe: cuse vfio-pci vfio_iommu_type1
 # rig-timeout: 200

@@ -7,7 +7,7 @@
 # rig-device: nvme,empty=256M
 # rig-modprobe: vfio-pci vfio_iommu_type1 nbd
 # rig-options: --memory 2G
-# rig-kernels: 6.12 6.1
+# rig-nightly-kernels: 6.1
 # rig-allow-log: block nbd
 # rig-timeout: 900
 set -u

@@ -6,7 +6,7 @@
 # rig-device: nvme,empty=256M
 # rig-modprobe: vfio-pci vfio_iommu_type1 vduse virtio_vdpa virtio_blk
 # rig-options: --memory 2G
-# rig-kernels: 6.12 7.2
+# rig-nightly-kernels: 7.2
 # rig-timeout: 900
 set -u
 . tests/rig/keeper_disk.bash

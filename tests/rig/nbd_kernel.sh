@@ -4,7 +4,7 @@
 # A disk as /dev/nbdN by the kernel's NBD client is a disk to all who use one; when its server or its device dies its users get
 # errors, nobody hangs, and nothing is left.
 #
-# rig-kernels: 6.12 6.1 7.2
+# rig-nightly-kernels: 6.1 7.2
 # rig-modprobe: nbd xfs
 # rig-options: --memory 2G --cpus 2
 # rig-allow-log: I/O error|lost async page write|lost sync page write|JBD2|EXT4-fs|critical (medium|target) error|block nbd|beyond end of device

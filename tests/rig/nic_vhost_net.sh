@@ -4,7 +4,7 @@
 # A card through VFIO as an interface by vhost-net, opposite the kernel's own driver for the same card: TCP and UDP both ways, fewer
 # than 0.1 system calls per packet, checksums, the MTU followed, what ethtool prints, and nothing left of a killed server.
 #
-# rig-kernels: 6.12 6.1
+# rig-nightly-kernels: 6.1
 # rig-device: e1000-82545em,netdev=hub=7,mac=52:54:00:07:00:01,id=ours
 # rig-device: e1000-82545em,netdev=hub=7,mac=52:54:00:07:00:02,id=theirs
 # rig-modprobe: tun vhost_net vfio-pci vfio_iommu_type1 e1000

@@ -4,7 +4,7 @@
 # A disk as /dev/ublkbN is a disk to all who use one: file systems, partitions, stacked devices, direct I/O and page cache,
 # discard and zeroing, flush and FUA, errors; with as few copies and system calls as promised.
 #
-# rig-kernels: 6.12 7.2
+# rig-nightly-kernels: 7.2
 # rig-modprobe: ublk_drv dm_mod xfs
 # rig-options: --memory 2G
 # rig-allow-log: I/O error, dev ublkb|Buffer I/O error on dev ublkb|critical (medium|target) error, dev ublkb

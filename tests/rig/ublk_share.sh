@@ -3,7 +3,8 @@
 #
 # Memory that a client shares with the disk's driver: what is transferred from and to it is copied by nobody, neither kernel nor us.
 #
-# rig-kernels: 7.2 6.12
+# rig-kernels: 7.2
+# rig-nightly-kernels: 6.12
 # rig-modprobe: ublk_drv
 # rig-options: --memory 2G
 # rig-timeout: 300

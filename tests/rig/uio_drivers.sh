@@ -4,7 +4,7 @@
 # The drivers that were written on embedded models drive the same devices through uio_pci_generic, unchanged: self-tests, a disk's
 # data, IDE by its ports without an interrupt.
 #
-# rig-kernels: 6.12 6.1
+# rig-nightly-kernels: 6.1
 # rig-iommu: none
 # rig-device: edu
 # rig-device: e1000e,netdev=none

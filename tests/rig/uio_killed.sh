@@ -4,7 +4,7 @@
 # A process that is killed with DMA in flight leaves a device at rest also without an IOMMU, and the next one opens it. Each open
 # waits for the end of a transfer of edu (100 ms), which cannot be reset, so here it is a hundred times, on other kernels than 6.12 ten times.
 #
-# rig-kernels: 6.12 6.1 7.2
+# rig-nightly-kernels: 6.1 7.2
 # rig-iommu: none
 # rig-device: edu
 # rig-modprobe: uio_pci_generic

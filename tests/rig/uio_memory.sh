@@ -3,7 +3,7 @@
 #
 # The DMA memory of a device without an IOMMU: one piece, never moved, below the device's mask, from whatever pages there are.
 #
-# rig-kernels: 6.12 6.1 7.2
+# rig-nightly-kernels: 6.1 7.2
 # rig-iommu: none
 # rig-device: edu
 # rig-modprobe: uio_pci_generic

@@ -4,7 +4,7 @@
 # A disk as /dev/vdX through VDUSE is a disk to all who use one, with as few copies and system calls as promised; when its server or
 # its device dies its users get errors, nobody hangs, and nothing is left.
 #
-# rig-kernels: 6.12 7.2
+# rig-nightly-kernels: 7.2
 # rig-modprobe: vduse virtio_vdpa virtio_blk xfs
 # rig-options: --memory 2G --cpus 2
 # rig-allow-log: I/O error|lost async page write|lost sync page write|JBD2|EXT4-fs|critical (medium|target) error|beyond end of device

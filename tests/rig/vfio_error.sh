@@ -5,7 +5,7 @@
 # after which the kernel resets the device under our hands; QEMU's e1000e can report such errors, its nvme cannot), and a hot-unplug.
 # Clients get errors, the program ends and says what happened.
 #
-# rig-kernels: 6.12 6.1 7.2
+# rig-nightly-kernels: 6.1 7.2
 # rig-device: e1000e,netdev=none,port=on
 # rig-device: nvme,null=64M,port=on
 # rig-modprobe: vfio-pci vfio_iommu_type1 tun

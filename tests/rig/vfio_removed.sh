@@ -3,7 +3,7 @@
 #
 # Devices that are taken away while they are used: by the boundary's programs, and under `outboard run`.
 #
-# rig-kernels: 6.12 6.1 7.2
+# rig-nightly-kernels: 6.1 7.2
 # rig-device: edu
 # rig-device: e1000e,netdev=none
 # rig-device: nvme,null=64M

@@ -4,7 +4,7 @@
 # vhost-net, with a device that does as it is told: frames of every size both ways, segmentation frames in several buffers, full
 # rings, several queues, fewer than 0.1 system calls per frame; and what follows what is set on the interface.
 #
-# rig-kernels: 6.12 6.1 7.2
+# rig-nightly-kernels: 6.1 7.2
 # rig-modprobe: tun vhost_net
 # rig-timeout: 300
 set -u
