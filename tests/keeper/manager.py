@@ -21,8 +21,8 @@ class Manager:
 
     def __init__(self, outboard):
         self.outboard = outboard
-        self.dir = tempfile.mkdtemp()
-        self.path = os.path.join(self.dir, "notify")
+        self.dir = tempfile.TemporaryDirectory()  # until the end of this object
+        self.path = os.path.join(self.dir.name, "notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         self.store = []  # name, descriptor; the newest first, as systemd has them

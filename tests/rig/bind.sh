@@ -29,7 +29,7 @@ printf 'start=2048,size=65536,type=83\nstart=67584,size=65536,type=82\n' | sfdis
 }
 
 # Ten.
-exec rig/vm --kernel "$RIG_KERNEL" --timeout 800 \
+rig/vm --kernel "$RIG_KERNEL" --timeout 800 \
 	--device edu \
 	--device e1000e,netdev=user,id=uplink \
 	--device e1000-82545em,netdev=none,id=first \
