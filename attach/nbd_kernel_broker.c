@@ -103,6 +103,14 @@ int nbdk_netlink(struct genetlink *g, struct ob_error *err)
 	return ret;
 }
 
+static int take_own_by(struct genetlink *g, const struct broker_call *c, struct broker_nbdk *a,
+		       struct ob_error *err)
+{
+	int ret = take_own(c, a, err);
+
+	return ret ? ret : nbdk_netlink(g, err);
+}
+
 /* ---- connections ------------------------------------------------------------------------------- */
 
 static void close_all(int fds[], unsigned int n)
@@ -265,10 +273,8 @@ int broker_nbdk_disconnect(struct broker_call *c, struct ob_error *err)
 	struct nlmsghdr *nlh;
 	struct broker_nbdk a;
 	struct genetlink g;
-	int ret = take_own(c, &a, err);
+	int ret = take_own_by(&g, c, &a, err);
 
-	if (!ret)
-		ret = nbdk_netlink(&g, err);
 	if (ret)
 		return ret;
 	nlh = genetlink_begin(&g, request, NBD_CMD_DISCONNECT);
@@ -491,10 +497,8 @@ int broker_nbdk_care(struct broker_call *c, struct ob_error *err)
 	struct caretaker caretaker;
 	struct broker_nbdk a;
 	struct genetlink g;
-	int ret = take_own(c, &a, err);
+	int ret = take_own_by(&g, c, &a, err);
 
-	if (!ret)
-		ret = nbdk_netlink(&g, err);
 	if (ret)
 		return ret;
 	ret = prepare(&care, &g, &a, err);
