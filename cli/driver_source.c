@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
 #include "cli/driver_source.h"
 #include "cli/lines.h"
 
@@ -184,21 +183,49 @@ static int driver_source_find(struct driver_source *q, struct ob_error *err)
 	return 0;
 }
 
-int driver_analyse(struct analysis *a, struct driver_source *q, const char *class,
-		   const char *policies, long jobs, FILE *copy, struct ob_error *err)
+bool driver_option(struct driver_source *q, struct cli_args *args, int opt)
+{
+	switch (opt) {
+	case CLI_WORD:
+		if (q->n == MOST_SOURCES) {
+			args->exit_code = cli_bad(args->usage, "more than %d files", MOST_SOURCES);
+			return false;
+		}
+		q->arguments[q->n++] = (char *)args->value;
+		return true;
+	case 'c':
+		q->class = args->value;
+		return true;
+	case 'j':
+		return cli_number(args, "jobs", 1, 1024, &q->jobs);
+	case 'k':
+		q->kernel = args->value;
+		return true;
+	case DRIVER_HEADERS:
+		q->headers = args->value;
+		return true;
+	case DRIVER_POLICIES:
+		q->policies = args->value;
+		return true;
+	default:
+		return true;
+	}
+}
+
+int driver_analyse(struct analysis *a, struct driver_source *q, FILE *copy, struct ob_error *err)
 {
 	char program[PATH_MAX], found[PATH_MAX];
-	struct factor_request request = {.class = class,
-					 .jobs = jobs,
+	struct factor_request request = {.class = q->class,
+					 .jobs = q->jobs,
 					 .copy = copy,
 					 .name = q->name,
 					 .sources = &q->sources,
 					 .headers = &q->parsed,
 					 .program = program,
-					 .policies = policies ? policies : found};
+					 .policies = q->policies ? q->policies : found};
 	int ret = find_facts_program(program, err);
 
-	if (!ret && !policies)
+	if (!ret && !q->policies)
 		ret = find_part("the folder of policies", "share/outboard/split/policy",
 				OUTBOARD_SOURCE "/split/policy", found, err);
 	if (!ret)

@@ -12,24 +12,17 @@
 #include "split/counts.h"
 
 enum {
-	OPT_HEADERS = CLI_LONG,
-	OPT_SVG,
+	OPT_SVG = DRIVER_NEXT,
 	OPT_FACTS,
-	OPT_POLICIES,
 	OPT_COUNTS,
 };
 
 static const struct cli_option options[] = {
-	{'c', "class", "CLASS", "net, block, char, ... or a policy's FILE; default: as it looks"},
 	{'e', "explain", "FUNCTION", "all that decided on this function"},
-	{'k', "kernel", "VERSION",
-	 "a driver's name, and headers: of 6.1, 6.12 (the default) or 7.2"},
-	{OPT_HEADERS, "kernel-headers", "DIR", "against which it is compiled"},
 	{OPT_SVG, "svg", "FILE", "write a picture"},
 	{OPT_FACTS, "facts", "FILE", "write what was found in the source, a fact a line"},
 	{OPT_COUNTS, "counts", "FILE", "how often each was called in a running kernel"},
-	{OPT_POLICIES, "policies", "DIR", "take policies from there"},
-	{'j', "jobs", "N", "that many files at once (default: one per processor)"},
+	DRIVER_OPTIONS,
 	{0, NULL, NULL, NULL},
 };
 
@@ -44,8 +37,7 @@ static const struct cli_usage usage = {
 
 struct request {
 	struct driver_source source;
-	const char *class, *explain, *svg, *facts, *policies, *counts;
-	long jobs;
+	const char *explain, *svg, *facts, *counts;
 };
 
 /* ---- what is shown ------------------------------------------------------------------------------ */
@@ -117,7 +109,7 @@ static int analyse(struct request *q, struct ob_error *err)
 		if (!copy)
 			return ob_error_set(err, -errno, "%s: %s", q->facts, strerror(errno));
 	}
-	ret = driver_analyse(&a, &q->source, q->class, q->policies, q->jobs, copy, err);
+	ret = driver_analyse(&a, &q->source, copy, err);
 	if (copy && fclose(copy) && !ret) {
 		ret = ob_error_set(err, -errno, "%s: %s", q->facts, strerror(errno));
 		analysis_free(&a);
@@ -144,26 +136,8 @@ int cmd_factor(int argc, char **argv)
 		switch (opt) {
 		case CLI_STOP:
 			return args.exit_code;
-		case CLI_WORD:
-			if (q.source.n == MOST_SOURCES)
-				return cli_bad(&usage, "more than %d files", MOST_SOURCES);
-			q.source.arguments[q.source.n++] = (char *)args.value;
-			break;
-		case 'c':
-			q.class = args.value;
-			break;
 		case 'e':
 			q.explain = args.value;
-			break;
-		case 'j':
-			if (!cli_number(&args, "jobs", 1, 1024, &q.jobs))
-				return args.exit_code;
-			break;
-		case 'k':
-			q.source.kernel = args.value;
-			break;
-		case OPT_HEADERS:
-			q.source.headers = args.value;
 			break;
 		case OPT_SVG:
 			q.svg = args.value;
@@ -174,10 +148,9 @@ int cmd_factor(int argc, char **argv)
 		case OPT_COUNTS:
 			q.counts = args.value;
 			break;
-		case OPT_POLICIES:
-			q.policies = args.value;
-			break;
 		default:
+			if (!driver_option(&q.source, &args, opt))
+				return args.exit_code;
 			break;
 		}
 	}

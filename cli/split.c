@@ -14,10 +14,8 @@
 #include "split/split.h"
 
 enum {
-	OPT_HEADERS = CLI_LONG,
-	OPT_BUILD,
+	OPT_BUILD = DRIVER_NEXT,
 	OPT_RUN,
-	OPT_POLICIES,
 	NOTHING = 77, /* exit code of the rig: there is no such kernel or no QEMU here */
 };
 
@@ -25,12 +23,7 @@ static const struct cli_option options[] = {
 	{'o', "output", "DIR", "write it there (default: split-DRIVER)"},
 	{OPT_BUILD, "build", NULL, "build the module and the daemon"},
 	{OPT_RUN, "run", NULL, "build, and compare with the original in a virtual machine"},
-	{'c', "class", "CLASS", "net, block, char, ... or a policy's FILE; default: as it looks"},
-	{'k', "kernel", "VERSION",
-	 "a driver's name, and headers: of 6.1, 6.12 (the default) or 7.2"},
-	{OPT_HEADERS, "kernel-headers", "DIR", "against which it is compiled"},
-	{OPT_POLICIES, "policies", "DIR", "take policies from there"},
-	{'j', "jobs", "N", "that many files at once (default: one per processor)"},
+	DRIVER_OPTIONS,
 	{0, NULL, NULL, NULL},
 };
 
@@ -45,9 +38,8 @@ static const struct cli_usage usage = {
 
 struct request {
 	struct driver_source source;
-	const char *class, *policies, *output;
+	const char *output;
 	bool build, run;
-	long jobs;
 };
 
 /* Its output goes to stderr: ours is for what was asked for. */
@@ -147,7 +139,7 @@ static int cut(struct request *q, const struct analysis *a, struct ob_error *err
 static int split(struct request *q, struct ob_error *err)
 {
 	struct analysis a;
-	int ret = driver_analyse(&a, &q->source, q->class, q->policies, q->jobs, NULL, err);
+	int ret = driver_analyse(&a, &q->source, NULL, err);
 
 	if (!ret) {
 		ret = cut(q, &a, err);
@@ -169,29 +161,8 @@ int cmd_split(int argc, char **argv)
 		switch (opt) {
 		case CLI_STOP:
 			return args.exit_code;
-		case CLI_WORD:
-			if (q.source.n == MOST_SOURCES)
-				return cli_bad(&usage, "more than %d files", MOST_SOURCES);
-			q.source.arguments[q.source.n++] = (char *)args.value;
-			break;
 		case 'o':
 			q.output = args.value;
-			break;
-		case 'c':
-			q.class = args.value;
-			break;
-		case 'k':
-			q.source.kernel = args.value;
-			break;
-		case 'j':
-			if (!cli_number(&args, "jobs", 1, 1024, &q.jobs))
-				return args.exit_code;
-			break;
-		case OPT_HEADERS:
-			q.source.headers = args.value;
-			break;
-		case OPT_POLICIES:
-			q.policies = args.value;
 			break;
 		case OPT_BUILD:
 			q.build = true;
@@ -200,6 +171,8 @@ int cmd_split(int argc, char **argv)
 			q.run = true;
 			break;
 		default:
+			if (!driver_option(&q.source, &args, opt))
+				return args.exit_code;
 			break;
 		}
 	}
