@@ -138,7 +138,7 @@ struct sandbox {
 	int cgroup_fd; /* folder of the cgroup, -1: none */
 	int procs_fd;  /* its cgroup.procs */
 	char cgroup_path[256];
-	bool as_root;			/* the keeper is root */
+	bool as_root;			      /* the keeper is root */
 	bool made, made_pid_ns, made_user_ns; /* the child, by sandbox_fork() */
 	uid_t keeper_uid;
 	gid_t keeper_gid;

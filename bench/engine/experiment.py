@@ -66,6 +66,8 @@ class Experiment:
         self.devices = lists["rig-device"]
         self.modules = lists["rig-modprobe"]
         self.options = shlex.split(" ".join(lists["rig-options"]))
+        # Its clock goes by instructions: what else this machine does changes nothing.
+        self.undisturbed = self.where == "rig" and "--deterministic" in self.options
         self.needs = lists["bench-needs"]
         self.plots = [plot.split() for plot in lists["bench-plot"]]
         # "NAME: what it is"

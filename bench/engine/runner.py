@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs experiments: each boot starts the script once, in the rig or here, and takes a sample from each of its lines that begin
 with a brace. What a boot yielded is on disk before the next begins."""
+import concurrent.futures
 import json
 import os
 import re
-import resource
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import machine
@@ -32,17 +33,20 @@ class Progress:
     def __init__(self):
         self.terminal = sys.stderr.isatty()
         self.width = 0
+        self.lock = threading.RLock()
 
     def show(self, text):
-        if self.terminal:
-            sys.stderr.write("\r" + text[:100].ljust(self.width))
-            sys.stderr.flush()
-            self.width = len(text[:100])
+        with self.lock:
+            if self.terminal:
+                sys.stderr.write("\r" + text[:100].ljust(self.width))
+                sys.stderr.flush()
+                self.width = len(text[:100])
 
-    def say(self, text):
-        self.show("")
-        sys.stderr.write(("\r" if self.terminal else "") + text + "\n")
-        sys.stderr.flush()
+    def say(self, *lines):
+        with self.lock:
+            self.show("")
+            sys.stderr.write(("\r" if self.terminal else "") + "\n".join(lines) + "\n")
+            sys.stderr.flush()
 
 
 def rig_command(experiment, build, mode, where, log):
@@ -62,9 +66,14 @@ def rig_command(experiment, build, mode, where, log):
 class Boot:
     """One run of an experiment's script: its samples, what it had to leave out, and what went wrong."""
 
+    running = set()     # processes, of all boots
+    interrupted = False
+    lock = threading.Lock()
+
     def __init__(self, experiment, build, mode, progress):
         self.experiment, self.progress = experiment, progress
         self.samples, self.skipped, self.failed, self.died, self.said = [], {}, None, False, []
+        self.processor_seconds = 0.0
         with tempfile.TemporaryDirectory(prefix="outboard-bench-") as where:
             if experiment.where == "rig":
                 command = rig_command(experiment, build, mode, where, os.path.join(where, "dmesg"))
@@ -79,33 +88,41 @@ class Boot:
 
     def run(self, command, environment, errors):
         # A session of its own: a Ctrl-C is ours to handle, and all of it can be ended.
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace",
-                              start_new_session=True, env=environment, cwd=ROOT) as child:
-            try:
-                for line in child.stdout:
-                    self.take(line.rstrip("\r\n"))
-                child.wait()
-            except BaseException:
-                self.end(child)
-                raise
+        with self.lock:
+            if self.interrupted:
+                raise Interrupted
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
+                                     errors="replace", start_new_session=True, env=environment, cwd=ROOT)
+            self.running.add(child)
+        with child.stdout:
+            for line in child.stdout:
+                self.take(line.rstrip("\r\n"))
+        # What it used, and all that it waited for.
+        status, used = os.wait4(child.pid, 0)[1:]
+        with self.lock:
+            self.running.discard(child)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        self.processor_seconds = used.ru_utime + used.ru_stime
+        if self.interrupted:
+            raise Interrupted
         if child.returncode == RIG_CANNOT:
             self.skipped[""] = "it cannot be run here"
         elif child.returncode:
             self.died = child.returncode in RIG_DIED and not self.samples
             self.failed = f"{shlex.join(command[:1])} ended with {child.returncode}"
 
-    @staticmethod
-    def end(child):
+    @classmethod
+    def end_all(cls):
+        """No further one begins, and those that run end."""
+        with cls.lock:
+            cls.interrupted = True
         for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(child.pid, number)
-            except ProcessLookupError:
-                return
-            try:
-                child.wait(PATIENCE)
-                return
-            except subprocess.TimeoutExpired:
-                pass
+            with cls.lock:
+                for child in cls.running:
+                    os.killpg(child.pid, number)
+            until = time.monotonic() + PATIENCE
+            while cls.running and time.monotonic() < until:
+                time.sleep(0.05)
 
     def take(self, line):
         if not line.startswith("{"):
@@ -127,17 +144,11 @@ class Boot:
         self.progress.show(f"{self.experiment.name}: {sample['load']} {sample['parameter'] or ''}, {sample['side']}")
 
 
-def processor_seconds():
-    """Of all that was started here and has ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def run_one(experiment, build, mode, boots, folder, progress):
     """True unless it failed."""
     document = {"experiment": experiment.described(), "mode": mode, "boots": 0, "seconds": 0, "processor_seconds": 0, "noise": [], "skipped": {},
                 "failed": None, "samples": []}
-    start, processor = time.monotonic(), processor_seconds()
+    start = time.monotonic()
     path = os.path.join(folder, experiment.name + ".json")
     for boot in range(1, boots + 1):
         progress.show(f"{experiment.name}: boot {boot} of {boots}")
@@ -146,21 +157,20 @@ def run_one(experiment, build, mode, boots, folder, progress):
         if done.died:
             # On a busy machine an emulated one sometimes does not get through its boot (rig/kernel-bugs). Nothing was measured yet.
             progress.say(f"{experiment.name}: the machine died while it booted; once more")
+            document["processor_seconds"] += done.processor_seconds
             done = Boot(experiment, build, mode, progress)
         document["noise"].append(machine.noise())
         document["samples"] += [{"boot": boot, **sample} for sample in done.samples]
         document["skipped"].update(done.skipped)
         document["boots"] = boot
         document["seconds"] = round(time.monotonic() - start, 1)
-        document["processor_seconds"] = round(processor_seconds() - processor, 1)
+        document["processor_seconds"] = round(document["processor_seconds"] + done.processor_seconds, 1)
         if not done.failed and not done.samples and not done.skipped:
             done.failed = "it printed no sample"
         document["failed"] = done.failed
         results.write_json(path, document)
         if done.failed:
-            progress.say(f"{experiment.name}: {done.failed}")
-            for line in done.said[-20:]:
-                progress.say(f"    {line}")
+            progress.say(f"{experiment.name}: {done.failed}", *[f"    {line}" for line in done.said[-20:]])
             return False
         if not done.samples:
             break
@@ -176,7 +186,10 @@ def check_build(build):
 
 
 def run(experiments, build, mode, boots, folder):
-    """Exit code: 0, 1 when one failed, 130 when it was interrupted."""
+    """
+    Exit code: 0, 1 when one failed, 130 when it was interrupted. Those that nothing disturbs are side by side, as many as there are processors, then
+    the others one after the other.
+    """
     check_build(build)
     os.makedirs(folder, exist_ok=True)
     progress = Progress()
@@ -188,15 +201,26 @@ def run(experiments, build, mode, boots, folder):
         signal.signal(number, interrupt)
     about = {"machine": machine.describe(), "begun": time.strftime("%Y-%m-%d %H:%M:%S %z"), "mode": mode}
     results.write_json(os.path.join(folder, "machine.json"), about)
-    failed = False
+
+    def one(experiment):
+        count = boots or (experiment.boots if mode == "full" else 2 if mode == "quick" else 1)
+        return run_one(experiment, build, mode, count, folder, progress)
+
+    beside = [e for e in experiments if e.undisturbed]
+    good = True
     try:
-        for experiment in experiments:
-            count = boots or (experiment.boots if mode == "full" else 2 if mode == "quick" else 1)
-            failed |= not run_one(experiment, build, mode, count, folder, progress)
+        for group, workers in (beside, os.cpu_count()), ([e for e in experiments if e not in beside], 1):
+            with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+                try:
+                    for done in [pool.submit(one, e) for e in group]:
+                        good &= done.result()
+                except Interrupted:
+                    Boot.end_all()
+                    raise
     except Interrupted:
         progress.say(f"interrupted; what was measured is in {folder}")
         return 130
-    return 1 if failed else 0
+    return 0 if good else 1
 
 
 def default_folder():

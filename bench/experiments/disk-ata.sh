@@ -23,7 +23,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
 sizes=$(by_mode '1 2 4 8 16 32 64 128 256' '1 8 128' 8)
-most=$(by_mode 1000 300 50)
+most=$(by_mode 1000 300 10)
 
 loads() # SIDE DISK COMMAND...
 {

@@ -39,8 +39,8 @@ polled_sizes=$(by_mode '1 2 4 8 16 32 64 128' '1 8 128' 8)
 alone=$(by_mode '1 8 128' '1 8' '')
 fio_sizes=$(by_mode '1 8 128' 8 8)
 # More, as its start, which is subtracted, takes hundreds of millions of instructions.
-fio_most=$(by_mode 40000 20000 8000)
-most=$(by_mode 5000 1000 100)
+fio_most=$(by_mode 40000 20000 500)
+most=$(by_mode 5000 1000 40)
 
 depth_for() # SECTORS
 {

@@ -67,8 +67,8 @@ counted() # SIDE LOAD PARAMETER UNIT COMMAND...
 }
 
 # A command that marks nothing, as a line for bash, which finds the number of operations in $N. What operations cost is the difference between
-# a long run and one of a tenth, without its start and its end; the first of all is not counted, as files are read then. A part of it, user or
-# kernel, that is smaller than its start differs from time to time is 0.
+# a long run and one of a tenth, without its start and its end; the first of all is not counted, as files are read then. What is smaller than its
+# start differs from time to time is 0.
 counted_command() # SIDE LOAD PARAMETER UNIT COUNT LINE
 {
 	local side=$1 load=$2 parameter=$3 unit=$4 count=$5 before part
@@ -82,7 +82,7 @@ counted_command() # SIDE LOAD PARAMETER UNIT COUNT LINE
 			{ sign = $2 == 2 ? 1 : -1; user += sign * $4; kernel += sign * $6 }
 			END {
 				sum = (part != ", kernel") * user + (part != ", user") * kernel
-				printf "%.2f", part && sum < 0 ? 0 : sum / n
+				printf "%.2f", sum < 0 ? 0 : sum / n
 			}')" "per $unit"
 	done
 }

@@ -23,7 +23,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
 sizes=$(by_mode '64 256 1024 1514' '64 1514' 64)
-most=$(by_mode 20000 10000 1000)
+most=$(by_mode 20000 10000 100)
 
 # testpmd opens a FIFO, which 9p cannot be.
 work=/dev/shm/testpmd

@@ -22,8 +22,8 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
-kib=$(by_mode 65536 32768 8192)
-datagrams=$(by_mode 16384 8192 2048)
+kib=$(by_mode 65536 32768 512)
+datagrams=$(by_mode 16384 8192 128)
 
 listening() # NAMESPACE PORT
 {

@@ -19,7 +19,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=bench/experiments/guest.bash
 . "$here/guest.bash"
 queues=$(by_mode '1 2 4 8' '1 2 4' 2)
-most=$(by_mode 64000 32000 8000)
+most=$(by_mode 64000 32000 2000)
 
 # Each number of processors in turn.
 processors() # COMMAND...
