@@ -358,6 +358,16 @@ unsigned int ob_devices_held_list(int *fds, unsigned int max)
 	return n;
 }
 
+int ob_devices_held_gone(struct ob_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; backends[i] && !ret; i++)
+		if (backends[i]->held_gone)
+			ret = backends[i]->held_gone(err);
+	return ret;
+}
+
 void ob_devices_release(void)
 {
 	for (unsigned int i = 0; backends[i]; i++)

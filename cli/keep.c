@@ -25,6 +25,8 @@ enum {
 	UNPUBLISH_MS = 120000,
 	FINISH_MS = 30000,
 	SLICE_MS = 50,
+	/* Driver processes that may die before what was attached is taken back: without a limit of deaths nothing else would end it. */
+	DEATHS_AT_END = 5,
 };
 
 static const char *const state_names[] = {
@@ -92,6 +94,10 @@ static int spawn(struct keeper *k, struct ob_error *err)
 	const pid_t keeper = getpid();
 	int events[2], ask[2], gifts[2], broker, ret;
 
+	/* What the one before died of, perhaps, or has ended since. */
+	ret = k->generation ? keep_watch_gone(k, err) : 0;
+	if (ret)
+		return ret;
 	ret = channel_pair(gifts);
 	if (ret)
 		goto fail;
@@ -286,6 +292,9 @@ static enum ended_by take_event(struct keeper *k, const struct channel_message *
 		break;
 	case CHANNEL_ENDED:
 		*err = m->err;
+		/* More may be known here. */
+		if (m->value == ENDED_GONE)
+			keep_watch_gone(k, err);
 		if (m->value == ENDED_GONE || m->value == ENDED_STOP)
 			return (enum ended_by)m->value;
 		/* Its loop failed: another process may do better. */
@@ -349,6 +358,15 @@ static void begin_upgrade(struct keeper *k)
 	kill(k->pid, SIGKILL);
 }
 
+static enum ended_by start_next(struct keeper *k, struct ob_error *err)
+{
+	int ret;
+
+	k->cause[0] = '\0';
+	ret = spawn(k, err);
+	return ret == -ENODEV ? ENDED_GONE : ret ? ENDED_FAILED : ENDED_NOT;
+}
+
 /* The process that was to be replaced, or the one that was to replace it, has ended. */
 static enum ended_by died_of_upgrade(struct keeper *k, struct ob_error *err)
 {
@@ -366,8 +384,7 @@ static enum ended_by died_of_upgrade(struct keeper *k, struct ob_error *err)
 		pthread_mutex_unlock(&k->ask_lock);
 		set_driver(k, k->old_driver);
 	}
-	k->cause[0] = '\0';
-	return spawn(k, err) ? ENDED_FAILED : ENDED_NOT;
+	return start_next(k, err);
 }
 
 static const char *upgrade_request(struct keeper *k, const char *request, struct ob_error *err)
@@ -444,9 +461,17 @@ static enum ended_by died(struct keeper *k, struct ob_error *err)
 	k->died_of[k->reason]++;
 	pause = restart_after(&k->policy, &k->history, k->died_ns / NS_PER_MS, served_ms);
 	fprintf(stderr, "outboard run: driver process %d died: %s\n", pid, k->cause);
-	if (pause < 0) {
+	if (keep_watch_gone(k, err))
+		return ENDED_GONE;
+	k->deaths_at_end += *k->ended != ENDED_NOT;
+	if (pause < 0 || k->deaths_at_end == DEATHS_AT_END) {
 		ob_error_set(err, -ECHILD, "driver process %d died: %s", pid, k->cause);
-		if (k->policy.restart)
+		if (k->deaths_at_end == DEATHS_AT_END)
+			ob_error_why(err,
+				     "the instance was ending, and %d driver processes died before "
+				     "what was attached was taken back",
+				     DEATHS_AT_END);
+		else if (k->policy.restart)
 			ob_error_why(err,
 				     "it was death number %u, and more than %u in %u s are "
 				     "not followed by another start",
@@ -480,13 +505,6 @@ static void look_for_hang(struct keeper *k)
 	keep_kill(k, REASON_HANG, "it hung: %s", why);
 }
 
-static enum ended_by start_again(struct keeper *k, struct ob_error *err)
-{
-	snprintf(k->last_cause, sizeof(k->last_cause), "%s", k->cause);
-	k->cause[0] = '\0';
-	return spawn(k, err) ? ENDED_FAILED : ENDED_NOT;
-}
-
 static enum ended_by keep_look(void *arg, struct ob_error *err)
 {
 	struct keeper *k = arg;
@@ -516,8 +534,10 @@ static enum ended_by keep_look(void *arg, struct ob_error *err)
 	}
 	if (k->upgrade == UPGRADE_ASKED && k->state == KEEP_SERVING)
 		begin_upgrade(k);
-	if (k->state == KEEP_WAITING && ob_clock_ns() >= k->respawn_ns)
-		return start_again(k, err);
+	if (k->state == KEEP_WAITING && ob_clock_ns() >= k->respawn_ns) {
+		snprintf(k->last_cause, sizeof(k->last_cause), "%s", k->cause);
+		return start_next(k, err);
+	}
 	return ENDED_NOT;
 }
 
@@ -611,6 +631,7 @@ static int keep_unpublish(void *arg, bool force, struct ob_error *err)
 		ob_error_why(err, "the last one died: %s", k->cause);
 		return -EBUSY;
 	}
+	k->deaths_at_end = 0;
 	ret = m.value;
 	*err = m.err;
 	free(m.text);
@@ -830,6 +851,8 @@ int keep_start(struct keeper *k, const atomic_int *stop, struct json_object **do
 		ret = verify_hold(&k->ins->verify, err);
 	if (!ret)
 		ret = first_word(k, stop, &m, err);
+	if (ret == -ENODEV)
+		*exit_code = CLI_GONE;
 	if (ret)
 		return ret;
 	if (m.kind == CHANNEL_READY) {

@@ -76,6 +76,7 @@ struct keep_watch {
  * @ready: called in the driver process when all is attached: a document for the keeper and COMMAND; @netns: a namespace, or -1
  * @ready_arg: for it
  * @begun: set when there is something to end in order
+ * @ended: by what the instance is ending, if it is
  * @quiet: nothing but errors is said
  * @restart_given: somebody counts on it, and is warned of what does not outlive a driver process
  * @generation: of the driver process, from 1
@@ -89,6 +90,7 @@ struct keeper {
 	struct json_object *(*ready)(void *arg, int *netns);
 	void *ready_arg;
 	atomic_bool *begun;
+	const enum ended_by *ended;
 	bool quiet, restart_given;
 	uint64_t alive_ns; /* when the manager was told */
 
@@ -100,7 +102,8 @@ struct keeper {
 	struct keep_watch watch;
 	struct restart_history history;
 	unsigned int generation, deaths, hangs;
-	enum keep_reason reason; /* of the death that is dealt with */
+	unsigned int deaths_at_end; /* while it is ending, since one answered what became of that */
+	enum keep_reason reason;    /* of the death that is dealt with */
 	unsigned int died_of[KEEP_REASONS];
 	uint64_t began_ns, started_ns, ready_ns, died_ns, respawn_ns;
 	char cause[256], last_cause[256];
@@ -156,6 +159,8 @@ void keep_watch_reset(struct keeper *k);
 void keep_watch_look(struct keeper *k);
 /** keep_watch_fds() - what else to wait for, and until when; returns how many were written to @p */
 unsigned int keep_watch_fds(struct keeper *k, struct pollfd *p, int *timeout_ms);
+/** keep_watch_gone() - is a device gone, so that no driver process can serve it? -ENODEV, and @err says which and why; 0 */
+int keep_watch_gone(struct keeper *k, struct ob_error *err);
 /** keep_watch_put_state() - into "keeper" of a state */
 void keep_watch_put_state(struct keeper *k, struct json_object *keeper);
 

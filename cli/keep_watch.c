@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/sysfs.h"
 #include "access/vfio/vfio.h"
 #include "cli/cli.h"
 #include "cli/keep.h"
@@ -236,6 +237,22 @@ void keep_watch_reset(struct keeper *k)
 	/* What a device was at for the one before is not this one's fault. */
 	if (k->watch.kmsg_fd >= 0)
 		lseek(k->watch.kmsg_fd, 0, SEEK_END);
+}
+
+int keep_watch_gone(struct keeper *k, struct ob_error *err)
+{
+	struct sysfs_function fn;
+
+	for (unsigned int i = 0; i < k->ins->n; i++) {
+		const char *name = k->watch.irqs[i].name;
+
+		if (!*name || sysfs_function_read("", name, &fn) != -ENODEV)
+			continue;
+		ob_error_set(err, -ENODEV, "%s is gone while in use", name);
+		ob_error_why(err, "this machine has no such PCI function any more");
+		return -ENODEV;
+	}
+	return ob_devices_held_gone(err);
 }
 
 static unsigned int look_ms(const struct keeper *k)

@@ -735,6 +735,7 @@ static int serve_kept(struct run *r)
 	k->restart_given = r->restart_given;
 	choose_heartbeat(r);
 	k->begun = &r->serving.begun;
+	k->ended = &r->serving.ended;
 	ret = keep_start(k, &r->serving.signals, &doc, &e.netns, &exit_code, &r->err);
 	if (!ret)
 		ret = control_start(r->ins.name, &ops, k, &r->serving, &r->control, &r->err);

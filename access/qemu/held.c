@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -74,6 +75,23 @@ unsigned int qemu_held_list(int *fds, unsigned int max)
 				fds[n++] = m->vector_fd[k];
 	}
 	return n;
+}
+
+int qemu_held_gone(struct ob_error *err)
+{
+	for (unsigned int i = 0; i < nr_held; i++) {
+		struct qemu_machine *m = held[i]->machine;
+		/* The kernel closes what it had before it tells of its end. */
+		struct pollfd p[] = {{.fd = m->qt.fd}, {.fd = m->pidfd, .events = POLLIN}};
+
+		if (poll(p, 2, 0) <= 0)
+			continue;
+		ob_error_set(err, -ENODEV, "%s is gone while in use",
+			     m->devices[0]->dev->info.name);
+		qemu_machine_explain_end(m, err);
+		return -ENODEV;
+	}
+	return 0;
 }
 
 struct qemu_held *qemu_held_find(struct ob_spec *const *specs, unsigned int n)

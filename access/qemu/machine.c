@@ -27,6 +27,11 @@
 #include "access/qemu/machine.h"
 #include "access/threads.h"
 
+enum {
+	END_TEXT = 300,
+	END_MS = 2000, /* from the end of its sockets to that of the process */
+};
+
 #define FIRMWARE_SIZE 65536
 #define RESET_VECTOR  0xfff0 /* of a 64 KiB image below 4 GiB (SDM 3A, 9.1.4) */
 
@@ -219,25 +224,46 @@ static void qemu_gone(struct qemu_machine *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-static void say_end(struct qemu_machine *m, int status)
+/* Return: @buf, with what is known of its end. */
+static const char *end_text(struct qemu_machine *m, char *buf, size_t size)
 {
 	char said[200];
 
 	qemu_machine_said(m, said, sizeof(said));
-	pthread_mutex_lock(&m->lock);
-	for (unsigned int i = 0; i < m->nr_devices; i++) {
-		struct qemu_device *qd = m->devices[i];
+	if (WIFSIGNALED(m->exit_status))
+		snprintf(buf, size, "QEMU (pid %d) was ended by signal %d", m->pid,
+			 WTERMSIG(m->exit_status));
+	else
+		snprintf(buf, size, "QEMU (pid %d) exited with %d%s%s", m->pid,
+			 WEXITSTATUS(m->exit_status), said[0] ? ": " : "", said);
+	return buf;
+}
 
-		if (!qd || !qd->dev)
-			continue;
-		if (WIFSIGNALED(status))
-			ob_device_log(qd->dev, OB_LOG_ERROR, "QEMU (pid %d) was ended by signal %d",
-				      m->pid, WTERMSIG(status));
-		else
-			ob_device_log(qd->dev, OB_LOG_ERROR, "QEMU (pid %d) exited with %d%s%s",
-				      m->pid, WEXITSTATUS(status), said[0] ? ": " : "", said);
-	}
+static void say_end(struct qemu_machine *m)
+{
+	char text[END_TEXT];
+
+	end_text(m, text, sizeof(text));
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < m->nr_devices; i++)
+		if (m->devices[i] && m->devices[i]->dev)
+			ob_device_log(m->devices[i]->dev, OB_LOG_ERROR, "%s", text);
 	pthread_mutex_unlock(&m->lock);
+}
+
+void qemu_machine_explain_end(struct qemu_machine *m, struct ob_error *err)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	char text[END_TEXT];
+
+	for (unsigned int ms = 0; ms < END_MS; ms++) {
+		if (__atomic_load_n(&m->ended, __ATOMIC_ACQUIRE)) {
+			ob_error_why(err, "%s", end_text(m, text, sizeof(text)));
+			return;
+		}
+		nanosleep(&pause, NULL);
+	}
+	ob_error_why(err, "QEMU (pid %d) closed its qtest socket", m->pid);
 }
 
 /* QEMU has ended, whoever wanted it. */
@@ -253,7 +279,7 @@ static void reap(struct qemu_machine *m)
 	pthread_mutex_unlock(&m->lock);
 	if (!__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) &&
 	    __atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
-		say_end(m, status);
+		say_end(m);
 	qemu_gone(m);
 }
 

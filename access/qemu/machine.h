@@ -160,6 +160,10 @@ int qemu_held_adopt(struct qemu_held *held, struct qemu_machine *m, struct ob_sp
 void qemu_held_give(const struct qemu_machine *m);
 /** qemu_held_list() - descriptors of those that are held, which an adopting process needs */
 unsigned int qemu_held_list(int *fds, unsigned int max);
+/** qemu_held_gone() - has the QEMU of one that is held ended? -ENODEV, and @err says how; 0 */
+int qemu_held_gone(struct ob_error *err);
+/** qemu_machine_explain_end() - it has ended, or has closed its end of qtest's socket as it does then: how, as the reason of @err */
+void qemu_machine_explain_end(struct qemu_machine *m, struct ob_error *err);
 /** qemu_held_take() - one that is held no more, or NULL */
 struct qemu_machine *qemu_held_take(void);
 void qemu_release(void);

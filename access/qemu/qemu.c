@@ -663,6 +663,7 @@ const struct ob_access_ops ob_access_qemu = {
 	.hold = qemu_hold,
 	.release = qemu_release,
 	.held = qemu_held_list,
+	.held_gone = qemu_held_gone,
 	.close = qemu_close,
 	.config = qemu_config,
 	.read = qemu_read,

@@ -159,6 +159,9 @@ struct ob_access_ops {
 	/** @held: descriptors of what @hold started; returns how many it wrote, at most @max. With hold */
 	unsigned int (*held)(int *fds, unsigned int max);
 
+	/** @held_gone: has something that @hold started ended? Return: -ENODEV, with what is known of the end; 0. With hold */
+	int (*held_gone)(struct ob_error *err);
+
 	/**
 	 * @close: bus mastering and interrupts are already off, DMA is already unmapped.
 	 *

@@ -117,6 +117,8 @@ int ob_devices_open_quiet(const char *const *specs, unsigned int n, struct ob_de
 int ob_devices_hold(const char *const *specs, unsigned int n, struct ob_error *err);
 /** ob_devices_held_list() - the descriptors of what is held, which a process that drives them needs. Return: how many, at most @max */
 unsigned int ob_devices_held_list(int *fds, unsigned int max);
+/** ob_devices_held_gone() - has something that is held ended? -ENODEV, and @err says how; 0. In the process that holds it */
+int ob_devices_held_gone(struct ob_error *err);
 /** ob_devices_release() - end what is held; in the process that holds it */
 void ob_devices_release(void);
 

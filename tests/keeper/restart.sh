@@ -110,6 +110,35 @@ if serve run run qemu:nvme,null=1M --attach nbd --restart never; then
 	check 'never is never' ended
 	check 'and what would be' eval '[ $status = 1 ] && grep -q -- "--restart=on-failure" "$dir/run"'
 fi
+# ---- what no restart mends -------------------------------------------------------------------------------------
+
+qemu_dies() # then a driver process that has not seen it
+{
+	local driver qemu
+	driver=$(drivers "$pid")
+	qemu=$(qemu_of "$pid")
+	kill -STOP "$driver"
+	kill -KILL "$qemu"
+	wait_for gone "$qemu" || return
+	kill -KILL "$driver"
+	ended
+	[ "$status" = 3 ] && [ "$(grep -c 'driver process [0-9]* died' "$dir/run")" = 1 ] &&
+		grep -q 'qemu:nvme is gone while in use' "$dir/run" && grep -q "because: QEMU (pid $qemu) was ended by signal 9" "$dir/run"
+}
+if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure,limit=0,backoff=0,heartbeat=0; then
+	check 'a device that is gone with its QEMU: the instance ends, and says what happened' qemu_dies
+	kill -KILL "$pid" 2>/dev/null
+fi
+# COMMAND has its driver process killed as it ends, and no later one comes so far as to take back what was attached.
+dies_at_end()
+{
+	OUTBOARD_FAULT_POINTS='device.opened=segv@2+' timeout -s KILL 100 "$outboard" run qemu:nvme,null=1M --attach nbd \
+		--restart on-failure,limit=0,backoff=0 -- sh -c 'kill -KILL $(cat /proc/$OUTBOARD_PID/task/*/children | tr " " "\n" |
+			while read p; do grep -lx outboard-driver /proc/$p/comm; done 2>/dev/null | cut -d/ -f3)' >"$dir/run" 2>&1
+	status=$?
+	[ "$status" = 1 ] && grep -q 'the instance was ending, and 5 driver processes died' "$dir/run"
+}
+check 'COMMAND has ended, and driver processes die all the time: the instance ends' dies_at_end
 if serve run run qemu:nvme,null=1M --attach nbd --restart on-failure; then
 	everything=$(children "$pid")
 	kill -KILL "$pid"
