@@ -725,6 +725,7 @@ static int nbd_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 	rc = open_disk(srv, blk, part, loop, err);
 	if (rc)
 		goto fail;
+	srv->at.clients = srv->max_conns;
 	*at = &srv->at;
 	return 0;
 

@@ -346,7 +346,11 @@ int confine_enter(struct confine *c, struct instance *ins, const struct descript
 	return ret ? ob_error_set(err, ret, "no thread: %s", strerror(-ret)) : 0;
 }
 
-int confine_lock(struct confine *c, struct ob_error *err)
+int confine_lock(struct confine *c, const struct instance *ins, struct ob_error *err)
 {
+	c->box.clients = 0;
+	for (unsigned int i = 0; i < ins->n; i++)
+		for (unsigned int k = 0; k < ins->unit[i].nr_at; k++)
+			c->box.clients += ins->unit[i].at[k]->clients;
 	return sandbox_lock(&c->box, err);
 }

@@ -94,6 +94,6 @@ int confine_enter(struct confine *c, struct instance *ins, const struct descript
 		  const int *keep, unsigned int nr_keep, struct ob_error *err);
 
 /** confine_lock() - it serves: the short list of system calls */
-int confine_lock(struct confine *c, struct ob_error *err);
+int confine_lock(struct confine *c, const struct instance *ins, struct ob_error *err);
 
 #endif

@@ -175,7 +175,7 @@ static void begin(const struct driver *d)
 	/* json-c takes a random number when it is first used. */
 	doc = d->seat->ready(d->seat->ready_arg, &netns);
 	if (d->seat->confine->on) {
-		ret = confine_lock(d->seat->confine, &err);
+		ret = confine_lock(d->seat->confine, ins, &err);
 		if (ret)
 			fail(d, &err, CLI_FAILED);
 	}

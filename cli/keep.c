@@ -209,9 +209,12 @@ static void say_cause(struct keeper *k, int status)
 	if (ran_out)
 		snprintf(k->cause, sizeof(k->cause), "it used more memory than its cgroup may");
 	else if (WIFSIGNALED(status))
-		snprintf(k->cause, sizeof(k->cause), "it was ended by signal %d (%s)%s",
+		snprintf(k->cause, sizeof(k->cause), "it was ended by signal %d (%s)%s%s",
 			 WTERMSIG(status), strsignal(WTERMSIG(status)),
-			 WCOREDUMP(status) ? ", core dumped" : "");
+			 WCOREDUMP(status) ? ", core dumped" : "",
+			 k->confine.on && WTERMSIG(status) == SIGSYS
+				 ? ": it made a system call that its sandbox forbids"
+				 : "");
 	else
 		snprintf(k->cause, sizeof(k->cause), "it exited with code %d", WEXITSTATUS(status));
 }

@@ -117,7 +117,7 @@ int sandbox_limit_more(const struct sandbox *s, struct ob_error *err)
 		return 0;
 	fd = highest_fd();
 	if (!s->limits.nofile && fd >= 0)
-		ret = limit(RLIMIT_NOFILE, (uint64_t)fd + 1 + SPARE_FDS);
+		ret = limit(RLIMIT_NOFILE, (uint64_t)fd + 1 + SPARE_FDS + s->clients);
 	/* Memory in memfds, too, does not grow any more. */
 	if (!ret && !s->may_write_files && !writes_a_file(fd))
 		ret = limit(RLIMIT_FSIZE, 0);

@@ -69,7 +69,7 @@ enum sandbox_uses {
 
 /**
  * struct sandbox_limits - 0: the default
- * @nofile: descriptors. Default: after sandbox_lock(), eight more than are open
+ * @nofile: descriptors. Default: after sandbox_lock(), eight more than are open and clients may come
  * @nproc: processes and threads (64)
  * @memory: bytes of memory of its own (512 MiB); what is shared, as the DMA arena, counts in the cgroup only
  * @memlock: bytes that it may pin for DMA, or lock (64 MiB)
@@ -111,6 +111,7 @@ struct sandbox_report {
  * @keep_environment: names of variables that stay, ended by NULL, "NAME*" for all that begin so; or NULL
  * @system_libraries: and the system's libraries, for a driver that needs others than are loaded
  * @debuggable: gdb works, cores are written, and the filter says which call was not on its list before it kills
+ * @clients: that may come after sandbox_lock(), with a descriptor each
  * @uses: enum sandbox_uses
  * @cgroup: absolute path of the cgroup (version 2) below which it gets one; NULL: chosen, see docs/sandbox.md
  * @may_write_files: after sandbox_lock(), too, files and memfds that it has open may grow; so they may where one of them is a
@@ -128,7 +129,7 @@ struct sandbox {
 	unsigned int nr_read;
 	const char *const *keep_environment;
 	bool system_libraries, debuggable, may_write_files;
-	unsigned int uses;
+	unsigned int clients, uses;
 	const char *cgroup;
 
 	/* The rest is the sandbox's own. */

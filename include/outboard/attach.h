@@ -86,10 +86,15 @@ struct ob_attach_ops {
 	void (*stats)(struct ob_attach *at, struct ob_attach_stats *stats);
 };
 
+/**
+ * struct ob_attach - what is common of all
+ * @clients: that may come while it serves, each with a descriptor in this process; filled by open
+ */
 struct ob_attach {
 	const struct ob_attach_ops *ops;
 	struct ob_binding *binding;
 	struct ob_loop *loop;
+	unsigned int clients;
 };
 
 /** ob_attachments() - all mechanisms in order of preference, ended by NULL */

@@ -153,6 +153,33 @@ static void what_grows_beyond_the_policy_leaks(void **state)
 	assert_false(usage_exceeds(&now, &first, &p, why, sizeof(why)));
 }
 
+static void what_has_all_that_it_may_have_leaks(void **state)
+{
+	const struct restart_policy p = {.memory = 1 << 30, .descriptors = 1024}, none = {0};
+	const struct usage first = {
+		.data = 1600, .data_most = 1600, .descriptors = 40, .descriptors_most = 48};
+	struct usage now = first;
+	char why[160];
+
+	/* So it was when it began to serve. */
+	assert_false(usage_exceeds(&now, &first, &p, why, sizeof(why)));
+	now.descriptors = 47;
+	assert_false(usage_exceeds(&now, &first, &p, why, sizeof(why)));
+	now.descriptors = 48;
+	assert_true(usage_exceeds(&now, &first, &p, why, sizeof(why)));
+	assert_non_null(strstr(why, "all 48 descriptors"));
+	assert_false(usage_exceeds(&now, &first, &none, why, sizeof(why)));
+	now = (struct usage){.data = (60ull << 20), .data_most = 64 << 20};
+	assert_false(usage_exceeds(&now, &first, &p, why, sizeof(why)));
+	now.data++;
+	assert_true(usage_exceeds(&now, &first, &p, why, sizeof(why)));
+	assert_non_null(strstr(why, "60 of the 64 MiB"));
+	assert_false(usage_exceeds(&now, &first, &none, why, sizeof(why)));
+	/* Without a limit. */
+	now.data_most = 0;
+	assert_false(usage_exceeds(&now, &first, &p, why, sizeof(why)));
+}
+
 static void the_kernel_is_believed(void **state)
 {
 	struct usage before, after;
@@ -167,6 +194,8 @@ static void the_kernel_is_believed(void **state)
 	fd = dup(0);
 	assert_true(usage_read(getpid(), &after));
 	assert_true(after.memory >= before.memory + (31u << 20));
+	assert_true(after.data >= before.data + (31u << 20));
+	assert_true(after.descriptors_most >= after.descriptors);
 	assert_int_equal(after.descriptors, before.descriptors + 1);
 	close(fd);
 	free(p);
@@ -211,6 +240,7 @@ int main(void)
 		cmocka_unit_test(a_driver_that_reads_none_is_seen_by_the_kernels_count),
 		cmocka_unit_test(another_process_begins_at_nothing),
 		cmocka_unit_test(what_grows_beyond_the_policy_leaks),
+		cmocka_unit_test(what_has_all_that_it_may_have_leaks),
 		cmocka_unit_test(the_kernel_is_believed),
 		cmocka_unit_test(a_process_that_there_is_not),
 		cmocka_unit_test(an_embedded_device_is_not_counted_by_the_kernel),
