@@ -18,6 +18,7 @@
 
 enum {
 	CPU_PERIOD_US = 100000,
+	MOST_ALIKE = 100, /* cgroups of one name */
 };
 
 static const char *const controllers[] = {"memory", "pids", "cpu"};
@@ -184,6 +185,7 @@ void sandbox_cgroup_make(struct sandbox *s)
 {
 	char parent[200];
 	int top = -1, dir;
+	bool made = false;
 
 	s->cgroup_fd = s->procs_fd = -1;
 	if (!sandbox_wants(s, SANDBOX_CGROUP) || !choose_parent(s, parent, sizeof(parent)))
@@ -206,8 +208,15 @@ void sandbox_cgroup_make(struct sandbox *s)
 	give_controllers(dir);
 	close(dir);
 	remove_orphans(parent);
-	snprintf(s->cgroup_path, sizeof(s->cgroup_path), "%s/%.32s.%d", parent, s->name, getpid());
-	if (mkdir(s->cgroup_path, 0755) && errno != EEXIST) {
+	/* In another process namespace there may be another keeper of this name and number. */
+	for (unsigned int n = 0; n < MOST_ALIKE; n++) {
+		snprintf(s->cgroup_path, sizeof(s->cgroup_path), "%s/%.32s.%d-%u", parent, s->name,
+			 getpid(), n);
+		made = !mkdir(s->cgroup_path, 0755);
+		if (made || errno != EEXIST)
+			break;
+	}
+	if (!made) {
 		sandbox_lacks(s, SANDBOX_CGROUP, "%s: %s", parent, strerror(errno));
 		s->cgroup_path[0] = '\0';
 		return;

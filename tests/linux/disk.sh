@@ -5,10 +5,10 @@
 # verified input and output by fio, flush, discard, zeroes, an end without leftovers, all of it once more; and a device that vanishes. Without root the
 # disk is an NBD export in place of a block device. Skipped where neither the driver nor the profile of all disks is built.
 driver=$2 model=$3 kernel=${4:-6.12}
-# Mounts of the test are seen by it alone, and it sees its own processes alone.
+# Mounts of the test are seen by it alone, and it sees its own processes, interfaces and instances alone, as others run beside it.
 if [ "$(id -u)" -eq 0 ] && [ "${!#}" != --inside ]; then
-	exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-		bash "$0" "$1" "$driver" "$model" "$kernel" --inside
+	exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --ipc \
+		bash -c 'mount -t tmpfs tmpfs /run && exec bash "$@"' - "$0" "$1" "$driver" "$model" "$kernel" --inside
 fi
 # shellcheck source=tests/cli/tap.sh
 . "$(dirname "$0")/../cli/tap.sh"
