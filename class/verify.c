@@ -289,7 +289,7 @@ static void take_error(struct verify *v, struct verified *s, int status)
 	const struct ob_block_req *up = s->up;
 
 	if (!v->stopping && v->o.fd >= 0 && !ob_device_gone(v->blk.dev) &&
-	    !verify_confirmed(&v->m, up->op, up->offset))
+	    !verify_confirmed(&v->m, up->op, up->offset, up->len))
 		wrong(v, "it cannot %s at block %" PRIu64 ", as no other process has said (%s)",
 		      ops[up->op], up->offset / v->m.block_size, strerror(-status));
 	else if (!v->stopping && s->writes)
@@ -316,8 +316,11 @@ static bool go_on(struct verify *v, struct verified *s)
 		if (!ended)
 			read_back(v, s);
 	}
-	if (!v->failed)
+	if (!v->failed) {
+		if (ended && !up->status)
+			verify_refuted(&v->m, up->op, up->offset, up->len);
 		return ended;
+	}
 	/* Nothing that it says is believed any more. */
 	up->status = -EIO;
 	v->todo &= ~(1u << number(v, s));

@@ -103,7 +103,7 @@ uint32_t verify_awaited(const struct verify_memory *m, unsigned int flight, uint
 
 /* ---- errors -------------------------------------------------------------------------------- */
 
-bool verify_confirmed(struct verify_memory *m, unsigned int op, uint64_t offset)
+bool verify_confirmed(struct verify_memory *m, unsigned int op, uint64_t offset, uint64_t len)
 {
 	struct verify_header *h = m->header;
 
@@ -115,8 +115,21 @@ bool verify_confirmed(struct verify_memory *m, unsigned int op, uint64_t offset)
 	}
 	if (!h->errors)
 		h->complaint[h->complaints++ % VERIFY_COMPLAINTS] =
-			(struct verify_complaint){offset, m->process, op};
+			(struct verify_complaint){offset, len, m->process, op};
 	return h->errors;
+}
+
+void verify_refuted(struct verify_memory *m, unsigned int op, uint64_t offset, uint64_t len)
+{
+	struct verify_header *h = m->header;
+
+	for (unsigned int i = 0; i < VERIFY_COMPLAINTS && h->complaints; i++) {
+		struct verify_complaint *c = &h->complaint[i];
+
+		/* A part that can be read says nothing of the whole. */
+		if (c->op == op && c->offset == offset && c->len <= len)
+			c->process = 0;
+	}
 }
 
 /* ---- contents ------------------------------------------------------------------------------ */

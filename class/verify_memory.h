@@ -56,7 +56,7 @@ struct verify_flight {
 
 /* An error that a driver told: @process 0: none is noted here. */
 struct verify_complaint {
-	uint64_t offset;
+	uint64_t offset, len;
 	uint32_t process;
 	uint32_t op;
 };
@@ -116,7 +116,9 @@ void verify_land(struct verify_memory *m, unsigned int flight);
 uint32_t verify_awaited(const struct verify_memory *m, unsigned int flight, uint64_t block);
 
 /** verify_confirmed() - this process's driver tells of an error. Return: another one's has told of the same, or of any that was confirmed */
-bool verify_confirmed(struct verify_memory *m, unsigned int op, uint64_t offset);
+bool verify_confirmed(struct verify_memory *m, unsigned int op, uint64_t offset, uint64_t len);
+/** verify_refuted() - it could: what was told of it was the driver's error, of a process that is gone, and confirms no later one */
+void verify_refuted(struct verify_memory *m, unsigned int op, uint64_t offset, uint64_t len);
 
 /** verify_keep() - remember a block's content, in place of another's that was written earlier */
 void verify_keep(struct verify_memory *m, uint64_t block, const void *buf);

@@ -445,6 +445,22 @@ static void an_error_of_the_driver_is_not(void **state)
 	}
 }
 
+/* Each had another fault, and the one between them none: they do not confirm each other. */
+static void errors_of_two_drivers_are_not(void **state)
+{
+	struct bench *b = *state;
+
+	for (unsigned int turn = 1; turn < 4; turn++) {
+		b->lie = FAILS;
+		assert_int_equal(put(b, 3, turn), -EIO);
+		assert_int_equal(b->wrongs, 1);
+		end(b);
+		assert_int_equal(begin(b, HONEST), 0);
+		assert_int_equal(put(b, 3, turn), 0);
+		assert_int_equal(b->wrongs, 0);
+	}
+}
+
 /* It does harm as soon as it looks at what is there: to little of it. */
 static void a_driver_that_writes_for_reads(void **state)
 {
@@ -509,6 +525,7 @@ int main(void)
 		TEST(what_is_not_kept_is_an_error_and_no_wrong_data),
 		TEST(an_error_of_the_disk_is_told),
 		TEST(an_error_of_the_driver_is_not),
+		TEST(errors_of_two_drivers_are_not),
 		TEST(a_driver_that_writes_for_reads),
 		TEST(requests_to_the_same_blocks_take_turns),
 		TEST(a_disk_of_another_size_is_none),
