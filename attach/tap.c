@@ -63,7 +63,8 @@ struct tap {
 	bool said_gone; /* logged */
 	bool dropped_sources;
 	struct ob_net_link carrier;
-	uint64_t calls; /* system calls but those of the queues */
+	bool carrier_unknown; /* who had the interface before may have died while there was no link */
+	uint64_t calls;	      /* system calls but those of the queues */
 	unsigned int nr_queues;
 	struct tap_queue queue[OB_NET_QUEUES];
 	/* A source is removed by its arg, so each has one of its own. */
@@ -290,19 +291,21 @@ static void set_carrier(struct tap *t)
 		t->net->ops->link(t->net, &now);
 	if (link_is_coming(t, now.up))
 		return;
-	if (now.up == t->carrier.up && now.mbps == t->carrier.mbps &&
+	if (!t->carrier_unknown && now.up == t->carrier.up && now.mbps == t->carrier.mbps &&
 	    now.full_duplex == t->carrier.full_duplex)
 		return;
 	up = now.up;
 	/* Refused while the interface is down (EINVAL on old kernels): tried again at the next tick. */
 	t->calls++;
-	if (now.up != t->carrier.up && ioctl(t->ns.tun[0], TUNSETCARRIER, &up))
+	if ((t->carrier_unknown || now.up != t->carrier.up) &&
+	    ioctl(t->ns.tun[0], TUNSETCARRIER, &up))
 		return;
 	if (now.up && now.mbps) {
 		t->calls++;
 		tap_link_set_speed(&t->link, now.mbps, now.full_duplex);
 	}
 	t->carrier = now;
+	t->carrier_unknown = false;
 }
 
 /* Address and MTU of the device on the interface, or, where this may not be changed, the other way. */
@@ -404,7 +407,7 @@ static int follow_kept(struct tap *t)
 {
 	t->link_grace_ns = ob_clock_ns() + LINK_GRACE_MS * 1000000ull;
 	/* Whatever it was told last: it is told again. */
-	t->carrier.mbps = 0;
+	t->carrier_unknown = true;
 	follow_interface(t);
 	return 0;
 }

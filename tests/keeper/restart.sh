@@ -171,6 +171,22 @@ expect 'which instance?' 2 'which instance'
 
 # ---- a network interface --------------------------------------------------------------------------------------
 
+# As a driver leaves it that has lost its link, and then dies.
+carrier_comes_back()
+{
+	timeout -s KILL 100 "$outboard" run -q qemu:e1000e,netdev=user --attach tap,netns=new --restart on-failure,heartbeat=2000 -- bash -c '
+		has_carrier() { ip link show dev "$OUTBOARD_IF" | grep -q LOWER_UP; }
+		gets_carrier() { for i in $(seq 200); do has_carrier && return; sleep 0.1; done; return 1; }
+		ip link set dev "$OUTBOARD_IF" up && gets_carrier || exit 10
+		ip link set dev "$OUTBOARD_IF" carrier off && ! has_carrier || exit 11
+		for child in $(cat /proc/$OUTBOARD_PID/task/$OUTBOARD_PID/children); do
+			[ "$(cat /proc/$child/comm)" != outboard-driver ] || kill -KILL "$child"
+		done
+		gets_carrier || exit 12' >"$dir/run" 2>&1
+	status=$?
+	[ "$status" = 0 ]
+}
+check 'an interface without a carrier has one when its next driver process has a link' carrier_comes_back
 check 'a download by TCP survives five kills; interface, address and route stay' \
 	"${BASH_SOURCE[0]%/*}/../campaign/kept_download.sh" "$outboard" 48 5
 finish
