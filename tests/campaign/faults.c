@@ -47,6 +47,7 @@ static struct seat *seat;
 static struct object *object;
 static FILE *results;
 static int said_fd;
+static char device_options[64];
 
 /* ---- the plan: a function of seed and number --------------------------------------------------------- */
 
@@ -276,7 +277,7 @@ static bool try_fault(const struct fault *f, struct outcome *out)
 		out->struck = true;
 	o.client->work(out);
 	died = out->injected && atomic_load(&seat->processes) != atomic_load(&seat->holder);
-	if (died)
+	if (died || out->late)
 		hear(out);
 	out->reached = was_reached(f, out);
 	if (!out->reached && !died && !out->late && !out->errors && out->injected && withdraw(f)) {
@@ -460,7 +461,7 @@ static void become_instance(uint64_t first, char **argv)
 		path_of(path, "socket");
 		snprintf(attach, sizeof(attach), "nbd,socket=%s", path);
 	} else {
-		append(spec, "%s", ",netdev=user");
+		append(spec, "%s", device_options);
 		snprintf(attach, sizeof(attach), "tap,netns=new");
 	}
 	path_of(path, "said");
@@ -506,6 +507,8 @@ static int run_shard(unsigned int shard, char **argv)
 	int status = 0;
 
 	o.shard = shard;
+	if (o.client->prepare && !o.client->prepare(device_options, sizeof(device_options)))
+		return 2;
 	for (;;) {
 		uint64_t first = next_number(shard);
 		pid_t pid;
@@ -706,12 +709,13 @@ static const struct option long_options[] = {
 	{"shard", required_argument, NULL, 'S'},
 	{"first", required_argument, NULL, 'F'},
 	{"verify", no_argument, NULL, 'V'},
+	{"spoil", required_argument, NULL, 'w'},
 	{NULL, 0, NULL, 0},
 };
 
 static const struct client *client_for(const char *device)
 {
-	static const struct client *const all[] = {&disk_nvme, &disk_ide, NULL};
+	static const struct client *const all[] = {&disk_nvme, &disk_ide, &net_e1000, NULL};
 
 	for (unsigned int i = 0; all[i]; i++)
 		if (!strcmp(all[i]->driver, device))
@@ -774,6 +778,9 @@ static bool parse(int argc, char **argv, bool *worker, uint64_t *first)
 		case 'F':
 			*first = n;
 			break;
+		case 'w':
+			o.spoil = (unsigned int)n;
+			break;
 		case 'V':
 			o.verify = true;
 			break;
@@ -800,9 +807,9 @@ int main(int argc, char **argv)
 
 	if (!parse(argc, argv, &worker, &first)) {
 		fprintf(stderr,
-			"usage: faults --outboard PROGRAM --faulty FAULTY.so --victim DRIVER.so --dir FOLDER [--device nvme|ide]\n"
+			"usage: faults --outboard PROGRAM --faulty FAULTY.so --victim DRIVER.so --dir FOLDER [--device nvme|ide|e1000]\n"
 			"  [--seed N (1)] [--count N (1000)] [--shards N (2)] [--seconds N: no more then] [--only PATTERN: functions]\n"
-			"  [--policy TEXT: of --restart] [--json FILE] [--git ID] [--verify]\n");
+			"  [--policy TEXT: of --restart] [--json FILE] [--git ID] [--verify] [--spoil N: one of N datagrams, on the wire]\n");
 		return 2;
 	}
 	if (worker) {

@@ -30,7 +30,7 @@ enum detected {
  * @by: what ended the driver process
  * @errors: requests that failed, as the client saw it
  * @late: the client waited for longer than it is willing to, and nobody else had noticed
- * @wrong: blocks that were read by the process with the fault, and were not what had been written
+ * @wrong: blocks (or datagrams) that were read by the process with the fault, and were not what had been written
  * @lost: blocks that its successor read, and which are not
  */
 struct outcome {
@@ -62,6 +62,8 @@ struct client {
 	const char *driver, *model;
 	unsigned int start_ms;
 	bool disk;
+	/** @prepare: optional: what it needs outside of the instances of a shard; @options of the device that follow of it */
+	bool (*prepare)(char *options, size_t size);
 	/** @begin: the instance is there */
 	bool (*begin)(void);
 	/** @work: use the device in all ways, for o.patience_ms at most */
@@ -70,11 +72,12 @@ struct client {
 	bool (*check)(struct outcome *out);
 };
 
-extern const struct client disk_nvme, disk_ide;
+extern const struct client disk_nvme, disk_ide, net_e1000;
 
 extern struct campaign {
 	uint64_t seed, count, until_ns;
 	unsigned int shards, shard, patience_ms;
+	unsigned int spoil; /* a control: of so many datagrams one comes back wrong */
 	bool verify;
 	const char *outboard, *faulty, *victim, *dir, *device, *only, *json, *git, *policy;
 	char kernel[160];

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# faults.sh [--build FOLDER] [--dir FOLDER] [--device nvme|ide] [--victim DRIVER.so] [--only PATTERN] [--count N] [--seed S] [--shards N] [--seconds N] [--json FILE] [--policy TEXT] [--verify]
+# faults.sh [--build FOLDER] [--dir FOLDER] [--device nvme|ide|e1000] [--victim DRIVER.so] [--only PATTERN] [--count N] [--seed S] [--shards N] [--seconds N] [--json FILE] [--policy TEXT] [--verify] [--spoil N]
 #
 # The fault campaign (faults.c): N faults (1,000) in a native driver below a keeper, while a client judges. FOLDER keeps what has been done,
 # so that a campaign that was ended, by --seconds or by a signal, is gone on with; its default is removed at the end. DRIVER.so is another driver for that device, as an object
 # of `outboard linux build`; PATTERN keeps the faults in its own functions (nvme_*). With
-# --verify the instances have that option of `outboard run`. A table, and a document.
+# --verify the instances have that option of `outboard run`; with --spoil (e1000) one of N datagrams comes back wrong. A table, and a document.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
 	--dir) dir=$2 ;;
 	--device) device=$2 ;;
 	--victim) victim=$2 ;;
-	--count | --seed | --shards | --seconds | --json | --policy | --only) pass+=("$1" "$2") ;;
+	--count | --seed | --shards | --seconds | --json | --policy | --only | --spoil) pass+=("$1" "$2") ;;
 	--verify)
 		pass+=("$1")
 		shift

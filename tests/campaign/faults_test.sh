@@ -30,7 +30,7 @@ campaign() # FOLDER OPTION...
 }
 patient=on-failure,limit=100,within=1,backoff=0,heartbeat=1000,start=5000
 
-echo "1..8"
+echo "1..10"
 campaign "$dir/a" --count 60 --policy $patient
 ok $? "60 faults, one after the other"
 jq -e '.rows.all | .injected + .refused == 60 and .reached > 5 and .recovered > 2 and .ended == 0 and
@@ -57,3 +57,11 @@ ok $? "a control: data are lost by wrong commands"
 campaign "$dir/e" --count 90 --policy $patient --only build_any --verify
 jq -e "$wrong == 0 and .data > 2 and .ended == 0" "$dir/json" >/dev/null
 ok $? "none are where they are verified"
+
+# A network card: frames may be lost. A datagram that came back is what was sent.
+campaign "$dir/f" --count 60 --policy $patient --device e1000
+jq -e "$wrong == 0 and .reached > 5 and .recovered > 2 and .ended == 0" "$dir/json" >/dev/null
+ok $? "a network card: datagrams are lost, none is wrong, and the interface comes back"
+campaign "$dir/g" --count 60 --policy $patient --device e1000 --spoil 200
+jq -e "$wrong > 2" "$dir/json" >/dev/null
+ok $? "a control: wrong datagrams with a right checksum are seen"
