@@ -693,24 +693,15 @@ static bool manifest(void)
 /* ---- main ------------------------------------------------------------------------------------------------------ */
 
 static const struct option long_options[] = {
-	{"outboard", required_argument, NULL, 'o'},
-	{"faulty", required_argument, NULL, 'f'},
-	{"victim", required_argument, NULL, 'v'},
-	{"dir", required_argument, NULL, 'd'},
-	{"device", required_argument, NULL, 'D'},
-	{"seed", required_argument, NULL, 's'},
-	{"count", required_argument, NULL, 'n'},
-	{"shards", required_argument, NULL, 'j'},
-	{"seconds", required_argument, NULL, 't'},
-	{"only", required_argument, NULL, 'O'},
-	{"json", required_argument, NULL, 'J'},
-	{"git", required_argument, NULL, 'g'},
-	{"policy", required_argument, NULL, 'p'},
-	{"shard", required_argument, NULL, 'S'},
-	{"first", required_argument, NULL, 'F'},
-	{"verify", no_argument, NULL, 'V'},
-	{"spoil", required_argument, NULL, 'w'},
-	{NULL, 0, NULL, 0},
+	{"outboard", required_argument, NULL, 'o'}, {"faulty", required_argument, NULL, 'f'},
+	{"victim", required_argument, NULL, 'v'},   {"dir", required_argument, NULL, 'd'},
+	{"device", required_argument, NULL, 'D'},   {"seed", required_argument, NULL, 's'},
+	{"count", required_argument, NULL, 'n'},    {"shards", required_argument, NULL, 'j'},
+	{"seconds", required_argument, NULL, 't'},  {"only", required_argument, NULL, 'O'},
+	{"json", required_argument, NULL, 'J'},	    {"git", required_argument, NULL, 'g'},
+	{"policy", required_argument, NULL, 'p'},   {"shard", required_argument, NULL, 'S'},
+	{"first", required_argument, NULL, 'F'},    {"verify", no_argument, NULL, 'V'},
+	{"spoil", required_argument, NULL, 'w'},    {NULL, 0, NULL, 0},
 };
 
 static const struct client *client_for(const char *device)
