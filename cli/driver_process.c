@@ -159,9 +159,11 @@ static void begin(const struct driver *d)
 		struct ob_error ignored;
 		int code = failure_code(ins, &err);
 
-		instance_unpublish(ins, true, &ignored);
-		instance_stop(ins);
-		instance_close(ins);
+		if (!ins->goes_on) {
+			instance_unpublish(ins, true, &ignored);
+			instance_stop(ins);
+			instance_close(ins);
+		}
 		fail(d, &err, code);
 	}
 	if (d->seat->warns)
@@ -293,6 +295,7 @@ void driver_process(const struct driver_seat *seat)
 		_exit(CLI_FAILED); /* it died before the line above */
 	prctl(PR_SET_NAME, "outboard-driver");
 	ob_kept_connect(seat->gifts, seat->keeper);
+	d.ins->goes_on = seat->goes_on;
 	d.ins->verify.wrong = was_wrong;
 	d.ins->verify.arg = (void *)(uintptr_t)seat;
 	if (seat->broker >= 0)

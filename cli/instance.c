@@ -252,7 +252,8 @@ int instance_open_drivers(struct instance *ins, struct ob_error *err)
 	if (!ret && ins->attach_shared)
 		ret = check_shared(ins, shared, err);
 	if (ret) {
-		instance_close(ins);
+		if (!ins->goes_on)
+			instance_close(ins);
 		return ret;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &ins->began);

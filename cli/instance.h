@@ -93,13 +93,14 @@ struct instance {
 	char **command;	    /* or NULL */
 	int ended_fd;	    /* eventfd: a loop ended by itself */
 	struct verify_seat verify;
+	bool goes_on; /* a keeper's, not its first process: what a failed start has opened stays for the next one, as after a crash */
 };
 
 /** attachment_named() - of what `--attach` says, or NULL; attachment_is_auto() - does it, or nobody, leave that to us? */
 const struct ob_attach_ops *attachment_named(const char *text);
 bool attachment_is_auto(const char *text);
 
-/** instance_open() - open the devices, bind the drivers, make the attachments; undone on failure */
+/** instance_open() - open the devices, bind the drivers, make the attachments; undone on failure, unless the instance goes on */
 int instance_open(struct instance *ins, struct ob_error *err);
 /** instance_open_devices(), instance_open_drivers() - the first of these three, and the others. Nothing of a driver's runs in the first */
 int instance_open_devices(struct instance *ins, struct ob_error *err);

@@ -124,6 +124,7 @@ static int spawn(struct keeper *k, struct ob_error *err)
 			.vitals = &k->watch.vitals,
 			.keeper = keeper,
 			.warns = !k->generation && k->restart_given,
+			.goes_on = k->began_ns != 0,
 			.events = events[1],
 			.ask = ask[1],
 			.gifts = gifts[1],

@@ -184,6 +184,7 @@ extern const struct serving_ops keep_serving_ops;
 /**
  * struct driver_seat - what a driver process finds when it is forked
  * @warns: of attachments that do not outlive it
+ * @goes_on: others have served before it, whose clients wait
  * @confine: its sandbox, if that is on
  * @events, @ask, @gifts, @broker: its ends; @broker -1 where there is none
  */
@@ -193,7 +194,7 @@ struct driver_seat {
 	struct heartbeat *beats;
 	struct vitals *vitals;
 	pid_t keeper;
-	bool warns;
+	bool warns, goes_on;
 	int events, ask, gifts, broker;
 	struct json_object *(*ready)(void *arg, int *netns);
 	void *ready_arg;

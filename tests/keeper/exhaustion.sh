@@ -41,19 +41,19 @@ names() # PATTERN: of the last death, as show tells it to a person
 	grep -qE "$1" "$dir/shown"
 }
 
-# The first driver process, or the one that follows the first, takes all; the client writes before, meanwhile and afterwards.
+# A socket with a name, which a process that cannot begin is not to take away. The first driver process, or the one that follows the first, takes all; the client writes before, meanwhile and afterwards.
 greed() # WHAT POINT@PASSING SANDBOX NAMED-AS
 {
 	rm -f "$dir/acknowledged" "$disk"
 	truncate -s 64M "$disk"
 	export OUTBOARD_FAULT_POINTS="$2"
 	# Heartbeats are slow here: another reason is what is asked for.
-	serve run run "qemu:nvme,file=$disk" --driver "$greedy" --attach nbd --restart on-failure,limit=0,backoff=0,heartbeat=5000 \
+	serve run run "qemu:nvme,file=$disk" --driver "$greedy" --attach "nbd,socket=$dir/socket" --restart on-failure,limit=0,backoff=0,heartbeat=5000 \
 		--sandbox "$3" || {
 		not_ok "$1: it serves" <"$dir/run"
 		return
 	}
-	uri=$(grep -o 'nbd://[^ ]*' "$dir/run")
+	uri=$(grep -o 'nbd+unix://[^ ]*' "$dir/run")
 	# One that is greedy at its start does not follow by itself.
 	case $2 in *early*) kill -KILL "$(drivers)" ;; esac
 	check "$1: a client writes, nothing lost, no error" client 500
