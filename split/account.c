@@ -35,12 +35,28 @@ static struct sums count(const struct split *s)
 	return n;
 }
 
+/* Whom it asks the kernel for. */
+static char *asks_for(const struct entry_plan *e)
+{
+	size_t size = 0;
+	char *text = NULL;
+	FILE *f = e->kept.n ? open_memstream(&text, &size) : NULL;
+
+	for (size_t i = 0; f && i < e->kept.n; i++)
+		fprintf(f, "%s%s", i ? ", " : "asks the kernel for ", e->kept.at[i].function->name);
+	if (f)
+		fclose(f);
+	return text;
+}
+
 /* Of one that nothing but other functions calls, the analysis has the reason. */
 static char *why(const struct split *s, const struct function *fn)
 {
 	const struct fate_of *f = split_fate(s, fn);
 	const struct place *p = place_of(s->factoring, fn);
 
+	if (f->fate == FATE_ENTRY)
+		return asks_for(f->plan);
 	if (f->fate != FATE_STAYS)
 		return NULL;
 	if (f->why)

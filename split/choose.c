@@ -135,7 +135,7 @@ static bool calls_are_good(struct split *s, const struct function *fn)
 
 		if (c->to->defined || is_private(s, c->to->name) ||
 		    matches(&s->policy->daemon, c->to->name) ||
-		    policy_inline(s->policy, c->to->name))
+		    policy_inline(s->policy, c->to->name) || split_is_kept(s, c->to))
 			continue;
 		if (c->macro && api <= API_PLAIN)
 			api = policy_api(s->policy, c->macro);
@@ -177,7 +177,7 @@ static char *closure_of(struct split *s, struct entry_plan *e)
 
 	e->closure = calloc(s->facts->functions.n, sizeof(struct function *));
 	if (seen && e->closure)
-		e->n_closure = reached_from(s->graph, e->function, e->closure, seen);
+		e->n_closure = split_reached(s, e->function, e->closure, seen);
 	return (char *)seen;
 }
 

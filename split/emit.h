@@ -16,4 +16,11 @@ int emit_halves(const struct split *s, const char *dir, bool daemon, struct ob_e
 int emit_tables(const struct split *s, const char *dir, const char *path, bool daemon,
 		struct ob_error *err);
 
+/** emit_kept_table() - what an entry may ask for; in the kernel with the calls */
+void emit_kept_table(FILE *f, const struct entry_plan *e, bool daemon);
+/** emit_kept_macros() - in the daemon, before a file's functions: what of the kernel's is asked for */
+void emit_kept_macros(FILE *f, const struct split *s);
+/** emit_kept_body() - in the daemon: of one that asks the kernel; false: it is none */
+bool emit_kept_body(FILE *f, const struct split *s, const struct function *fn);
+
 #endif

@@ -142,6 +142,7 @@ static void put_entry(FILE *f, const struct split *s, const struct entry_plan *e
 	for (size_t i = 0; i < e->slots.n; i++)
 		put_slot(f, e, &e->slots.at[i]);
 	fputs("};\n\n", f);
+	emit_kept_table(f, e, daemon);
 	if (daemon) {
 		put_place(f, e);
 		put_serve(f, e);
@@ -151,6 +152,8 @@ static void put_entry(FILE *f, const struct split *s, const struct entry_plan *e
 		"\t.n_slots = %zu,\n\t.n_objects = %zu,\n\t.netdev = %u,\n\t.slots = "
 		"ob_split_slots_%s,\n",
 		name, name, number, e->slots.n, e->objects.n, netdev, name);
+	if (e->kept.n)
+		fprintf(f, "\t.n_kept = %zu,\n\t.kept = ob_split_kept_%s,\n", e->kept.n, name);
 	if (daemon)
 		fprintf(f, "\t.place = ob_split_place_%s,\n\t.serve = ob_split_serve_%s,\n", name,
 			name);

@@ -224,7 +224,7 @@ static bool add_field(struct planning *p, unsigned int object, struct used *u, c
 	const struct object *o = &p->e->objects.at[object];
 	const struct field *f = facts_field(p->s->facts, u->key);
 	const char *name = strrchr(u->key, '.') + 1;
-	bool writes = u->use & USE_WRITE, text;
+	bool writes = u->use & USE_WRITE && !split_is_handle(p->s, p->e, u->key, NULL), text;
 	unsigned int flags = OB_SPLIT_IN | (writes ? OB_SPLIT_OUT : 0);
 	struct slot *slot;
 	char path[512];
@@ -247,6 +247,8 @@ static bool add_field(struct planning *p, unsigned int object, struct used *u, c
 
 		if (any_of(p, inner))
 			return add_fields(p, object, inner, path, depth + 1);
+		if (split_is_handle(p->s, p->e, u->key, inner))
+			return true;
 		/* Its address goes somewhere, and what is done with it there is nothing but reading. */
 		if (writes && !o->answer)
 			return refuse(p->s, "uses %s as a whole (%s:%u)", u->key, u->by->path,
@@ -552,6 +554,8 @@ static bool plan(struct planning *p)
 			      NULL))
 			return refuse(p->s, "there is no memory to plan it");
 	}
+	if (!split_plan_kept(p->s, p->e))
+		return false;
 	cover_tables(p);
 	for (size_t i = 0; i < p->used.n; i++)
 		if (!p->used.at[i].covered)
@@ -571,6 +575,7 @@ static void forget(struct entry_plan *e)
 	for (size_t i = 0; i < e->slots.n; i++)
 		free(e->slots.at[i].path);
 	e->objects.n = e->slots.n = 0;
+	split_forget_kept(e);
 }
 
 bool split_plan_slots(struct split *s, struct entry_plan *e)

@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include "split/policy.h"
+#include "split/slots.h"
 
 enum {
 	FILE_LIMIT = 1 << 20, /* a policy is some kilobytes */
@@ -106,6 +107,14 @@ const struct inline_rule *policy_inline(const struct policy *p, const char *func
 	for (size_t i = 0; i < p->inlines.n; i++)
 		if (matches(&p->inlines.at[i].calls, function))
 			return &p->inlines.at[i];
+	return NULL;
+}
+
+const struct kept_rule *policy_kept(const struct policy *p, const char *function)
+{
+	for (size_t i = 0; i < p->kept_calls.n; i++)
+		if (!strcmp(p->kept_calls.at[i].call, function))
+			return &p->kept_calls.at[i];
 	return NULL;
 }
 
@@ -359,6 +368,94 @@ static int read_stay(struct reading *r, struct json_object *o)
 	return ret ? ret : read_patterns(r, o, "at", true, &rule->at);
 }
 
+static int read_back(struct reading *r, struct json_object *o)
+{
+	struct back_rule *rule = vector_add(&r->p->written_back);
+	const char *get = text_of(o, "get"), *set = text_of(o, "set");
+
+	if (!rule)
+		return -ENOMEM;
+	if (!get || !set)
+		return wrong(r, "what is written back, without \"get\" or \"set\"", NULL);
+	if (asprintf(&rule->get, "field:%s", get) < 0)
+		rule->get = NULL;
+	if (asprintf(&rule->set, "field:%s", set) < 0)
+		rule->set = NULL;
+	return rule->get && rule->set ? 0 : -ENOMEM;
+}
+
+/* "object STRUCT", "register STRUCT.FIELD", "value MOST", "any", "out", "null" */
+static int read_argument(struct reading *r, struct kept_rule *rule, const char *text)
+{
+	static const char *const kinds[] = {
+		[ARGUMENT_OBJECT] = "object", [ARGUMENT_REGISTER] = "register",
+		[ARGUMENT_VALUE] = "value",   [ARGUMENT_ANY] = "any",
+		[ARGUMENT_OUT] = "out",	      [ARGUMENT_NULL] = "null",
+	};
+	struct argument_rule *a = vector_add(&rule->arguments);
+	const char *space = text ? strchr(text, ' ') : NULL;
+	char kind[16], *end = NULL;
+	int found;
+
+	if (!a)
+		return -ENOMEM;
+	snprintf(kind, sizeof(kind), "%.*s", text ? (int)strcspn(text, " ") : 0, text ? text : "");
+	found = index_of(kinds, sizeof(kinds) / sizeof(kinds[0]), kind);
+	a->kind = found < 0 ? ARGUMENT_NULL : (enum argument_kind)found;
+	if (found < 0 || (a->kind <= ARGUMENT_VALUE) != (space != NULL))
+		return wrong(
+			r,
+			"an argument that is none of \"object STRUCT\", "
+			"\"register STRUCT.FIELD\", \"value MOST\", \"any\", \"out\", \"null\":",
+			text);
+	if (a->kind == ARGUMENT_VALUE) {
+		a->most = strtoll(space + 1, &end, 0);
+		return *end || a->most < 0 ? wrong(r, "no number:", text) : 0;
+	}
+	if (space)
+		a->of = strdup(space + 1);
+	return space && !a->of ? -ENOMEM : 0;
+}
+
+static int read_kept(struct reading *r, struct json_object *o)
+{
+	struct kept_rule *rule = vector_add(&r->p->kept_calls);
+	struct json_object *list, *value;
+	int ret;
+
+	if (!rule)
+		return -ENOMEM;
+	ret = copy_text(o, "call", &rule->call);
+	if (!ret)
+		ret = copy_text(o, "why", &rule->why);
+	if (ret)
+		return ret;
+	if (!rule->call || !rule->why || !json_object_object_get_ex(o, "arguments", &list) ||
+	    !json_object_is_type(list, json_type_array) ||
+	    json_object_array_length(list) > OB_SPLIT_ARGUMENTS)
+		return wrong(r, "a kept call without \"call\", \"why\" or \"arguments\"",
+			     rule->call);
+	rule->is_void =
+		json_object_object_get_ex(o, "void", &value) && json_object_get_boolean(value);
+	for (size_t i = 0; !ret && i < json_object_array_length(list); i++)
+		ret = read_argument(r, rule,
+				    json_object_get_string(json_object_array_get_idx(list, i)));
+	if (!json_object_object_get_ex(o, "registers", &list))
+		return ret;
+	for (size_t i = 0; !ret && i < json_object_array_length(list); i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(list, i));
+		long long *at = vector_add(&rule->registers);
+		char *end;
+
+		if (!at)
+			return -ENOMEM;
+		*at = strtoll(text ? text : "", &end, 0);
+		if (*end || *at < 0)
+			return wrong(r, "no offset:", text);
+	}
+	return ret;
+}
+
 static int each(struct reading *r, struct json_object *doc, const char *key,
 		int (*read)(struct reading *r, struct json_object *o))
 {
@@ -381,11 +478,12 @@ static int each(struct reading *r, struct json_object *doc, const char *key,
 
 static int known_keys(struct reading *r, struct json_object *doc)
 {
-	static const char *const keys[] = {"class",   "title",	 "include",   "detect",
-					   "ignore",  "roots",	 "callbacks", "locks",
-					   "api",     "comment", "otherwise", "lengths",
-					   "buffers", "inline",	 "stays",     "daemon",
-					   "answers", "kept",	 "follow",    "private"};
+	static const char *const keys[] = {"class",	 "title",      "include",     "detect",
+					   "ignore",	 "roots",      "callbacks",   "locks",
+					   "api",	 "comment",    "otherwise",   "lengths",
+					   "buffers",	 "inline",     "stays",	      "daemon",
+					   "answers",	 "kept",       "follow",      "private",
+					   "kept_calls", "never_kept", "written_back"};
 
 	json_object_object_foreach(doc, key, value)
 	{
@@ -440,11 +538,9 @@ static int read_split(struct reading *r, struct json_object *doc)
 	const struct {
 		const char *key;
 		patterns *out;
-	} lists[] = {{"daemon", &r->p->daemon},
-		     {"answers", &r->p->answers},
-		     {"kept", &r->p->kept},
-		     {"follow", &r->p->follow},
-		     {"private", &r->p->private}};
+	} lists[] = {{"daemon", &r->p->daemon},	  {"answers", &r->p->answers},
+		     {"kept", &r->p->kept},	  {"follow", &r->p->follow},
+		     {"private", &r->p->private}, {"never_kept", &r->p->never_kept}};
 	int ret = each(r, doc, "lengths", read_length);
 
 	if (!ret)
@@ -453,6 +549,10 @@ static int read_split(struct reading *r, struct json_object *doc)
 		ret = each(r, doc, "inline", read_inline);
 	if (!ret)
 		ret = each(r, doc, "stays", read_stay);
+	if (!ret)
+		ret = each(r, doc, "kept_calls", read_kept);
+	if (!ret)
+		ret = each(r, doc, "written_back", read_back);
 	for (size_t i = 0; !ret && i < sizeof(lists) / sizeof(lists[0]); i++)
 		ret = read_patterns(r, doc, lists[i].key, false, lists[i].out);
 	return ret;
@@ -588,6 +688,22 @@ void policy_free(struct policy *p)
 		free_patterns(&p->stays.at[i].at);
 		free(p->stays.at[i].why);
 	}
+	for (size_t i = 0; i < p->kept_calls.n; i++) {
+		struct kept_rule *rule = &p->kept_calls.at[i];
+
+		for (size_t k = 0; k < rule->arguments.n; k++)
+			free(rule->arguments.at[k].of);
+		vector_free(&rule->arguments);
+		vector_free(&rule->registers);
+		free(rule->call);
+		free(rule->why);
+	}
+	vector_free(&p->kept_calls);
+	for (size_t i = 0; i < p->written_back.n; i++) {
+		free(p->written_back.at[i].get);
+		free(p->written_back.at[i].set);
+	}
+	vector_free(&p->written_back);
 	vector_free(&p->lengths);
 	vector_free(&p->buffers);
 	vector_free(&p->inlines);
@@ -597,6 +713,7 @@ void policy_free(struct policy *p)
 	free_patterns(&p->kept);
 	free_patterns(&p->follow);
 	free_patterns(&p->private);
+	free_patterns(&p->never_kept);
 	vector_free(&p->included);
 	vector_free(&p->roots);
 	vector_free(&p->callbacks);

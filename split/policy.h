@@ -82,6 +82,34 @@ struct inline_rule {
 	patterns reads; /* fields that they read */
 };
 
+/* Operations of which the second gets what the first, which cannot fail, said, with one thing changed. */
+struct back_rule {
+	char *get, *set; /* nodes */
+};
+
+enum argument_kind {
+	ARGUMENT_OBJECT, /* the address of a struct @of, or of the field @of, in an object of the call */
+	ARGUMENT_REGISTER, /* an address in the registers that the field @of points to */
+	ARGUMENT_VALUE,	   /* 0 to @most */
+	ARGUMENT_ANY,	   /* all that its type can be */
+	ARGUMENT_OUT,	   /* the address of a number that the function sets */
+	ARGUMENT_NULL,
+};
+
+struct argument_rule {
+	enum argument_kind kind;
+	char *of;
+	long long most;
+};
+
+/* A function that stays, and that what moved may call: the daemon asks for it. */
+struct kept_rule {
+	char *call, *why;
+	bool is_void;
+	VECTOR(struct argument_rule) arguments;
+	VECTOR(long long) registers; /* offsets that may be read */
+};
+
 struct stay_rule {
 	patterns at; /* nodes of roots that a daemon cannot serve */
 	char *why;
@@ -93,9 +121,12 @@ struct policy {
 	VECTOR(struct buffer_rule) buffers;
 	VECTOR(struct inline_rule) inlines;
 	VECTOR(struct stay_rule) stays;
-	patterns daemon;  /* functions of the kernel that the daemon has, too */
-	patterns answers; /* structs that are made for one call, which the function fills */
-	patterns kept;	  /* fields that a daemon may not change: the kernel goes by them */
+	VECTOR(struct kept_rule) kept_calls;
+	VECTOR(struct back_rule) written_back;
+	patterns never_kept; /* functions that none of those may come to */
+	patterns daemon;     /* functions of the kernel that the daemon has, too */
+	patterns answers;    /* structs that are made for one call, which the function fills */
+	patterns kept;	     /* fields that a daemon may not change: the kernel goes by them */
 	patterns
 		follow; /* structs that live as long as the device: pointers to them are good or NULL */
 	patterns private;   /* FUNCTION:STRUCT: it returns the driver's part of that object */
@@ -130,6 +161,8 @@ const struct length_rule *policy_length(const struct policy *p, const char *node
 const struct buffer_rule *policy_buffer(const struct policy *p, const char *node,
 					unsigned int param);
 const struct inline_rule *policy_inline(const struct policy *p, const char *function);
+/** policy_kept() - the rule for a function that stays and may be asked for; NULL */
+const struct kept_rule *policy_kept(const struct policy *p, const char *function);
 /** policy_stays() - why a root of this kind is not for a daemon; NULL: it is */
 const char *policy_stays(const struct policy *p, const char *node);
 /** policy_root() - the rule for a node: one that names it exactly, else the first whose pattern fits; NULL */

@@ -12,13 +12,15 @@
  *   items:  struct ob_split_item and its bytes, padded to 8, again and again
  *
  * What an item is, the operation's table of slots says, which both sides were generated with: a field of one of the objects that the
- * function reaches. Object 0 is its frame: its parameters, its result, and what a region that is kept in the kernel leaves to it. The
+ * function reaches. Object 0 is its frame: its parameters and its result. The
  * request has the slots that the function reads, the reply those that it changed. A pointer travels as a token:
  *
  *   0                                       NULL
  *   (object + 1) << 48 | offset             into an object of this request
  *   OB_SPLIT_GLOBAL << 48 | number          a variable of the driver, whose table is generated
  *   OB_SPLIT_OPAQUE << 48 | any             another address, which the daemon does not get to know
+ *
+ * As an argument of a function that is kept, the last one is that many bytes behind an address that the daemon does not know: a register.
  *
  * Nothing that the daemon sends is trusted. These are refused with the error told, and counted: a record that is too short, or whose len is not
  * what was written, or with an item that is no slot of this operation, that the function does not write, of another size, or not behind the slots before it (-EINVAL);
@@ -31,9 +33,10 @@
 #include <linux/types.h>
 
 enum {
-	OB_SPLIT_VERSION = 1,
+	OB_SPLIT_VERSION = 2,
 	OB_SPLIT_GLOBAL = 0xfffe, /* upper 16 bits of a token */
 	OB_SPLIT_OPAQUE = 0xffff,
+	OB_SPLIT_MOST_CALLS = 256,     /* of functions that are kept, in a request */
 	OB_SPLIT_MAX_RECORD = 1 << 20, /* bytes, with the header */
 	OB_SPLIT_MAX_TEXT =
 		512, /* of a message, and of a string that a field points to; with its end */
@@ -88,10 +91,12 @@ struct ob_split_hello {
 
 enum ob_split_what {
 	/*
-	 * Execute what this operation keeps in the kernel: once in a request (-EALREADY), and only where what leads to it holds
-	 * (-EPERM). @in are the slots changed up to then, @out what is read, anew.
+	 * Call function number @level of those that this operation calls and the kernel keeps; OB_SPLIT_MOST_CALLS times in a request
+	 * (-EBUSY). @in has 8 bytes for each argument, a number or a token, and the slots changed up to then; @out the result, the
+	 * arguments with those that were set, and what is read, anew. -EINVAL: the operation does not call it; an argument is not what the
+	 * table allows; or the slots are not.
 	 */
-	OB_SPLIT_REGION,
+	OB_SPLIT_CALL,
 	/* A message for the kernel's log; @in is text. How many of them get there is limited. */
 	OB_SPLIT_LOG,
 };
@@ -99,7 +104,7 @@ enum ob_split_what {
 /**
  * struct ob_split_down - what the daemon asks for while it serves @unique (-ENOENT: nobody waits for that any more)
  * @what: enum ob_split_what
- * @level: of a message, 0 to 7 as in syslog, and OB_SPLIT_OF_NETDEV
+ * @level: of a message, 0 to 7 as in syslog, and OB_SPLIT_OF_NETDEV; or the number of a function
  * @in: address of @in_len bytes
  * @out: address of @out_room bytes, of which @out_len are set
  */
@@ -121,7 +126,8 @@ struct ob_split_down {
 /*
  * Parameters of the module, beside the driver's own, in /sys/module/DRIVER/parameters: split_timeout_ms may be changed at any time; the others
  * can only be read: split_layout, split_requests (begun), split_answered, split_timeouts, split_killed (callers), split_lost (with a daemon that died),
- * split_absent (nobody was there to ask), split_unknown (replies that nobody waited for), split_bad (records that were refused).
+ * split_absent (nobody was there to ask), split_unknown (replies that nobody waited for), split_bad (records that were refused),
+ * split_calls (of functions that are kept).
  */
 
 #endif

@@ -13,10 +13,11 @@ enum {
 	OB_SPLIT_TEXT = 8,    /* the address of a string, which travels as its bytes; never OUT */
 	OB_SPLIT_STRING =
 		16, /* an array of characters that ends with 0, whatever the daemon sends */
-	OB_SPLIT_WHOLE = 32,   /* the object, whose size the caller knows */
-	OB_SPLIT_BITS = 64,    /* @bits from bit @bit on of the 32 at @offset */
-	OB_SPLIT_OBJECTS = 16, /* at most */
-	OB_SPLIT_FRAME = 0,    /* object: parameters and result */
+	OB_SPLIT_WHOLE = 32,	/* the object, whose size the caller knows */
+	OB_SPLIT_BITS = 64,	/* @bits from bit @bit on of the 32 at @offset */
+	OB_SPLIT_OBJECTS = 16,	/* at most */
+	OB_SPLIT_FRAME = 0,	/* object: parameters and result */
+	OB_SPLIT_ARGUMENTS = 6, /* of a function that is kept, at most */
 };
 
 /**
@@ -36,23 +37,81 @@ struct ob_split_object {
 	unsigned int size;
 };
 
+enum ob_split_argument_kind {
+	OB_SPLIT_OBJECT,   /* the address of one of @places */
+	OB_SPLIT_REGISTER, /* the address that lies at @places[0], and one of @registers more */
+	OB_SPLIT_VALUE,	   /* 0 to @most */
+	OB_SPLIT_NUMBER,   /* any number of the argument's type */
+	OB_SPLIT_RESULT,   /* the address of a number, which is set */
+	OB_SPLIT_NOTHING,  /* NULL */
+};
+
+struct ob_split_place {
+	unsigned int object, offset;
+};
+
+struct ob_split_argument {
+	enum ob_split_argument_kind kind;
+	unsigned int n_places, n_registers;
+	unsigned long long most;
+	const struct ob_split_place *places;
+	const unsigned int *registers;
+};
+
+/**
+ * struct ob_split_kept - a function in the kernel that the moved one calls
+ * @number: by which the daemon asks for it
+ * @call: in the module: calls it; @p has the addresses, @v the numbers, and gets those that are set
+ */
+struct ob_split_kept {
+	const char *name;
+	unsigned int number, n_arguments;
+	const struct ob_split_argument *arguments;
+	unsigned long long (*call)(void *const *p, unsigned long long *v);
+};
+
 /**
  * struct ob_split_op - a function that moved
  * @number: in requests
  * @layout: over its slots; differs where the two sides do not fit
  * @netdev: object that is a struct net_device, for messages; 0: none
- * @region: what it keeps in the kernel, or NULL; 0, or -EPERM where the function would not have come to it
+ * @kept: what it may ask for while it is served
  * @place: in the daemon: gives objects memory of their own, by @get
  * @serve: in the daemon: the function itself
  */
 struct ob_split_op {
 	const char *name;
-	unsigned int number, n_slots, n_objects, netdev;
+	unsigned int number, n_slots, n_objects, netdev, n_kept;
 	const struct ob_split_slot *slots;
-	int (*region)(struct ob_split_object *objects);
+	const struct ob_split_kept *kept;
 	void (*place)(struct ob_split_object *objects, void *(*get)(unsigned long size));
 	void (*serve)(struct ob_split_object *objects);
 };
+
+static inline unsigned long long ob_split_mix(unsigned long long hash, unsigned long long word)
+{
+	return (hash ^ word) * 0x100000001b3ull;
+}
+
+static inline unsigned long long ob_split_layout_kept(unsigned long long hash,
+						      const struct ob_split_kept *kept)
+{
+	hash = ob_split_mix(hash, kept->number);
+	hash = ob_split_mix(hash, kept->n_arguments);
+	for (unsigned int i = 0; i < kept->n_arguments; i++) {
+		const struct ob_split_argument *a = &kept->arguments[i];
+
+		hash = ob_split_mix(hash, a->kind);
+		hash = ob_split_mix(hash, a->most);
+		for (unsigned int k = 0; k < a->n_places; k++) {
+			hash = ob_split_mix(hash, a->places[k].object);
+			hash = ob_split_mix(hash, a->places[k].offset);
+		}
+		for (unsigned int k = 0; k < a->n_registers; k++)
+			hash = ob_split_mix(hash, a->registers[k]);
+	}
+	return hash;
+}
 
 /* FNV-1a over what both sides must agree on. */
 static inline unsigned long long ob_split_layout(const struct ob_split_op *const *ops,
@@ -67,9 +126,11 @@ static inline unsigned long long ob_split_layout(const struct ob_split_op *const
 						      s->size,	 s->bit,   s->bits};
 
 			for (unsigned int w = 0; w < sizeof(words) / sizeof(words[0]); w++)
-				hash = (hash ^ words[w]) * 0x100000001b3ull;
+				hash = ob_split_mix(hash, words[w]);
 		}
-		hash = (hash ^ ops[i]->n_objects) * 0x100000001b3ull;
+		hash = ob_split_mix(hash, ops[i]->n_objects);
+		for (unsigned int k = 0; k < ops[i]->n_kept; k++)
+			hash = ob_split_layout_kept(hash, &ops[i]->kept[k]);
 	}
 	return hash;
 }

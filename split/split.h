@@ -49,6 +49,24 @@ struct slot {
 		word; /* OB_SPLIT_BITS: @word bytes behind the begin of @path's struct */
 };
 
+struct kept_place {
+	unsigned int object;
+	char *path; /* in the object; "": itself */
+};
+
+struct kept_argument {
+	const struct argument_rule *rule;
+	VECTOR(struct kept_place) places;
+};
+
+/* A function that stays, and that an entry calls. */
+struct kept_call {
+	const struct kept_rule *rule;
+	const struct function *function;
+	unsigned int number;
+	struct kept_argument arguments[OB_SPLIT_ARGUMENTS];
+};
+
 struct entry_plan {
 	struct function *function;
 	const struct root *root;
@@ -56,6 +74,7 @@ struct entry_plan {
 	size_t n_closure;
 	VECTOR(struct object) objects;
 	VECTOR(struct slot) slots;
+	VECTOR(struct kept_call) kept;
 	const struct length_rule *length;
 };
 
@@ -86,6 +105,18 @@ void split_free(struct split *s);
 /** split_plan_slots() - what travels with calls of an entry; false: s->reason says what cannot */
 bool split_plan_slots(struct split *s, struct entry_plan *e);
 void split_plan_free(struct entry_plan *e);
+
+/** split_plan_kept() - what of functions that stay it may ask for; once its objects are known */
+bool split_plan_kept(struct split *s, struct entry_plan *e);
+void split_forget_kept(struct entry_plan *e);
+/** split_is_kept() - what moved has it done in the kernel */
+bool split_is_kept(const struct split *s, const struct function *fn);
+/** split_is_handle() - the field's address goes to a function that is kept, which is all that is done with it */
+bool split_is_handle(const struct split *s, const struct entry_plan *e, const char *key,
+		     const char *type);
+/** split_reached() - as reached_from(), without functions that are kept; @seen is all 0 */
+size_t split_reached(const struct split *s, struct function *from, struct function **list,
+		     unsigned char *seen);
 
 /** refuse() - keep the reason; false */
 bool refuse(struct split *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

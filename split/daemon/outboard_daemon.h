@@ -40,4 +40,8 @@
 #define EXPORT_SYMBOL(s)
 #define EXPORT_SYMBOL_GPL(s)
 
+/** ob_split_ask() - have the kernel call function @number; @v are its arguments, of which it may set some. Does not return where it cannot */
+unsigned long long ob_split_ask(unsigned int number, unsigned long long *v);
+#define OB_SPLIT_WORD(x) ((unsigned long long)(unsigned long)(x))
+
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@
 enum {
 	ARENA = 4 << 20,   /* objects of one request */
 	WAIT_MS = 20,	   /* between attempts to open the device */
-	UNKNOWN = 1 << 16, /* bytes that no address points into */
+	UNKNOWN = 1 << 24, /* bytes that no address points into; registers have fewer */
 };
 
 static unsigned char *arena, *before; /* objects, and what they were when the request came */
@@ -31,6 +32,9 @@ static unsigned char *unknown;
 static unsigned char record[OB_SPLIT_MAX_RECORD], answer[OB_SPLIT_MAX_RECORD];
 static int device = -1;
 static uint64_t serving;
+static const struct ob_split_op *serving_op;
+static struct ob_split_object *serving_objects;
+static jmp_buf failed; /* the function that is served cannot go on */
 
 static void *get(unsigned long size)
 {
@@ -150,6 +154,75 @@ static size_t put_changes(const struct ob_split_op *op, const struct ob_split_ob
 	return n;
 }
 
+/* ---- functions that the kernel kept ---------------------------------------------------------------- */
+
+static uint64_t token_of(const void *p)
+{
+	const unsigned char *at = p;
+
+	if (!p)
+		return 0;
+	for (unsigned int i = 1; i < serving_op->n_objects; i++) {
+		const unsigned char *base = serving_objects[i].base;
+
+		if (at >= base && at < base + serving_objects[i].size)
+			return (uint64_t)(i + 1) << 48 | (uint64_t)(at - base);
+	}
+	return (uint64_t)OB_SPLIT_OPAQUE << 48 |
+	       ((uint64_t)(at - (unknown + UNKNOWN / 2)) & 0xffffffffffff);
+}
+
+static const struct ob_split_kept *find_kept(unsigned int number)
+{
+	for (unsigned int i = 0; i < serving_op->n_kept; i++)
+		if (serving_op->kept[i].number == number)
+			return &serving_op->kept[i];
+	return NULL;
+}
+
+/* What was changed goes along, and what it changes comes back, so that both sides see the same. */
+unsigned long long ob_split_ask(unsigned int number, unsigned long long *v)
+{
+	static uint64_t in[OB_SPLIT_MAX_RECORD / 8], out[OB_SPLIT_MAX_RECORD / 8];
+	const struct ob_split_kept *k = find_kept(number);
+	unsigned int n = k ? k->n_arguments : 0;
+	struct ob_split_down down = {.unique = serving,
+				     .what = OB_SPLIT_CALL,
+				     .level = number,
+				     .in = (uintptr_t)in,
+				     .out = (uintptr_t)out,
+				     .out_room = sizeof(out)};
+
+	for (unsigned int i = 0; i < n; i++)
+		in[i] = k->arguments[i].kind <= OB_SPLIT_REGISTER ? token_of((void *)v[i]) : v[i];
+	down.in_len = n * 8 + put_changes(serving_op, serving_objects, (unsigned char *)&in[n]);
+	if (!k || ioctl(device, OB_SPLIT_DOWN, &down)) {
+		if (errno != ENOENT)
+			fprintf(stderr, "%s is not to be had from the kernel: %s\n",
+				k ? k->name : "a function", strerror(errno));
+		longjmp(failed, 1);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		if (k->arguments[i].kind == OB_SPLIT_RESULT)
+			v[i] = out[1 + i];
+	if (take_items(serving_op, serving_objects, (unsigned char *)&out[1 + n],
+		       down.out_len - (1 + n) * 8))
+		longjmp(failed, 1);
+	memcpy(before, arena, used);
+	return out[0];
+}
+
+static int execute(const struct ob_split_op *op, struct ob_split_object *objects)
+{
+	serving_op = op;
+	serving_objects = objects;
+	memcpy(before, arena, used);
+	if (setjmp(failed))
+		return -EIO;
+	op->serve(objects);
+	return 0;
+}
+
 static int serve(const struct ob_split_request *request)
 {
 	struct ob_split_object objects[OB_SPLIT_OBJECTS] = {{NULL, 0}};
@@ -168,8 +241,9 @@ static int serve(const struct ob_split_request *request)
 					 request->len - sizeof(*request));
 	}
 	if (!reply.error) {
-		memcpy(before, arena, used);
-		op->serve(objects);
+		reply.error = execute(op, objects);
+	}
+	if (!reply.error) {
 		reply.len += put_changes(op, objects, answer + sizeof(reply));
 	}
 	memcpy(answer, &reply, sizeof(reply));

@@ -29,6 +29,7 @@ enum {
 	LONGEST_WAIT = 60000, /* ms */
 	TEXT_STEP = 32,	      /* bytes of a string */
 	LINES_A_SECOND = 100, /* of messages */
+	UNANSWERED = 5,	      /* seconds: a program writes back at once what it read */
 };
 
 enum state {
@@ -44,7 +45,7 @@ struct call {
 	refcount_t refs; /* its caller's, and one for each thread of the daemon that is at it */
 	u64 unique;
 	enum state state;
-	bool region_done;
+	unsigned int calls; /* of functions that are kept */
 	const struct ob_split_op *op;
 	struct ob_split_object *objects;
 	void *request, *answer;
@@ -57,7 +58,7 @@ static unsigned int split_timeout_ms = 1000;
 module_param(split_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(split_timeout_ms, "how long a call waits for the daemon");
 static ulong split_layout, split_requests, split_answered, split_timeouts, split_killed, split_lost,
-	split_absent, split_unknown, split_bad;
+	split_absent, split_unknown, split_bad, split_calls;
 module_param(split_layout, ulong, 0444);
 module_param(split_requests, ulong, 0444);
 module_param(split_answered, ulong, 0444);
@@ -67,12 +68,15 @@ module_param(split_lost, ulong, 0444);
 module_param(split_absent, ulong, 0444);
 module_param(split_unknown, ulong, 0444);
 module_param(split_bad, ulong, 0444);
+module_param(split_calls, ulong, 0444);
 
 static DEFINE_SPINLOCK(lock); /* of all below, of states and of the numbers above */
 static LIST_HEAD(queued);
 static LIST_HEAD(taken);
 static unsigned int waiting;
 static u64 last_unique;
+/* By operation: jiffies until when its callers may have zeros; 0: they have none. */
+static unsigned long *unanswered;
 static bool opened, ready; /* there is a daemon; it has said hello */
 static DECLARE_WAIT_QUEUE_HEAD(requests);
 
@@ -299,7 +303,7 @@ static int wait_for_answer(struct call *c)
 	return ret;
 }
 
-int ob_split_call(const struct ob_split_op *op, struct ob_split_object *objects)
+static int ask(const struct ob_split_op *op, struct ob_split_object *objects)
 {
 	struct call *c;
 	int ret;
@@ -337,11 +341,26 @@ int ob_split_call(const struct ob_split_op *op, struct ob_split_object *objects)
 		mutex_unlock(&c->mutex);
 	}
 	put_call(c);
+	return ret;
+}
+
+int ob_split_call(const struct ob_split_op *op, struct ob_split_object *objects)
+{
+	int ret = ask(op, objects);
+
+	WRITE_ONCE(unanswered[op->number], ret ? (jiffies + UNANSWERED * HZ) | 1 : 0);
 	/* Many of the operations return nothing: their callers cannot be told otherwise. */
 	if (ret)
 		pr_notice_ratelimited("%s: %s was not answered: error %d\n", KBUILD_MODNAME,
 				      op->name, ret);
 	return ret;
+}
+
+bool ob_split_unanswered(const struct ob_split_op *op)
+{
+	unsigned long until = READ_ONCE(unanswered[op->number]);
+
+	return until && time_before(jiffies, until);
 }
 
 static DEFINE_MUTEX(lengths_mutex);
@@ -566,28 +585,99 @@ static int say_hello(struct ob_split_hello __user *to)
 	return 0;
 }
 
+static void *object_at(const struct call *c, const struct ob_split_place *p)
+{
+	void *base = c->objects[p->object].base;
+
+	return base ? base + p->offset : NULL;
+}
+
+/* One of the places or registers that the table has, or NULL. */
+static void *argument_address(const struct call *c, const struct ob_split_argument *a, u64 token)
+{
+	void *registers = NULL;
+
+	if (a->kind == OB_SPLIT_OBJECT) {
+		for (unsigned int i = 0; i < a->n_places; i++)
+			if (token == ((u64)(a->places[i].object + 1) << 48 | a->places[i].offset))
+				return object_at(c, &a->places[i]);
+		return NULL;
+	}
+	for (unsigned int i = 0; i < a->n_registers; i++) {
+		void *at = object_at(c, &a->places[0]);
+
+		if (token != ((u64)OB_SPLIT_OPAQUE << 48 | a->registers[i]) || !at ||
+		    copy_from_kernel_nofault(&registers, at, sizeof(registers)) || !registers)
+			continue;
+		return registers + a->registers[i];
+	}
+	return NULL;
+}
+
+static bool arguments_are_good(const struct call *c, const struct ob_split_kept *k, const u64 *v,
+			       void **p)
+{
+	for (unsigned int i = 0; i < k->n_arguments; i++) {
+		const struct ob_split_argument *a = &k->arguments[i];
+
+		switch (a->kind) {
+		case OB_SPLIT_OBJECT:
+		case OB_SPLIT_REGISTER:
+			p[i] = argument_address(c, a, v[i]);
+			if (!p[i])
+				return false;
+			break;
+		case OB_SPLIT_VALUE:
+			if (v[i] > a->most)
+				return false;
+			break;
+		case OB_SPLIT_NOTHING:
+			if (v[i])
+				return false;
+			break;
+		default:
+			break;
+		}
+	}
+	return true;
+}
+
+static const struct ob_split_kept *find_kept(const struct call *c, u32 number)
+{
+	for (unsigned int i = 0; i < c->op->n_kept; i++)
+		if (c->op->kept[i].number == number)
+			return &c->op->kept[i];
+	return NULL;
+}
+
 /*
  * The caller has its mutex, and copies what is in @out to the daemon's memory when it has not: that memory may be a file's whose server never answers, and
  * whoever waits for the mutex may have all of network configuration wait.
  */
-static int enter_region(struct call *c, struct ob_split_down *down, const u8 *in, void **out)
+static int call_kept(struct call *c, struct ob_split_down *down, const u8 *in, void **out)
 {
+	const struct ob_split_kept *k = find_kept(c, down->level);
+	const size_t head = k ? k->n_arguments * sizeof(u64) : 0;
+	u64 v[1 + OB_SPLIT_ARGUMENTS] = {0};
+	void *p[OB_SPLIT_ARGUMENTS] = {NULL};
 	struct buffer b = {.n = 0};
-	int ret;
 
-	if (!c->op->region)
-		return -EINVAL;
-	if (!items_are_good(c, in, down->in_len)) {
+	if (k && down->in_len >= head)
+		memcpy(&v[1], in, head);
+	if (!k || down->in_len < head || !arguments_are_good(c, k, &v[1], p) ||
+	    !items_are_good(c, in + head, down->in_len - head)) {
 		count_bad();
 		return -EINVAL;
 	}
-	if (c->region_done)
-		return -EALREADY;
-	c->region_done = true;
-	take_items(c, in, down->in_len);
-	ret = c->op->region(c->objects);
-	if (ret)
-		return ret;
+	if (c->calls == OB_SPLIT_MOST_CALLS)
+		return -EBUSY;
+	c->calls++;
+	spin_lock(&lock);
+	split_calls++;
+	spin_unlock(&lock);
+	take_items(c, in + head, down->in_len - head);
+	v[0] = k->call(p, &v[1]);
+	put_bytes(&b, v, sizeof(v[0]) + head);
 	put_items(&b, c);
 	if (b.n > OB_SPLIT_MAX_RECORD || b.n > down->out_room)
 		return -EMSGSIZE;
@@ -596,6 +686,7 @@ static int enter_region(struct call *c, struct ob_split_down *down, const u8 *in
 	b.at = kvzalloc(b.room, GFP_KERNEL);
 	if (!b.at)
 		return -ENOMEM;
+	put_bytes(&b, v, sizeof(v[0]) + head);
 	put_items(&b, c);
 	down->out_len = min(b.n, b.room);
 	*out = b.at;
@@ -656,8 +747,8 @@ static long split_down(struct ob_split_down __user *to)
 	mutex_lock(&c->mutex);
 	if (!c->objects || READ_ONCE(c->state) != TAKEN)
 		ret = -ENOENT;
-	else if (down.what == OB_SPLIT_REGION)
-		ret = enter_region(c, &down, in, &out);
+	else if (down.what == OB_SPLIT_CALL)
+		ret = call_kept(c, &down, in, &out);
 	else if (down.what == OB_SPLIT_LOG)
 		ret = print_message(c, &down, in);
 	else
@@ -701,12 +792,21 @@ static struct miscdevice device = {
 
 int ob_split_start(void)
 {
+	int ret;
+
 	split_layout = ob_split_layout(ob_split_ops, ob_split_n_ops);
-	return misc_register(&device);
+	unanswered = kcalloc(ob_split_n_ops, sizeof(*unanswered), GFP_KERNEL);
+	if (!unanswered)
+		return -ENOMEM;
+	ret = misc_register(&device);
+	if (ret)
+		kfree(unanswered);
+	return ret;
 }
 
 /* The module has no users left: no daemon is there, and nobody waits. */
 void ob_split_stop(void)
 {
 	misc_deregister(&device);
+	kfree(unanswered);
 }

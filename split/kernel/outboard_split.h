@@ -29,6 +29,13 @@ void ob_split_stop(void);
 int ob_split_call(const struct ob_split_op *op, struct ob_split_object *objects);
 
 /**
+ * ob_split_unanswered() - whether nobody answered it a moment ago, so that its caller, who could not be told, has zeros
+ *
+ * Seconds later it is false again; and as soon as it is answered.
+ */
+bool ob_split_unanswered(const struct ob_split_op *op);
+
+/**
  * ob_split_length() - a length that the kernel sizes memory by: the first answer stays the answer
  * @of: what it is a length of, with @key
  * @most: greater ones are refused

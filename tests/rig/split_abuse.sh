@@ -13,8 +13,8 @@ set -u
 }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-if ! "$OUTBOARD" split pcnet32 --kernel "$RIG_KERNEL" -o "$work/split" --build >"$work/out" 2>"$work/err"; then
+if ! "$OUTBOARD" split e1000 --kernel "$RIG_KERNEL" -o "$work/split" --build >"$work/out" 2>"$work/err"; then
 	tail -n 20 "$work/err" >&2
 	exit 1
 fi
-tests/split/abuse.sh --kernel "$RIG_KERNEL" --split "$work/split" --build "$BUILD" --replies 1000 pcnet32
+tests/split/abuse.sh --kernel "$RIG_KERNEL" --split "$work/split" --build "$BUILD" --replies 1000 e1000

@@ -87,7 +87,7 @@ struct slot {
 
 /* What outlives a life. */
 struct memory {
-	uint64_t seed, replies, requests, accepted, refused, lives;
+	uint64_t seed, replies, requests, accepted, refused, lives, calls, too_many, too_late;
 	uint64_t done[MISCHIEFS];
 	uint64_t old[POCKET]; /* requests of earlier lives */
 	struct slot slots[MOST_OPS][MOST_SLOTS];
@@ -262,17 +262,56 @@ static int ask(uint64_t unique, uint32_t what, uint32_t level, const void *in, u
 	return ioctl(device, OB_SPLIT_DOWN, &down);
 }
 
-static void ask_for_things(uint32_t op, uint64_t unique)
+/* An object's begin, a register, a small number, or anything. */
+static uint64_t argument(void)
+{
+	switch (below(8)) {
+	case 0 ... 2:
+		return (uint64_t)(2 + below(5)) << 48 | (below(4) ? 0 : below(4096));
+	case 3 ... 5:
+		return (uint64_t)OB_SPLIT_OPAQUE << 48 | (below(4) ? below(4) * 8 : any() >> 16);
+	case 6:
+		return below(33);
+	default:
+		return any();
+	}
+}
+
+/* A function that the kernel kept: any number, any arguments, and what is changed. One that is accepted is asked for until there are too many. */
+static void ask_for_call(uint32_t op, uint64_t unique)
 {
 	static char out[LARGEST];
+	uint32_t number = below(8) ? below(20) : (uint32_t)any(), n = below(5), times = 0;
+	bool plain = below(4);
 	struct record r;
 
 	begin(&r, unique, 0);
-	if (below(2))
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t word = plain && i ? below(33) : argument();
+
+		memcpy(r.bytes + r.n, &word, sizeof(word));
+		r.n += sizeof(word);
+	}
+	if (!plain)
 		add_known(&r, op);
-	for (int i = below(3); i >= 0; i--)
-		ask(unique, OB_SPLIT_REGION, 0, r.bytes + sizeof(r.reply), r.n - sizeof(r.reply),
-		    out, below(3) ? sizeof(out) : below(64));
+	if (below(4)) {
+		while (times <= OB_SPLIT_MOST_CALLS &&
+		       !ask(unique, OB_SPLIT_CALL, number, r.bytes + sizeof(r.reply),
+			    r.n - sizeof(r.reply), out, sizeof(out)))
+			times++;
+	} else {
+		ask(unique, OB_SPLIT_CALL, number, r.bytes + sizeof(r.reply), r.n - sizeof(r.reply),
+		    out, below(64));
+	}
+	__atomic_fetch_add(&memory->calls, times, __ATOMIC_RELAXED);
+	if (times > OB_SPLIT_MOST_CALLS)
+		__atomic_fetch_add(&memory->too_many, 1, __ATOMIC_RELAXED);
+}
+
+static void ask_for_things(uint32_t op, uint64_t unique)
+{
+	for (int i = below(600); i >= 0; i--)
+		ask_for_call(op, unique);
 	if (!below(4)) {
 		char text[600];
 
@@ -281,6 +320,19 @@ static void ask_for_things(uint32_t op, uint64_t unique)
 		ask(unique, OB_SPLIT_LOG, 7 | (uint32_t)any() << 3, text, below(sizeof(text)), NULL,
 		    0);
 	}
+}
+
+/* The request is answered: its objects are nobody's any more. */
+static void ask_too_late(uint64_t unique)
+{
+	uint64_t words[4], out[64];
+
+	for (size_t i = 0; i < 4; i++)
+		words[i] = argument();
+	for (uint32_t number = 0; number < 20; number++)
+		for (uint32_t n = 0; n < 4; n++)
+			if (!ask(unique, OB_SPLIT_CALL, number, words, n * 8, out, sizeof(out)))
+				memory->too_late++;
 }
 
 static void ask_nonsense(uint64_t unique)
@@ -294,13 +346,13 @@ static void ask_nonsense(uint64_t unique)
 		ask(unique, any(), any(), some, sizeof(some), some, sizeof(some));
 		break;
 	case 1:
-		ask(unique, OB_SPLIT_REGION, 0, nowhere[below(4)], any(), nowhere[below(4)], any());
+		ask(unique, OB_SPLIT_CALL, 0, nowhere[below(4)], any(), nowhere[below(4)], any());
 		break;
 	case 2:
 		ask(unique, OB_SPLIT_LOG, any(), nowhere[below(4)], below(512), NULL, 0);
 		break;
 	case 3:
-		ask(any(), OB_SPLIT_REGION, 0, some, sizeof(some), some, sizeof(some));
+		ask(any(), OB_SPLIT_CALL, 0, some, sizeof(some), some, sizeof(some));
 		break;
 	case 4:
 		ioctl(device, OB_SPLIT_DOWN, nowhere[below(4)]);
@@ -335,7 +387,7 @@ static void *race(void *argument)
 {
 	struct racer *r = argument;
 
-	ask(r->record.reply.unique, OB_SPLIT_REGION, 0, NULL, 0, NULL, 0);
+	ask(r->record.reply.unique, OB_SPLIT_CALL, 0, NULL, 0, NULL, 0);
 	post(r->record.bytes, r->record.n);
 	return NULL;
 }
@@ -488,6 +540,8 @@ static void serve(uint32_t op, uint64_t unique)
 	}
 	end(&r);
 	post(&r, r.n);
+	if (what == ASKS)
+		ask_too_late(unique);
 }
 
 static void remember_slots(const char *request, uint32_t op)
@@ -623,11 +677,18 @@ int main(int argc, char **argv)
 		for (int k = 0; k < MOST_SLOTS; k++)
 			known += memory->slots[i][k].known;
 	printf("replies %" PRIu64 " accepted %" PRIu64 " refused %" PRIu64 " requests %" PRIu64
-	       " lives %" PRIu64 " slots %" PRIu64,
+	       " lives %" PRIu64 " slots %" PRIu64 " calls %" PRIu64,
 	       memory->replies, memory->accepted, memory->refused, memory->requests, memory->lives,
-	       known);
+	       known, memory->calls);
 	for (int i = 0; i < MISCHIEFS; i++)
 		printf(" %s %" PRIu64, kinds[i].name, memory->done[i]);
 	putchar('\n');
+	if (memory->too_many || memory->too_late) {
+		fprintf(stderr,
+			"abusive_daemon: %" PRIu64 " requests had too many calls, %" PRIu64
+			" calls were after the answer\n",
+			memory->too_many, memory->too_late);
+		return 1;
+	}
 	return ret;
 }

@@ -18,6 +18,7 @@ struct net_device_ops { int (*ndo_start_xmit)(void *, struct net_device *); int 
 struct net_device { const struct ethtool_ops *ethtool_ops; int mtu, ifindex; };
 struct ethtool_drvinfo { char driver[32]; u32 n_stats; };
 struct ethtool_eeprom { u32 len, offset, magic; };
+struct ethtool_ringparam { u32 rx, tx; };
 struct ethtool_ops {
 	void (*get_drvinfo)(struct net_device *, struct ethtool_drvinfo *);
 	u32 (*get_msglevel)(struct net_device *);
@@ -45,7 +46,20 @@ struct ethtool_ops {
 	char *(*address)(struct net_device *);
 	int (*get_regs_len)(struct net_device *);
 	void (*get_regs)(struct net_device *, void *);
+	int (*asks)(struct net_device *);
+	int (*asks_kernel)(struct net_device *);
+	int (*asks_register)(struct net_device *);
+	int (*asks_result)(struct net_device *);
+	int (*asks_harm)(struct net_device *);
+	int (*asks_other)(struct net_device *);
+	int (*asks_typed)(struct net_device *);
+	int (*asks_atomic)(struct net_device *);
+	int (*asks_pointed)(struct net_device *);
+	void (*get_ringparam)(struct net_device *, struct ethtool_ringparam *);
+	int (*set_ringparam)(struct net_device *, struct ethtool_ringparam *);
 };
+_Bool device_can_wakeup(struct device *dev);
+void kfree(const void *p);
 void *netdev_priv(const struct net_device *dev);
 void spin_lock(spinlock_t *l);
 void spin_unlock(spinlock_t *l);
@@ -56,6 +70,7 @@ END
 cat >"$dir/driver/toy.c" <<'END'
 #include <linux/kernel.h>
 struct ring { int count; };
+struct e1000_hw { unsigned char *hw_addr; int phy; };
 struct toy {
 	u32 msg_enable, index, flags;
 	unsigned int fast:1, slow:1;
@@ -67,18 +82,22 @@ struct toy {
 	int (*hook)(struct net_device *);
 	u8 eeprom[64];
 	int data[8];
+	struct e1000_hw hw, *other;
+	struct device device;
 };
 static int debug;
 static int counter;
 static const int sizes[4] = {1, 2, 3, 4};
 
+static int e1000_led_off(struct e1000_hw *hw) { return readl(hw->hw_addr); }
+static int e1000_setup_led(struct toy *hw) { return hw->flags; }
 static int xmit(void *skb, struct net_device *dev)
 {
 	struct toy *t = netdev_priv(dev);
 
 	spin_lock(&t->lock);
 	if (t->msg_enable & 2)
-		t->data[t->index] = 1;
+		t->data[t->index] = e1000_led_off(&t->hw);
 	spin_unlock(&t->lock);
 	return 0;
 }
@@ -175,11 +194,79 @@ static int through(struct net_device *dev)
 static char *address(struct net_device *dev) { return 0; }
 static int get_regs_len(struct net_device *dev) { return 4; }
 static void get_regs(struct net_device *dev, void *p) { struct toy *t = netdev_priv(dev); *(u32 *)p = readl(t->regs); }
+static int mdio_read(struct net_device *dev, int phy, int reg)
+{
+	struct toy *t = netdev_priv(dev);
+	int value;
+
+	spin_lock(&t->lock);
+	value = readl(t->regs);
+	spin_unlock(&t->lock);
+	return value;
+}
+static void mdio_write(struct net_device *dev, int phy, int reg, int value)
+{
+	struct toy *t = netdev_priv(dev);
+	kfree(t->rings);
+}
+static int e1000_read_phy_reg(struct e1000_hw *hw, u32 reg, unsigned short *value)
+{
+	*value = readl(hw->hw_addr + reg);
+	return 0;
+}
+static int e1000_led_on(struct e1000_hw *hw, int which) { return readl(hw->hw_addr + which); }
+static int asks(struct net_device *dev) { return mdio_read(dev, 1, 2) & 1; }
+static int asks_kernel(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return device_can_wakeup(&t->device);
+}
+static int asks_register(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return readl(t->hw.hw_addr + 8);
+}
+static int asks_result(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	unsigned short value = 0;
+
+	e1000_read_phy_reg(&t->hw, 1, &value);
+	return value;
+}
+static int asks_harm(struct net_device *dev) { mdio_write(dev, 1, 2, 3); return 0; }
+static int asks_other(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return e1000_led_on(&t->hw, 1);
+}
+static int asks_typed(struct net_device *dev) { return e1000_setup_led(netdev_priv(dev)); }
+static int asks_atomic(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return e1000_led_off(&t->hw);
+}
+static int e1000_cleanup_led(struct e1000_hw *hw) { return readl(hw->hw_addr); }
+static int asks_pointed(struct net_device *dev)
+{
+	struct toy *t = netdev_priv(dev);
+	return t->other->phy + e1000_cleanup_led(t->other);
+}
+static void get_ringparam(struct net_device *dev, struct ethtool_ringparam *ring) { ring->rx = 5; }
+static int set_ringparam(struct net_device *dev, struct ethtool_ringparam *ring)
+{
+	struct toy *t = netdev_priv(dev);
+	t->index = ring->rx;
+	return 0;
+}
 static const struct ethtool_ops ethtool = {
 	.get_drvinfo = get_drvinfo, .get_msglevel = get_msglevel, .set_msglevel = set_msglevel, .set_index = set_index, .set_mtu = set_mtu,
 	.locked = locked, .registers = registers, .direct = direct, .variable = variable, .written = written, .table = table, .nested = nested,
 	.both = both, .many = many, .ring = ring, .pointer = pointer, .unsized = unsized, .get_sset_count = get_sset_count, .get_strings = get_strings,
 	.get_eeprom = get_eeprom, .set_eeprom = set_eeprom, .bits = bits, .through = through, .address = address, .get_regs_len = get_regs_len, .get_regs = get_regs,
+	.asks = asks, .asks_kernel = asks_kernel, .asks_register = asks_register, .asks_result = asks_result, .asks_harm = asks_harm, .asks_other = asks_other,
+	.asks_typed = asks_typed, .asks_atomic = asks_atomic, .asks_pointed = asks_pointed,
+	.get_ringparam = get_ringparam, .set_ringparam = set_ringparam,
 };
 static const struct net_device_ops ops = {.ndo_start_xmit = xmit, .ndo_open = opens};
 static int opens(struct net_device *dev)
@@ -215,7 +302,7 @@ stays() # FUNCTION TEXT
 	fi
 }
 
-fate 'moved, with a stub' get_drvinfo get_msglevel set_msglevel variable table nested both ring get_sset_count get_strings get_eeprom bits
+fate 'moved, with a stub' get_drvinfo get_msglevel set_msglevel variable table nested both ring get_sset_count get_strings get_eeprom bits asks asks_kernel asks_register asks_result
 fate 'moved' only_here
 fate 'on both sides' sum
 stays xmit 'nobody may wait'
@@ -232,6 +319,12 @@ stays set_eeprom 'writes ethtool_eeprom.len, by which the kernel goes'
 stays through 'calls through toy.hook'
 stays address 'returns an address'
 stays get_regs_len 'tells how long what get_regs, which stays, works on is'
+stays mdio_read 'takes toy.lock'
+stays asks_harm 'calls mdio_write, which would be kept, but uses kfree'
+stays asks_other 'which has 2 parameters, not 1 as in its rule'
+stays asks_typed 'calls e1000_setup_led, whose parameter hw is not as in its rule'
+stays asks_atomic "calls e1000_led_off, which would be kept, but relies on its callers' lock"
+stays asks_pointed 'calls e1000_cleanup_led, with e1000_hw that is not known to be reached'
 stays opens 'the kernel calls it on its own, too'
 
 # What was written has a text, or (with "no") has it not.
@@ -256,7 +349,7 @@ has 'what both need is in the kernel' kernel/src/toy.c 'return a + b;'
 has 'what the preprocessor reads stays' kernel/src/toy.c '#define ONLY_IS 8'
 has 'a body that moved is in the daemon' daemon/src/toy.c 'return t->msg_enable;'
 has 'so is what it calls' daemon/src/toy.c 'return sum(t->part.inner, 1);'
-has 'what stays is not in the daemon' daemon/src/toy.c 't->data[t->index] = 1;' no
+has 'what stays is not in the daemon' daemon/src/toy.c 't->data[t->index] = e1000_led_off(&t->hw);' no
 has 'a field that is read is sent' kernel/src/toy.c.tables.h '.flags = OB_SPLIT_IN, .offset = offsetof(struct toy, msg_enable)'
 has 'one that is written comes back' kernel/src/toy.c.tables.h '.flags = OB_SPLIT_IN | OB_SPLIT_OUT, .offset = offsetof(struct toy, msg_enable)'
 has 'bits are a part of their word' kernel/src/toy.c.tables.h '.size = 4, .bit = 1, .bits = 1'
@@ -264,6 +357,20 @@ has 'structs in structs are followed' kernel/src/toy.c.tables.h 'offsetof(struct
 has "a length of the caller's cannot be changed" kernel/src/toy.c.tables.h '.flags = OB_SPLIT_IN, .offset = offsetof(struct ethtool_eeprom, len)'
 has 'text that is filled ends' kernel/src/toy.c.tables.h 'OB_SPLIT_STRING, .offset = offsetof(struct ethtool_drvinfo, driver)'
 has "the module has the driver's name" kernel/Kbuild 'obj-m := toy.o'
+
+has 'a function that stays is asked for by number' daemon/src/toy.c 'ob_split_ask('
+has 'with its arguments' daemon/src/toy.c '{OB_SPLIT_WORD(dev), OB_SPLIT_WORD(phy), OB_SPLIT_WORD(reg), 0}'
+has 'a number that it sets is taken over' daemon/src/toy.c '*value = ob_v[2];'
+has "so is the kernel's" daemon/src/toy.c.frames.h '#define device_can_wakeup(ob_0)'
+has 'its body is not in the daemon' daemon/src/toy.c 'value = readl(t->regs);' no
+has 'it is in the kernel' kernel/src/toy.c 'value = readl(t->regs);'
+has 'the module calls it with objects of its own' kernel/src/toy.c.tables.h 'mdio_read(p[0], v[1], v[2])'
+has 'numbers have a limit' kernel/src/toy.c.tables.h '.kind = OB_SPLIT_VALUE, .most = 31'
+has 'an object in another one has its place' kernel/src/toy.c.tables.h 'offsetof(struct toy, device)}'
+has 'a struct whose address goes to such a function does not travel' kernel/src/toy.c.tables.h '.offset = offsetof(struct toy, device),' no
+has 'registers have offsets that may be read' kernel/src/toy.c.tables.h '.registers = (const unsigned int[]){0, 0x8,'
+has 'a register lies behind an address of the kernel' kernel/src/toy.c.tables.h 'readl(p[0])'
+has 'what was not answered is not written back' kernel/src/toy.c 'if (ob_split_unanswered(&ob_split_op_get_ringparam)) return -EIO; {'
 
 last='return sum(direct(dev), unknown'
 at=$(grep -nF "$last" "$dir/driver/toy.c" | cut -d: -f1)
