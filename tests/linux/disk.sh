@@ -36,14 +36,14 @@ if [ "$model" = pci-ohci ] && [ "${qemu:-0}" -ge 10 ]; then
 fi
 size=96
 # Of blocks of any size, and of small ones with flushes.
-export load=24M small=4M
+export load=8M small=1M
 # Accesses after which the device vanishes: the disk is there by then, and in use.
 gone=20000
 case $model in
 # One command at a time: with more of them QEMU's chip loses some (docs/linux.md).
 lsi*) export OUTBOARD_LINUX_ARGS=sym53c8xx.cmd_per_lun=1 ;;
 # A megabyte a second is what USB 1 has for its disks.
-*uhci* | *ohci*) load=4M ;;
+*uhci* | *ohci*) load=2M ;;
 # The driver reads a register a thousand times for each command (docs/linux.md).
 am53c974) load=4M small=256K gone=80000 ;;
 # A card has a power of two of bytes.
