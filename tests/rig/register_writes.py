@@ -90,6 +90,8 @@ def lines(found, device):
             what = "an address"
         elif register in device["random"]:
             what = "a random number"
+        elif register == device["first"] and value:
+            what = "the first burst"  # how many there are in it is the sender's business
         else:
             what = f"{value & ~device['masks'].get(register, 0):08x}"
         text.append(f"{register:05x} {what} ({size} bytes)")
