@@ -12,7 +12,8 @@
 
 struct sums {
 	unsigned int functions[FATES], lines[FATES], all_functions, all_lines;
-	unsigned int kernel_lines; /* of what stays or is on both sides */
+	unsigned int kernel_lines; /* of what stays or is on both sides, and of locked regions */
+	unsigned int region_lines;
 };
 
 static struct sums count(const struct split *s)
@@ -22,11 +23,14 @@ static struct sums count(const struct split *s)
 	for (size_t i = 0; i < s->facts->functions.n; i++) {
 		const struct function *fn = s->facts->functions.at[i];
 		enum fate fate = s->fates[i].fate;
+		unsigned int kept = split_region_lines(s, fn);
 
 		if (!fn->defined)
 			continue;
 		n.functions[fate]++;
-		n.lines[fate] += facts_lines(fn);
+		n.lines[fate] += facts_lines(fn) - kept;
+		n.region_lines += kept;
+		n.kernel_lines += kept;
 		n.all_functions++;
 		n.all_lines += facts_lines(fn);
 		if (fate == FATE_STAYS || fate == FATE_REPLICA)
@@ -42,8 +46,16 @@ static char *asks_for(const struct entry_plan *e)
 	char *text = NULL;
 	FILE *f = e->kept.n ? open_memstream(&text, &size) : NULL;
 
-	for (size_t i = 0; f && i < e->kept.n; i++)
-		fprintf(f, "%s%s", i ? ", " : "asks the kernel for ", e->kept.at[i].function->name);
+	for (size_t i = 0; f && i < e->kept.n; i++) {
+		const struct kept_call *k = &e->kept.at[i];
+
+		fputs(i ? ", " : "asks the kernel for ", f);
+		if (k->region)
+			fprintf(f, "lines %u to %u, under %s", k->region->line, k->region->last,
+				k->region->lock);
+		else
+			fputs(k->function->name, f);
+	}
 	if (f)
 		fclose(f);
 	return text;
@@ -90,6 +102,7 @@ struct json_object *split_json(const struct split *s)
 	json_object_object_add(
 		doc, "moved_functions",
 		json_object_new_int(n.functions[FATE_ENTRY] + n.functions[FATE_MOVED]));
+	json_object_object_add(doc, "region_lines", json_object_new_int(n.region_lines));
 	json_object_object_add(doc, "moved_lines",
 			       json_object_new_int(n.lines[FATE_ENTRY] + n.lines[FATE_MOVED]));
 	for (int i = 0; i < FATES; i++) {
@@ -113,6 +126,9 @@ struct json_object *split_json(const struct split *s)
 		json_object_object_add(o, "file", json_object_new_string(fn->path));
 		json_object_object_add(o, "line", json_object_new_int(fn->line));
 		json_object_object_add(o, "lines", json_object_new_int(facts_lines(fn)));
+		if (split_region_lines(s, fn))
+			json_object_object_add(o, "region_lines",
+					       json_object_new_int(split_region_lines(s, fn)));
 		json_object_object_add(o, "fate",
 				       json_object_new_string(fate_names[s->fates[i].fate]));
 		json_object_object_add(
@@ -161,10 +177,10 @@ static void put_head(const struct split *s, FILE *out)
 
 	fprintf(out,
 		"%s: %u of %u functions moved, %u of %u lines (%.1f%%); %u more functions (%u lines) are on both "
-		"sides.\nThe kernel keeps %u lines.\n",
+		"sides.\nThe kernel keeps %u lines, %u of them locked regions of functions that moved.\n",
 		s->driver, functions, n.all_functions, lines, n.all_lines,
 		percent(lines, n.all_lines), n.functions[FATE_REPLICA], n.lines[FATE_REPLICA],
-		n.kernel_lines);
+		n.kernel_lines, n.region_lines);
 }
 
 void split_text(const struct split *s, FILE *out)

@@ -111,7 +111,7 @@ static bool globals_are_good(struct split *s, const struct function *fn)
 	return true;
 }
 
-static bool is_private(const struct split *s, const char *callee)
+bool split_is_private(const struct split *s, const char *callee)
 {
 	for (size_t i = 0; i < s->policy->private.n; i++) {
 		const char *rule = s->policy->private.at[i];
@@ -133,7 +133,7 @@ static bool calls_are_good(struct split *s, const struct function *fn)
 		const struct call *c = &fn->calls.at[i];
 		enum api api = policy_api(s->policy, c->to->name);
 
-		if (c->to->defined || is_private(s, c->to->name) ||
+		if (c->to->defined || split_is_private(s, c->to->name) ||
 		    matches(&s->policy->daemon, c->to->name) ||
 		    policy_inline(s->policy, c->to->name) || split_is_kept(s, c->to))
 			continue;
@@ -151,11 +151,17 @@ static bool body_is_good(struct split *s, const struct function *fn)
 {
 	const struct place *p = place_of(s->factoring, fn);
 
-	if (p->verdict == VERDICT_CANNOT && p->reasons.n)
+	/* Without its regions it may be good. */
+	if (p->verdict == VERDICT_CANNOT && p->reasons.n && (!fn->of || p->atomic)) {
+		if (fn->whole && fn->locks.n && p->reasons.at[0].line == fn->locks.at[0].line)
+			return refuse(s,
+				      "%s; its locked region is no function of its own: %s (%s:%u)",
+				      p->reasons.at[0].text, fn->whole, fn->path, fn->whole_line);
 		return refuse(s, "%s", p->reasons.at[0].text);
-	if (fn->broken || fn->asm_line)
-		return refuse(s, fn->broken ? "the compiler finds an error in it"
-					    : "has assembler in it");
+	}
+	if (fn->broken || (fn->of && fn->of->broken) || fn->asm_line)
+		return refuse(s, fn->asm_line ? "has assembler in it"
+					      : "the compiler finds an error in it");
 	if (fn->locks.n)
 		return refuse(s, "%s %s (%s:%u)",
 			      fn->locks.at[0].what == LOCK_ACQUIRE ? "takes" : "gives back",
@@ -177,7 +183,9 @@ static char *closure_of(struct split *s, struct entry_plan *e)
 
 	e->closure = calloc(s->facts->functions.n, sizeof(struct function *));
 	if (seen && e->closure)
-		e->n_closure = split_reached(s, e->function, e->closure, seen);
+		e->n_closure =
+			split_reached(s, e->function->regions.n ? e->function->rest : e->function,
+				      e->closure, seen);
 	return (char *)seen;
 }
 
@@ -188,7 +196,7 @@ static bool closure_is_good(struct split *s, const struct entry_plan *e)
 	for (size_t i = 0; i < e->n_closure; i++) {
 		if (body_is_good(s, e->closure[i]))
 			continue;
-		if (e->closure[i] == e->function)
+		if (e->closure[i]->index == e->function->index)
 			return false;
 		snprintf(inner, sizeof(inner), "%s", s->reason);
 		return refuse(s, "calls %s, which %s", e->closure[i]->name, inner);
@@ -225,7 +233,8 @@ static const struct function *called_from_kernel(const struct split *s, const st
 			const struct edge *e = &s->graph->out[i].at[k];
 
 			if (e->to == fn && e->from != fn &&
-			    split_fate(s, e->from)->fate == FATE_STAYS)
+			    (split_fate(s, e->from)->fate == FATE_STAYS ||
+			     split_region_calls(s, e->from, fn)))
 				return e->from;
 		}
 	}
@@ -235,14 +244,18 @@ static const struct function *called_from_kernel(const struct split *s, const st
 /* A length that is a lie would let a function in the kernel write behind its memory. */
 static bool length_is_good(struct split *s, const struct entry_plan *e)
 {
-	if (!e->length)
+	if (!e->length || e->function->result)
 		return true;
 	for (size_t i = 0; i < s->graph->roots.n; i++) {
 		const struct root *r = &s->graph->roots.at[i];
 
-		if (r->function->defined && matches(&e->length->users, r->node) &&
-		    split_fate(s, r->function)->fate == FATE_STAYS)
+		if (!r->function->defined || !matches(&e->length->users, r->node))
+			continue;
+		if (split_fate(s, r->function)->fate == FATE_STAYS)
 			return refuse(s, "tells how long what %s, which stays, works on is",
+				      r->function->name);
+		if (split_outlines(s, r->function))
+			return refuse(s, "tells how long what a locked region of %s works on is",
 				      r->function->name);
 	}
 	return true;
@@ -315,8 +328,11 @@ static void spread(struct split *s)
 				continue;
 			for (size_t k = 0; k < s->facts->functions.n && !needed; k++) {
 				if (s->fates[k].fate != FATE_STAYS &&
-				    s->fates[k].fate != FATE_REPLICA)
+				    s->fates[k].fate != FATE_REPLICA) {
+					needed = split_region_calls(s, s->facts->functions.at[k],
+								    fn);
 					continue;
+				}
 				for (size_t m = 0; m < s->graph->out[k].n && !needed; m++)
 					needed = s->graph->out[k].at[m].to == fn;
 			}

@@ -234,9 +234,10 @@ static void put_stub(FILE *f, const struct entry_plan *e)
 		put_expression(f, fn, e->length->of);
 		fputs(", ", f);
 		put_expression(f, fn, e->length->key);
+		/* All that it returns are constants: no other one is taken. */
 		fprintf(f,
-			", ob_frame.ob_result, %lld); if (ob_length < 0) { ob_error = ob_length; return ",
-			e->length->most);
+			", ob_frame.ob_result, %lld, %lld); if (ob_length < 0) { ob_error = ob_length; return ",
+			fn->result, fn->result ? fn->result : e->length->most);
 		put_failed(f, e);
 		fputs("; } return ob_length; }", f);
 	} else {
@@ -293,11 +294,34 @@ static const struct function *next_function(const struct writing *w, unsigned in
 	return next;
 }
 
+/* Its regions are asked for, and their lines are empty. */
+static void put_outlined(struct writing *w, const struct text *t, const struct function *fn,
+			 const struct entry_plan *e)
+{
+	unsigned int at = fn->begin;
+
+	for (size_t i = 0; i < e->kept.n; i++) {
+		const struct region *r = e->kept.at[i].region;
+
+		if (!r)
+			continue;
+		fwrite(t->at + at, 1, r->begin - at, w->f);
+		emit_region_call(w->f, &e->kept.at[i]);
+		put_rest(w->f, t->at + r->begin, t->at + r->end);
+		at = r->end;
+	}
+	fwrite(t->at + at, 1, fn->close - at, w->f);
+}
+
 static void put_function(struct writing *w, const struct text *t, const struct function *fn)
 {
 	const struct fate_of *fate = split_fate(w->s, fn);
 	const char *begin = t->at + fn->begin, *open = t->at + fn->open, *close = t->at + fn->close;
 
+	if (w->daemon && split_outlines(w->s, fn)) {
+		put_outlined(w, t, fn, fate->plan);
+		return;
+	}
 	if (w->daemon ? w->s->served[fn->index]
 		      : fate->fate == FATE_STAYS || fate->fate == FATE_REPLICA) {
 		bool guarded;
@@ -393,7 +417,7 @@ int emit_halves(const struct split *s, const char *dir, bool daemon, struct ob_e
 		if (!ret)
 			ret = emit_frames(s, dir, w.path, daemon, err);
 		if (!ret)
-			ret = emit_tables(s, dir, w.path, daemon, err);
+			ret = emit_tables(s, dir, w.path, t.at, daemon, err);
 		w.f = ret ? NULL : emit_open(err, "%s/src/%s", dir, w.path);
 		if (w.f) {
 			put_text(&w, &t);

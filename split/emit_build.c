@@ -151,7 +151,7 @@ static int emit_makefile(const struct split *s, const char *dir, struct ob_error
 		fprintf(f, " src/%.*s.o", (int)strlen(path) - 2, path);
 	}
 	fputs("\n\t$(CC) -no-pie -Wl,--gc-sections -o $@ $^\n\n"
-	      "runtime.o confine.o services.o operations.o: %.o: %.c runtime.h slots.h protocol.h\n"
+	      "runtime.o confine.o services.o operations.o: %.o: %.c runtime.h ask.h slots.h protocol.h\n"
 	      "\t$(CC) -std=gnu11 -O2 -g -Wall -fno-pie -D_GNU_SOURCE -c -o $@ $<\n",
 	      f);
 	for (size_t i = 0; !ret && i < s->sources->files.n; i++) {
@@ -188,6 +188,7 @@ int split_emit(struct split *s, const struct split_parts *parts, struct ob_error
 						   "daemon/services.c",
 						   "daemon/confine.c",
 						   "daemon/outboard_daemon.h",
+						   "daemon/ask.h",
 						   "protocol.h",
 						   "slots.h",
 						   NULL};

@@ -32,6 +32,7 @@ static void put_argument(FILE *f, const struct entry_plan *e, const struct kept_
 		[ARGUMENT_OBJECT] = "OB_SPLIT_OBJECT", [ARGUMENT_REGISTER] = "OB_SPLIT_REGISTER",
 		[ARGUMENT_VALUE] = "OB_SPLIT_VALUE",   [ARGUMENT_ANY] = "OB_SPLIT_NUMBER",
 		[ARGUMENT_OUT] = "OB_SPLIT_RESULT",    [ARGUMENT_NULL] = "OB_SPLIT_NOTHING",
+		[ARGUMENT_CALLER] = "OB_SPLIT_CALLER",
 	};
 
 	fprintf(f, "\t{.kind = %s, .most = %lld,\n", kinds[a->rule->kind], a->rule->most);
@@ -71,7 +72,7 @@ static void put_call(FILE *f, const struct entry_plan *e, const struct kept_call
 	fprintf(f, ");\n%s}\n\n", k->rule->is_void ? "\treturn 0;\n" : "");
 }
 
-void emit_kept_table(FILE *f, const struct entry_plan *e, bool daemon)
+void emit_kept_table(FILE *f, const struct entry_plan *e, const char *text, bool daemon)
 {
 	const char *name = e->function->name;
 
@@ -80,7 +81,9 @@ void emit_kept_table(FILE *f, const struct entry_plan *e, bool daemon)
 	for (size_t i = 0; i < e->kept.n; i++) {
 		const struct kept_call *k = &e->kept.at[i];
 
-		if (!daemon)
+		if (!daemon && k->region)
+			emit_region(f, e, k, text);
+		else if (!daemon)
 			put_call(f, e, k);
 		fprintf(f, "static const struct ob_split_argument ob_split_arguments_%s_%u[] = {\n",
 			name, k->number);
@@ -95,6 +98,8 @@ void emit_kept_table(FILE *f, const struct entry_plan *e, bool daemon)
 		fprintf(f,
 			"\t{.name = \"%s\", .number = %u, .n_arguments = %zu, .arguments = ob_split_arguments_%s_%u",
 			k->function->name, k->number, k->rule->arguments.n, name, k->number);
+		if (k->region)
+			fputs(", .region = 1", f);
 		if (!daemon)
 			fprintf(f, ", .call = ob_split_call_%s_%u", name, k->number);
 		fputs("},\n", f);
@@ -108,7 +113,8 @@ static const struct kept_call *kept_of(const struct split *s, const struct funct
 {
 	for (size_t i = 0; i < s->entries.n; i++)
 		for (size_t k = 0; k < s->entries.at[i]->kept.n; k++)
-			if (s->entries.at[i]->kept.at[k].function == fn)
+			if (s->entries.at[i]->kept.at[k].function == fn &&
+			    !s->entries.at[i]->kept.at[k].region)
 				return &s->entries.at[i]->kept.at[k];
 	return NULL;
 }

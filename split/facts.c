@@ -97,6 +97,26 @@ struct facts *facts_create(void)
 	return f;
 }
 
+static void function_free(struct function *fn)
+{
+	if (!fn)
+		return;
+	for (size_t i = 0; i < fn->sites.n; i++)
+		vector_free(&fn->sites.at[i].targets);
+	for (size_t i = 0; i < fn->regions.n; i++)
+		vector_free(&fn->regions.at[i].items);
+	vector_free(&fn->regions);
+	vector_free(&fn->params);
+	vector_free(&fn->calls);
+	vector_free(&fn->sites);
+	vector_free(&fn->fields);
+	vector_free(&fn->globals);
+	vector_free(&fn->locks);
+	vector_free(&fn->values);
+	vector_free(&fn->indexed);
+	free(fn);
+}
+
 void facts_free(struct facts *f)
 {
 	if (!f)
@@ -104,17 +124,10 @@ void facts_free(struct facts *f)
 	for (size_t i = 0; i < f->functions.n; i++) {
 		struct function *fn = f->functions.at[i];
 
-		for (size_t s = 0; s < fn->sites.n; s++)
-			vector_free(&fn->sites.at[s].targets);
-		vector_free(&fn->params);
-		vector_free(&fn->calls);
-		vector_free(&fn->sites);
-		vector_free(&fn->fields);
-		vector_free(&fn->globals);
-		vector_free(&fn->locks);
-		vector_free(&fn->values);
-		vector_free(&fn->indexed);
-		free(fn);
+		function_free(fn->rest);
+		function_free(fn->outlined);
+		function_free(fn->way);
+		function_free(fn);
 	}
 	vector_free(&f->functions);
 	vector_free(&f->flows);
@@ -212,12 +225,46 @@ static const char *text_or_null(struct reader *r, const char *text)
 	return strcmp(text, "-") ? facts_text(r->f, text) : NULL;
 }
 
-/* The function that a line is about; NULL: another file has told it, or no memory. */
-static struct function *subject(struct reader *r, const char *id)
+/* One that has the whole one's name and place, and facts of its own. */
+static struct function *part_of(struct function *fn, const char *name)
 {
-	struct function *fn = facts_function(r->f, id);
+	struct function **part = !strcmp(name, "rest")	   ? &fn->rest
+				 : !strcmp(name, "region") ? &fn->outlined
+				 : !strcmp(name, "way")	   ? &fn->way
+							   : NULL;
 
-	return fn && fn != r->skipped && fn->defined ? fn : NULL;
+	if (part && !*part) {
+		*part = calloc(1, sizeof(**part));
+		if (*part)
+			**part = (struct function){.id = fn->id,
+						   .name = fn->name,
+						   .path = fn->path,
+						   .linkage = fn->linkage,
+						   .type = fn->type,
+						   .index = fn->index,
+						   .line = fn->line,
+						   .end = fn->end,
+						   .defined = true,
+						   .begin = fn->begin,
+						   .open = fn->open,
+						   .close = fn->close,
+						   .of = fn};
+	}
+	return part ? *part : NULL;
+}
+
+/* The function that a line is about; NULL: another file has told it, or no memory. */
+static struct function *subject(struct reader *r, char *id)
+{
+	char *part = strrchr(id, '%');
+	struct function *fn;
+
+	if (part)
+		*part++ = '\0';
+	fn = facts_function(r->f, id);
+	if (!fn || fn == r->skipped || !fn->defined)
+		return NULL;
+	return part ? part_of(fn, part) : fn;
 }
 
 static int take_function(struct reader *r)
@@ -413,6 +460,70 @@ static int take_becomes(struct reader *r)
 	return b->in ? 0 : -ENOMEM;
 }
 
+static int take_result(struct reader *r)
+{
+	struct function *fn = subject(r, r->field[1]);
+
+	if (fn)
+		fn->result = strtoll(r->field[2], NULL, 10);
+	return 0;
+}
+
+static int take_region(struct reader *r)
+{
+	struct function *fn = subject(r, r->field[1]);
+	struct region *g;
+
+	if (!fn)
+		return 0;
+	g = vector_add(&fn->regions);
+	/* All three are there from now on, also where nothing is in one. */
+	if (!g || !part_of(fn, "rest") || !part_of(fn, "region") || !part_of(fn, "way"))
+		return -ENOMEM;
+	g->begin = number(r->field[2]);
+	g->end = number(r->field[3]);
+	g->line = number(r->field[4]);
+	g->last = number(r->field[5]);
+	g->lock = facts_text(r->f, r->field[6]);
+	return fn->open < g->begin && g->begin < g->end && g->end < fn->close && g->line <= g->last
+		       ? 0
+		       : -EPROTO;
+}
+
+static int take_item(struct reader *r)
+{
+	struct function *fn = subject(r, r->field[1]);
+	unsigned int n = number(r->field[2]);
+	bool guard = !strcmp(r->field[0], "guard");
+	struct region_item *i;
+
+	if (!fn)
+		return 0;
+	if (n >= fn->regions.n)
+		return -EPROTO;
+	i = vector_add(&fn->regions.at[n].items);
+	if (!i)
+		return -ENOMEM;
+	i->guard = guard ? facts_text(r->f, r->field[3]) : NULL;
+	i->name = guard ? NULL : facts_text(r->f, r->field[3]);
+	i->flags = guard ? NULL : facts_text(r->f, r->field[4]);
+	i->begin = number(r->field[guard ? 4 : 5]);
+	i->end = number(r->field[guard ? 5 : 6]);
+	i->type = guard ? NULL : facts_text(r->f, r->field[7]);
+	return i->begin <= i->end && i->end < fn->close ? 0 : -EPROTO;
+}
+
+static int take_whole(struct reader *r)
+{
+	struct function *fn = subject(r, r->field[1]);
+
+	if (!fn)
+		return 0;
+	fn->whole_line = number(r->field[2]);
+	fn->whole = facts_text(r->f, r->field[3]);
+	return 0;
+}
+
 static int take_asm(struct reader *r)
 {
 	struct function *fn = subject(r, r->field[1]);
@@ -544,6 +655,8 @@ static const struct kind {
 	{"asm", 2, take_asm},		{"variable", 5, take_variable}, {"struct", 4, take_struct},
 	{"field", 5, take_field},	{"path", 2, take_path},		{"extent", 4, take_extent},
 	{"value", 3, take_value},	{"becomes", 3, take_becomes},	{"index", 2, take_index},
+	{"result", 2, take_result},	{"region", 6, take_region},	{"guard", 5, take_item},
+	{"local", 7, take_item},	{"whole", 3, take_whole},
 };
 
 static int take_line(struct reader *r, char *line)

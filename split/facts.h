@@ -21,10 +21,23 @@
  *   global ID r|w|rw VARIABLE LINE
  *   lock ID acquire|release|drop NAME LINE API  drop: gives back one that it has not taken; API: the function called
  *   asm ID LINE
+ *   result ID VALUE                             the only one above 0 that it returns; all that it returns are constants
+ *   region ID BEGIN END LINE LAST LOCK          bytes of its text, from where it takes a lock to where it gives it back in the same block, with
+ *                                               all semicolons; there where all of the function's are as region.c wants them
+ *   guard ID REGION if|unless|switch|case BEGIN END
+ *                                               it is come to where the bytes' expression is true, false; is one of the cases that follow. REGION
+ *                                               counts from 0
+ *   local ID REGION NAME p|i|f|v[o] BEGIN END TYPE
+ *                                               a variable that it uses: a parameter; computed by the bytes' expression; without a value; or a number that
+ *                                               was computed. o: set there, and used behind it
+ *   whole ID LINE TEXT                          why its locked regions cannot be cut out
  *   variable ID PATH LINE LINKAGE TYPE          of file scope
  *   struct TYPE BYTES PATH LINE                 that the driver defines
  *   field STRUCT.FIELD OFFSET BITS KIND TYPE    offset in bits in the struct that declares it; -1: not known
  *   path STRUCT.FIELD a.b.FIELD                 how it is written, where it is in a struct without a name
+ *
+ * Of a function with regions, there are calls, sites, accesses, globals, values, locks and asm once more: with ID%rest, of what is outside of regions; with
+ * ID%region, of them; with ID%way, of the expressions of guards and locals.
  *
  * The ID of a function or variable that only its file knows is NAME@PATH, else NAME. A NODE is one of field:STRUCT.FIELD,
  * param:ID#INDEX, local:ID:NAME, global:ID, return:ID, call:NODE#INDEX (an argument of an indirect call), expr: (something else).
@@ -92,6 +105,19 @@ struct lock_use {
 	unsigned int line;
 };
 
+/* A condition on the way to a locked region, or a variable that it uses; in the order of the text. */
+struct region_item {
+	const char *guard;		 /* NULL: a variable */
+	const char *name, *type, *flags; /* of one */
+	unsigned int begin, end;
+};
+
+struct region {
+	unsigned int begin, end, line, last;
+	const char *lock;
+	VECTOR(struct region_item) items;
+};
+
 /**
  * struct function - one of the driver's, or (@defined is false) one that it calls
  * @id: as in the facts
@@ -114,6 +140,12 @@ struct function {
 	VECTOR(const char *) indexed;	 /* structs with whose addresses it counts */
 	VECTOR(struct access) values;	 /* fields of which more than a branch depends */
 	unsigned int begin, open, close; /* bytes in its file; all 0: it cannot be cut out */
+	long long result;		 /* the only one above 0; 0: there are others */
+	VECTOR(struct region) regions;
+	const char *whole; /* why these cannot be cut out */
+	unsigned int whole_line;
+	struct function *rest, *outlined, *way; /* its parts, where there are regions */
+	const struct function *of;		/* it is a part itself */
 };
 
 struct becomes {

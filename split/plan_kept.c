@@ -31,7 +31,16 @@ size_t split_reached(const struct split *s, struct function *from, struct functi
 	list[0] = from;
 	seen[from->index] = 1;
 	for (size_t head = 0; head < n; head++) {
-		for (size_t i = 0; i < s->graph->out[list[head]->index].n; i++) {
+		/* Of one whose regions stay, what is outside of them. */
+		for (size_t i = 0; list[head]->of && i < list[head]->calls.n; i++) {
+			struct function *to = list[head]->calls.at[i].to;
+
+			if (!to->defined || seen[to->index] || split_is_kept(s, to))
+				continue;
+			seen[to->index] = 1;
+			list[n++] = to;
+		}
+		for (size_t i = 0; !list[head]->of && i < s->graph->out[list[head]->index].n; i++) {
 			const struct edge *e = &s->graph->out[list[head]->index].at[i];
 
 			if (seen[e->to->index] || split_is_kept(s, e->to) ||
@@ -319,6 +328,9 @@ void split_forget_kept(struct entry_plan *e)
 				free(a->places.at[m].path);
 			vector_free(&a->places);
 		}
+		if (e->kept.at[i].made)
+			vector_free(&e->kept.at[i].made->arguments);
+		free(e->kept.at[i].made);
 	}
 	vector_free(&e->kept);
 	memset(&e->kept, 0, sizeof(e->kept));

@@ -141,6 +141,17 @@ static bool is_drivers(const struct split *s, const char *key)
 	return false;
 }
 
+static bool goes_by(struct split *s, const struct function *fn, const char *key)
+{
+	for (size_t k = 0; k < fn->values.n; k++)
+		if (!strcmp(fn->values.at[k].key, key))
+			return !refuse(s,
+				       "writes %s, on which more than a branch of %s in "
+				       "the kernel depends (%s:%u)",
+				       key, fn->name, fn->path, fn->values.at[k].line);
+	return false;
+}
+
 /* The daemon may send anything; so nothing in the kernel may go by it but a branch. */
 static bool may_write(struct planning *p, const struct object *o, const struct used *u)
 {
@@ -161,14 +172,12 @@ static bool may_write(struct planning *p, const struct object *o, const struct u
 		const struct function *fn = s->facts->functions.at[i];
 		enum fate fate = s->fates[i].fate;
 
-		if (!fn->defined || fate == FATE_ENTRY || fate == FATE_MOVED)
-			continue;
-		for (size_t k = 0; k < fn->values.n; k++)
-			if (!strcmp(fn->values.at[k].key, u->key))
-				return refuse(s,
-					      "writes %s, on which more than a branch of %s in "
-					      "the kernel depends (%s:%u)",
-					      u->key, fn->name, fn->path, fn->values.at[k].line);
+		if (split_outlines(s, fn) &&
+		    (goes_by(s, fn->outlined, u->key) || goes_by(s, fn->way, u->key)))
+			return false;
+		if (fn->defined && fate != FATE_ENTRY && fate != FATE_MOVED &&
+		    goes_by(s, fn, u->key))
+			return false;
 	}
 	return true;
 }
@@ -554,7 +563,7 @@ static bool plan(struct planning *p)
 			      NULL))
 			return refuse(p->s, "there is no memory to plan it");
 	}
-	if (!split_plan_kept(p->s, p->e))
+	if (!split_plan_kept(p->s, p->e) || !split_plan_regions(p->s, p->e))
 		return false;
 	cover_tables(p);
 	for (size_t i = 0; i < p->used.n; i++)

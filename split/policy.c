@@ -478,12 +478,12 @@ static int each(struct reading *r, struct json_object *doc, const char *key,
 
 static int known_keys(struct reading *r, struct json_object *doc)
 {
-	static const char *const keys[] = {"class",	 "title",      "include",     "detect",
-					   "ignore",	 "roots",      "callbacks",   "locks",
-					   "api",	 "comment",    "otherwise",   "lengths",
-					   "buffers",	 "inline",     "stays",	      "daemon",
-					   "answers",	 "kept",       "follow",      "private",
-					   "kept_calls", "never_kept", "written_back"};
+	static const char *const keys[] = {"class",	 "title",      "include",      "detect",
+					   "ignore",	 "roots",      "callbacks",    "locks",
+					   "api",	 "comment",    "otherwise",    "lengths",
+					   "buffers",	 "inline",     "stays",	       "daemon",
+					   "answers",	 "kept",       "follow",       "private",
+					   "kept_calls", "never_kept", "written_back", "callers"};
 
 	json_object_object_foreach(doc, key, value)
 	{
@@ -540,7 +540,8 @@ static int read_split(struct reading *r, struct json_object *doc)
 		patterns *out;
 	} lists[] = {{"daemon", &r->p->daemon},	  {"answers", &r->p->answers},
 		     {"kept", &r->p->kept},	  {"follow", &r->p->follow},
-		     {"private", &r->p->private}, {"never_kept", &r->p->never_kept}};
+		     {"private", &r->p->private}, {"never_kept", &r->p->never_kept},
+		     {"callers", &r->p->callers}};
 	int ret = each(r, doc, "lengths", read_length);
 
 	if (!ret)
@@ -714,6 +715,7 @@ void policy_free(struct policy *p)
 	free_patterns(&p->follow);
 	free_patterns(&p->private);
 	free_patterns(&p->never_kept);
+	free_patterns(&p->callers);
 	vector_free(&p->included);
 	vector_free(&p->roots);
 	vector_free(&p->callbacks);

@@ -94,6 +94,7 @@ enum argument_kind {
 	ARGUMENT_ANY,	   /* all that its type can be */
 	ARGUMENT_OUT,	   /* the address of a number that the function sets */
 	ARGUMENT_NULL,
+	ARGUMENT_CALLER, /* what the entry was called with; no policy's */
 };
 
 struct argument_rule {
@@ -124,6 +125,7 @@ struct policy {
 	VECTOR(struct kept_rule) kept_calls;
 	VECTOR(struct back_rule) written_back;
 	patterns never_kept; /* functions that none of those may come to */
+	patterns callers;    /* functions of the kernel that are about who calls */
 	patterns daemon;     /* functions of the kernel that the daemon has, too */
 	patterns answers;    /* structs that are made for one call, which the function fills */
 	patterns kept;	     /* fields that a daemon may not change: the kernel goes by them */

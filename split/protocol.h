@@ -33,7 +33,7 @@
 #include <linux/types.h>
 
 enum {
-	OB_SPLIT_VERSION = 2,
+	OB_SPLIT_VERSION = 3,
 	OB_SPLIT_GLOBAL = 0xfffe, /* upper 16 bits of a token */
 	OB_SPLIT_OPAQUE = 0xffff,
 	OB_SPLIT_MOST_CALLS = 256,     /* of functions that are kept, in a request */
@@ -95,6 +95,9 @@ enum ob_split_what {
 	 * (-EBUSY). @in has 8 bytes for each argument, a number or a token, and the slots changed up to then; @out the result, the
 	 * arguments with those that were set, and what is read, anew. -EINVAL: the operation does not call it; an argument is not what the
 	 * table allows; or the slots are not.
+	 *
+	 * A locked region of the operation itself has a number, too. Its first argument is 0, the others are the numbers that it shares with what is
+	 * around it. -EINVAL also where the operation, called as it was, does not come to it; -EBUSY after one was executed.
 	 */
 	OB_SPLIT_CALL,
 	/* A message for the kernel's log; @in is text. How many of them get there is limited. */

@@ -44,6 +44,7 @@ enum ob_split_argument_kind {
 	OB_SPLIT_NUMBER,   /* any number of the argument's type */
 	OB_SPLIT_RESULT,   /* the address of a number, which is set */
 	OB_SPLIT_NOTHING,  /* NULL */
+	OB_SPLIT_CALLER,   /* of a region: the operation's frame; 0 is sent */
 };
 
 struct ob_split_place {
@@ -61,11 +62,12 @@ struct ob_split_argument {
 /**
  * struct ob_split_kept - a function in the kernel that the moved one calls
  * @number: by which the daemon asks for it
+ * @region: it is a part of the moved one, under a lock; @call returns whether the conditions before it hold, and does nothing where they do not
  * @call: in the module: calls it; @p has the addresses, @v the numbers, and gets those that are set
  */
 struct ob_split_kept {
 	const char *name;
-	unsigned int number, n_arguments;
+	unsigned int number, n_arguments, region;
 	const struct ob_split_argument *arguments;
 	unsigned long long (*call)(void *const *p, unsigned long long *v);
 };
@@ -98,6 +100,7 @@ static inline unsigned long long ob_split_layout_kept(unsigned long long hash,
 {
 	hash = ob_split_mix(hash, kept->number);
 	hash = ob_split_mix(hash, kept->n_arguments);
+	hash = ob_split_mix(hash, kept->region);
 	for (unsigned int i = 0; i < kept->n_arguments; i++) {
 		const struct ob_split_argument *a = &kept->arguments[i];
 

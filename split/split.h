@@ -59,9 +59,11 @@ struct kept_argument {
 	VECTOR(struct kept_place) places;
 };
 
-/* A function that stays, and that an entry calls. */
+/* A function that stays, and that an entry calls; or a locked region of the entry itself. */
 struct kept_call {
 	const struct kept_rule *rule;
+	struct kept_rule *made;	     /* the same, where no policy has it */
+	const struct region *region; /* NULL: a function */
 	const struct function *function;
 	unsigned int number;
 	struct kept_argument arguments[OB_SPLIT_ARGUMENTS];
@@ -109,6 +111,19 @@ void split_plan_free(struct entry_plan *e);
 /** split_plan_kept() - what of functions that stay it may ask for; once its objects are known */
 bool split_plan_kept(struct split *s, struct entry_plan *e);
 void split_forget_kept(struct entry_plan *e);
+/** split_plan_regions() - its locked regions, which it may ask for, too; false: s->reason says why not */
+bool split_plan_regions(struct split *s, struct entry_plan *e);
+/** split_outlines() - it is an entry, and its locked regions stay in the kernel */
+bool split_outlines(const struct split *s, const struct function *fn);
+/** split_region_calls() - one of these, of @from, calls @to */
+bool split_region_calls(const struct split *s, const struct function *from,
+			const struct function *to);
+/** split_region_lines() - how many lines they have */
+unsigned int split_region_lines(const struct split *s, const struct function *fn);
+/** region_item_travels() - it is a number that the daemon sends or gets */
+bool region_item_travels(const struct region_item *i);
+/** split_is_private() - it returns the driver's part of an object */
+bool split_is_private(const struct split *s, const char *callee);
 /** split_is_kept() - what moved has it done in the kernel */
 bool split_is_kept(const struct split *s, const struct function *fn);
 /** split_is_handle() - the field's address goes to a function that is kept, which is all that is done with it */

@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 
+#include "ask.h"
 #include "slots.h"
 
 #undef module_init
@@ -40,8 +41,6 @@
 #define EXPORT_SYMBOL(s)
 #define EXPORT_SYMBOL_GPL(s)
 
-/** ob_split_ask() - have the kernel call function @number; @v are its arguments, of which it may set some. Does not return where it cannot */
-unsigned long long ob_split_ask(unsigned int number, unsigned long long *v);
 #define OB_SPLIT_WORD(x) ((unsigned long long)(unsigned long)(x))
 
 #endif

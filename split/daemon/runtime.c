@@ -185,7 +185,7 @@ unsigned long long ob_split_ask(unsigned int number, unsigned long long *v)
 {
 	static uint64_t in[OB_SPLIT_MAX_RECORD / 8], out[OB_SPLIT_MAX_RECORD / 8];
 	const struct ob_split_kept *k = find_kept(number);
-	unsigned int n = k ? k->n_arguments : 0;
+	unsigned int n;
 	struct ob_split_down down = {.unique = serving,
 				     .what = OB_SPLIT_CALL,
 				     .level = number,
@@ -193,13 +193,18 @@ unsigned long long ob_split_ask(unsigned int number, unsigned long long *v)
 				     .out = (uintptr_t)out,
 				     .out_room = sizeof(out)};
 
+	if (!k) {
+		fprintf(stderr, "function %u is none that this operation may ask for\n", number);
+		longjmp(failed, 1);
+	}
+	n = k->n_arguments;
 	for (unsigned int i = 0; i < n; i++)
 		in[i] = k->arguments[i].kind <= OB_SPLIT_REGISTER ? token_of((void *)v[i]) : v[i];
 	down.in_len = n * 8 + put_changes(serving_op, serving_objects, (unsigned char *)&in[n]);
-	if (!k || ioctl(device, OB_SPLIT_DOWN, &down)) {
+	if (ioctl(device, OB_SPLIT_DOWN, &down)) {
 		if (errno != ENOENT)
-			fprintf(stderr, "%s is not to be had from the kernel: %s\n",
-				k ? k->name : "a function", strerror(errno));
+			fprintf(stderr, "%s is not to be had from the kernel: %s\n", k->name,
+				strerror(errno));
 		longjmp(failed, 1);
 	}
 	for (unsigned int i = 0; i < n; i++)

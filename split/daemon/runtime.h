@@ -3,6 +3,7 @@
 #ifndef OB_SPLIT_RUNTIME_H
 #define OB_SPLIT_RUNTIME_H
 
+#include "ask.h"
 #include "slots.h"
 
 extern const struct ob_split_op *const ob_split_ops[];
@@ -11,8 +12,6 @@ extern const char ob_split_device[];
 
 /** runtime_log() - one message; @level as in struct ob_split_down */
 void runtime_log(unsigned int level, const char *text);
-
-unsigned long long ob_split_ask(unsigned int number, unsigned long long *v);
 
 /** runtime_confine() - give up all that serving does not need; 0 or a negative errno */
 int runtime_confine(void);

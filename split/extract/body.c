@@ -75,35 +75,54 @@ static int lock_index(struct body *b, const char *name)
 	return b->n_locks++;
 }
 
-static void follow_locks(struct extract *x, CXCursor call, const char *callee)
+static void callee_name(CXCursor call, char name[NAME_ROOM])
 {
-	struct body *b = x->body;
-	char name[NAME_ROOM];
+	CXString s = clang_getCursorSpelling(clang_getCursorReferenced(call));
 
+	snprintf(name, NAME_ROOM, "%s", clang_getCString(s));
+	clang_disposeString(s);
+}
+
+int lock_call(struct extract *x, CXCursor call, char name[NAME_ROOM])
+{
+	char callee[NAME_ROOM];
+
+	callee_name(call, callee);
 	for (unsigned int i = 0; i < x->n_locks; i++) {
 		const struct lock_api *l = &x->locks[i];
 		bool taken = !fnmatch(l->acquire, callee, FNM_EXTMATCH);
-		int at;
 
 		if (!taken && fnmatch(l->release, callee, FNM_EXTMATCH) != 0)
 			continue;
 		if (*l->name)
-			snprintf(name, sizeof(name), "%s", l->name);
+			snprintf(name, NAME_ROOM, "%s", l->name);
 		else
 			lock_name(x, call, name);
-		at = lock_index(b, name);
-		/* A lock that is given back without having been taken is the caller's, which matters to who moves this. */
-		say("lock\t%s\t%s\t%s\t%u\t%s", b->id,
-		    taken			    ? "acquire"
-		    : at >= 0 && b->held & 1u << at ? "release"
-						    : "drop",
-		    name, line_of(call), callee);
-		if (at >= 0 && taken)
-			b->held |= 1u << at;
-		else if (at >= 0)
-			b->held &= ~(1u << at);
-		return;
+		return taken ? 1 : -1;
 	}
+	return 0;
+}
+
+static void follow_locks(struct extract *x, CXCursor call)
+{
+	struct body *b = x->body;
+	char name[NAME_ROOM], callee[NAME_ROOM];
+	int what = lock_call(x, call, name), at;
+
+	if (!what)
+		return;
+	callee_name(call, callee);
+	at = lock_index(b, name);
+	/* A lock that is given back without having been taken is the caller's, which matters to who moves this. */
+	say("lock\t%s\t%s\t%s\t%u\t%s", b->id,
+	    what > 0			    ? "acquire"
+	    : at >= 0 && b->held & 1u << at ? "release"
+					    : "drop",
+	    name, line_of(call), callee);
+	if (at >= 0 && what > 0)
+		b->held |= 1u << at;
+	else if (at >= 0)
+		b->held &= ~(1u << at);
 }
 
 /* ---- expressions ---------------------------------------------------------------------------- */
@@ -160,22 +179,46 @@ static void walk_field(struct extract *x, CXCursor c, enum use use)
 	walk_expression(x, base, use);
 }
 
+static void note_local(struct extract *x, CXCursor c, CXCursor variable, enum use use)
+{
+	struct body *b = x->body;
+	struct local_use *u;
+
+	if (!b)
+		return;
+	if (b->n_uses == b->room) {
+		b->room = b->room ? 2 * b->room : 64;
+		u = realloc(b->uses, b->room * sizeof(*u));
+		if (!u)
+			abort();
+		b->uses = u;
+	}
+	u = &b->uses[b->n_uses++];
+	*u = (struct local_use){.variable = variable, .use = use, .decides = x->deciding};
+	clang_getFileLocation(clang_getCursorLocation(c), NULL, NULL, NULL, &u->at);
+}
+
 static void walk_name(struct extract *x, CXCursor c, enum use use)
 {
 	CXCursor ref = clang_getCursorReferenced(c);
 	char id[NAME_ROOM];
 
 	switch (clang_getCursorKind(ref)) {
+	case CXCursor_ParmDecl:
+		note_local(x, c, ref, use);
+		return;
 	case CXCursor_FunctionDecl:
-		if (x->quiet)
+		if (x->quiet || (x->body && x->body->part))
 			return;
 		function_id(x, ref, id);
 		say("escape\t%s\t%s\t%u", x->body ? x->body->id : "-", id, line_of(c));
 		return;
 	case CXCursor_VarDecl:
 		if (clang_getCursorKind(clang_getCursorSemanticParent(ref)) ==
-		    CXCursor_FunctionDecl)
+		    CXCursor_FunctionDecl) {
+			note_local(x, c, ref, use);
 			return;
+		}
 		variable_id(x, ref, id);
 		say_use(x, "global", id, use, line_of(c));
 		return;
@@ -260,7 +303,7 @@ static void walk_call(struct extract *x, CXCursor c)
 {
 	struct body *b = x->body;
 	struct children list;
-	char held[1024], name[NAME_ROOM];
+	char held[1024];
 	struct site site = {.call = c, .held = held, .line = line_of(c)};
 	CXCursor callee, target;
 
@@ -290,13 +333,8 @@ static void walk_call(struct extract *x, CXCursor c)
 		walk_argument(x, a, argument_use(c, i));
 		x->quiet = quiet;
 	}
-	if (clang_getCursorKind(target) == CXCursor_FunctionDecl) {
-		CXString s = clang_getCursorSpelling(target);
-
-		snprintf(name, sizeof(name), "%s", clang_getCString(s));
-		clang_disposeString(s);
-		follow_locks(x, c, name);
-	}
+	if (clang_getCursorKind(target) == CXCursor_FunctionDecl)
+		follow_locks(x, c);
 	children_free(&list);
 }
 
@@ -308,7 +346,7 @@ static void say_becomes(struct extract *x, CXCursor value, CXType type)
 	CXString name;
 
 	type = clang_getCanonicalType(type);
-	if (!x->body || clang_getCursorKind(call) != CXCursor_CallExpr ||
+	if (!x->body || x->body->part || clang_getCursorKind(call) != CXCursor_CallExpr ||
 	    type.kind != CXType_Pointer ||
 	    clang_getCanonicalType(clang_getPointeeType(type)).kind != CXType_Record)
 		return;
@@ -340,8 +378,6 @@ static void say_index(struct extract *x, CXCursor address)
 	if (text_set_add(x->body->said, line))
 		say("%s", line);
 }
-
-static void walk_statement(struct extract *x, CXCursor c);
 
 static void walk_assignment(struct extract *x, CXCursor left, CXCursor right)
 {
@@ -415,13 +451,14 @@ static bool is_constant(CXCursor c)
  * A condition: a field of which only a branch depends, by itself, by its bits or compared with a constant, is no index and no bound. Of two that are
  * compared with each other one may be a bound.
  */
-static void walk_condition(struct extract *x, CXCursor c)
+void walk_condition(struct extract *x, CXCursor c)
 {
 	CXCursor inner = bare(c);
 	struct children list = children_of(inner);
 
 	switch (clang_getCursorKind(inner)) {
 	case CXCursor_MemberRefExpr:
+	case CXCursor_DeclRefExpr:
 		x->deciding = true;
 		walk_expression(x, inner, USE_READ);
 		x->deciding = false;
@@ -650,7 +687,31 @@ static void walk_all(struct extract *x, struct children list)
 		walk_statement(x, list.c[i]);
 }
 
-static void walk_statement(struct extract *x, CXCursor c)
+static void note_result(struct body *b, CXCursor c)
+{
+	long long value;
+
+	if (clang_Cursor_isNull(c) || !constant_value(c, &value) ||
+	    (value > 0 && b->result && b->result != value))
+		b->results = true;
+	else if (value > 0)
+		b->result = value;
+}
+
+static bool is_skipped(const struct body *b, CXCursor c)
+{
+	unsigned int at = 0;
+
+	if (b->n_skip)
+		clang_getFileLocation(clang_getRangeStart(clang_getCursorExtent(c)), NULL, NULL,
+				      NULL, &at);
+	for (unsigned int i = 0; i < b->n_skip; i++)
+		if (at >= b->skip[i][0] && at < b->skip[i][1])
+			return true;
+	return false;
+}
+
+void walk_statement(struct extract *x, CXCursor c)
 {
 	enum CXCursorKind kind = clang_getCursorKind(c);
 	struct body *b = x->body;
@@ -659,6 +720,8 @@ static void walk_statement(struct extract *x, CXCursor c)
 	uint32_t before;
 	char first;
 
+	if (is_skipped(b, c))
+		return;
 	if (clang_isExpression(kind) && kind != CXCursor_StmtExpr) {
 		walk_expression(x, c, USE_READ);
 		return;
@@ -736,6 +799,7 @@ static void walk_statement(struct extract *x, CXCursor c)
 		x->quiet += function;
 		walk_all(x, list);
 		x->quiet -= function;
+		note_result(b, list.n ? list.c[0] : clang_getNullCursor());
 		b->dead = true;
 		break;
 	}
@@ -806,30 +870,52 @@ static void say_function(struct extract *x, CXCursor function, const char *path,
 	say_extent(x, function, id);
 }
 
+void body_begin(struct extract *x, struct body *b, CXCursor function, const char *part)
+{
+	char id[NAME_ROOM];
+
+	memset(b, 0, sizeof(*b));
+	function_id(x, function, id);
+	snprintf(b->id, sizeof(b->id), "%.*s%s", NAME_ROOM - 16, id, part);
+	b->said = text_set_create();
+	b->function = function;
+	b->part = *part;
+	x->body = b;
+}
+
+void body_end(struct extract *x)
+{
+	struct body *b = x->body;
+
+	x->body = NULL;
+	text_set_free(b->said);
+	free(b->uses);
+	while (b->labels) {
+		struct label *l = b->labels;
+
+		b->labels = l->next;
+		free(l);
+	}
+}
+
 void walk_function(struct extract *x, CXCursor function)
 {
-	struct body body = {.function = function};
+	struct body body;
 	char path[NAME_ROOM];
 	unsigned int line;
 	CXString name = clang_getCursorSpelling(function);
+	bool made = made_by_macros(clang_getCString(name));
 
 	place_of(x, clang_getCursorLocation(function), path, &line);
-	function_id(x, function, body.id);
-	body.said = text_set_create();
-	x->body = &body;
-	if (!made_by_macros(clang_getCString(name)))
+	body_begin(x, &body, function, "");
+	if (!made)
 		say_function(x, function, path, clang_getCString(name));
-	else if (!strncmp(clang_getCString(name), "__check_", 8))
-		goto out;
-	walk_statement(x, last_child(function));
-out:
-	x->body = NULL;
+	if (!made || strncmp(clang_getCString(name), "__check_", 8) != 0)
+		walk_statement(x, last_child(function));
+	if (!made && body.result && !body.results)
+		say("result\t%s\t%lld", body.id, body.result);
+	if (!made && body.n_locks)
+		say_regions(x, function);
+	body_end(x);
 	clang_disposeString(name);
-	text_set_free(body.said);
-	while (body.labels) {
-		struct label *l = body.labels;
-
-		body.labels = l->next;
-		free(l);
-	}
 }

@@ -14,8 +14,9 @@
 #include <clang-c/Index.h>
 
 enum {
-	MAX_HELD = 32,	/* locks that one function names; later ones are not followed */
-	NAME_ROOM = 512 /* of a key: two identifiers and a path */
+	MAX_HELD = 32,	  /* locks that one function names; later ones are not followed */
+	MOST_REGIONS = 8, /* of a function */
+	NAME_ROOM = 512	  /* of a key: two identifiers and a path */
 };
 
 /*
@@ -36,6 +37,14 @@ enum use {
 
 struct text_set; /* names.c */
 
+/* Of a parameter or another variable of the function. */
+struct local_use {
+	CXCursor variable;
+	unsigned int at; /* byte in its file */
+	enum use use;
+	bool decides; /* it is a condition, and nothing more */
+};
+
 /* The function whose body is walked. */
 struct body {
 	char id[NAME_ROOM];
@@ -50,7 +59,13 @@ struct body {
 		struct label *next;
 	} * labels; /* that a goto was seen for, with what was held there */
 	uint32_t switch_held;
-	bool dead; /* behind a return or a jump */
+	bool dead;	  /* behind a return or a jump */
+	long long result; /* the one that is returned, where it is above 0 */
+	bool results;	  /* others are, or what is not known */
+	struct local_use *uses;
+	size_t n_uses, room;
+	bool part;				    /* of a function, whose stores have been told */
+	unsigned int skip[MOST_REGIONS][2], n_skip; /* bytes of what is no part of it */
 };
 
 struct extract {
@@ -81,6 +96,10 @@ void spelled_at(struct extract *x, CXCursor c, char *word, size_t size);
 char char_at(struct extract *x, CXCursor c);
 /** is_written() - the driver's text has braces at the first and before the last of these offsets */
 bool is_written(struct extract *x, CXFile file, unsigned int open, unsigned int end);
+/** has_whole_directives() - each #if between these bytes of the cursor's file has its #endif there */
+bool has_whole_directives(struct extract *x, CXCursor c, unsigned int begin, unsigned int end);
+/** ends_statement() - the semicolon comes next: @end is moved behind it */
+bool ends_statement(struct extract *x, CXCursor c, unsigned int *end);
 void function_id(struct extract *x, CXCursor function, char id[NAME_ROOM]);
 void variable_id(struct extract *x, CXCursor variable, char id[NAME_ROOM]);
 /** field_key() - "struct.field", by the innermost struct that has a name; false: the field has none */
@@ -110,6 +129,8 @@ bool is_step(CXCursor op, CXCursor operand); /* ++ or -- */
 CXCursor selected(CXCursor generic);
 /** known_value() - the compiler knows it: 0 or 1; -1 when not */
 int known_value(CXCursor condition);
+/** constant_value() - false: the compiler does not know it */
+bool constant_value(CXCursor c, long long *value);
 
 /* values.c */
 /** say_flows() - the functions, or places of functions, that @value may be, go to @to */
@@ -126,6 +147,17 @@ void walk_initializer(struct extract *x, const char *node, CXType type, CXCursor
 
 /* body.c */
 void walk_function(struct extract *x, CXCursor function);
+void walk_statement(struct extract *x, CXCursor c);
+void walk_condition(struct extract *x, CXCursor c);
 void walk_expression(struct extract *x, CXCursor c, enum use use);
+/** body_begin() - what is walked from now on are facts of the function, or of its part */
+void body_begin(struct extract *x, struct body *b, CXCursor function, const char *part);
+void body_end(struct extract *x);
+/** lock_call() - 1: the call takes the lock of this name; -1: gives it back; 0: neither */
+int lock_call(struct extract *x, CXCursor call, char name[NAME_ROOM]);
+
+/* region.c */
+/** say_regions() - the locked regions of the function that has been walked, and its parts, as facts */
+void say_regions(struct extract *x, CXCursor function);
 
 #endif

@@ -203,6 +203,52 @@ bool is_written(struct extract *x, CXFile file, unsigned int open, unsigned int 
 	       f->text[end - 1] == '}';
 }
 
+bool ends_statement(struct extract *x, CXCursor c, unsigned int *end)
+{
+	struct file_text *f;
+	unsigned int at = *end;
+	CXFile file;
+
+	clang_getFileLocation(clang_getCursorLocation(c), &file, NULL, NULL, NULL);
+	f = file_of(x, file);
+	while (f && f->text && at < f->size && isspace((unsigned char)f->text[at]))
+		at++;
+	*end = at + 1;
+	return f && f->ours && f->text && at < f->size && f->text[at] == ';';
+}
+
+bool has_whole_directives(struct extract *x, CXCursor c, unsigned int begin, unsigned int end)
+{
+	struct file_text *f;
+	CXFile file;
+	int depth = 0;
+
+	clang_getFileLocation(clang_getCursorLocation(c), &file, NULL, NULL, NULL);
+	f = file_of(x, file);
+	if (!f || !f->text || end > f->size)
+		return false;
+	for (unsigned int at = begin; at < end; at++) {
+		unsigned int word = at + 1;
+
+		if (f->text[at] != '\n')
+			continue;
+		while (word < end &&
+		       (isblank((unsigned char)f->text[word]) || f->text[word] == '#'))
+			word++;
+		if (word == at + 1 || !memchr(f->text + at, '#', word - at))
+			continue;
+		if (!strncmp(f->text + word, "if", 2))
+			depth++;
+		else if (!strncmp(f->text + word, "endif", 5))
+			depth--;
+		else if (!depth && !strncmp(f->text + word, "el", 2))
+			return false;
+		if (depth < 0)
+			return false;
+	}
+	return !depth;
+}
+
 /* ---- names ------------------------------------------------------------------------------- */
 
 /* A name that only its file knows carries the file, so that two of a driver's files may have the same. */

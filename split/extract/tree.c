@@ -159,16 +159,23 @@ CXCursor selected(CXCursor generic)
 	return found;
 }
 
-int known_value(CXCursor condition)
+bool constant_value(CXCursor c, long long *value)
 {
-	CXEvalResult result;
-	int known = -1;
+	CXEvalResult result = clang_Cursor_Evaluate(c);
+	bool known;
 
-	result = clang_Cursor_Evaluate(condition);
 	if (!result)
-		return -1;
-	if (clang_EvalResult_getKind(result) == CXEval_Int)
-		known = clang_EvalResult_getAsLongLong(result) != 0;
+		return false;
+	known = clang_EvalResult_getKind(result) == CXEval_Int;
+	if (known)
+		*value = clang_EvalResult_getAsLongLong(result);
 	clang_EvalResult_dispose(result);
 	return known;
+}
+
+int known_value(CXCursor condition)
+{
+	long long value;
+
+	return constant_value(condition, &value) ? value != 0 : -1;
 }

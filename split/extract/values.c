@@ -145,6 +145,8 @@ void say_flows(struct extract *x, const char *to, CXCursor value)
 {
 	struct flow f = {.to = to};
 
+	if (x->body && x->body->part)
+		return;
 	place_of(x, clang_getCursorLocation(value), f.path, &f.line);
 	each_value(x, value, say_flow, &f);
 }

@@ -46,6 +46,7 @@ struct call {
 	u64 unique;
 	enum state state;
 	unsigned int calls; /* of functions that are kept */
+	bool region;	    /* one was executed */
 	const struct ob_split_op *op;
 	struct ob_split_object *objects;
 	void *request, *answer;
@@ -372,17 +373,17 @@ static struct told {
 static unsigned int n_lengths;
 
 long long ob_split_length(const struct ob_split_op *op, int of, long long key, long long value,
-			  long long most)
+			  long long least, long long most)
 {
 	struct told *t = NULL;
 
 	if (value < 0)
 		return value < -MAX_ERRNO ? -EIO : value;
-	if (value > most)
-		return -EIO;
 	/* The kernel takes a set of nothing for a bug of the driver's, and warns of it. */
 	if (!value)
 		return -EOPNOTSUPP;
+	if (value < least || value > most)
+		return -EIO;
 	mutex_lock(&lengths_mutex);
 	for (unsigned int i = 0; i < MOST_LENGTHS && !t; i++)
 		if (lengths[i].op == op && lengths[i].of == of && lengths[i].key == key)
@@ -632,8 +633,11 @@ static bool arguments_are_good(const struct call *c, const struct ob_split_kept 
 				return false;
 			break;
 		case OB_SPLIT_NOTHING:
+		case OB_SPLIT_CALLER:
 			if (v[i])
 				return false;
+			if (a->kind == OB_SPLIT_CALLER)
+				p[i] = c->objects[OB_SPLIT_FRAME].base;
 			break;
 		default:
 			break;
@@ -669,7 +673,8 @@ static int call_kept(struct call *c, struct ob_split_down *down, const u8 *in, v
 		count_bad();
 		return -EINVAL;
 	}
-	if (c->calls == OB_SPLIT_MOST_CALLS)
+	/* No way through a function leads through two of its regions, or through one twice. */
+	if (c->calls == OB_SPLIT_MOST_CALLS || (k->region && c->region))
 		return -EBUSY;
 	c->calls++;
 	spin_lock(&lock);
@@ -677,6 +682,11 @@ static int call_kept(struct call *c, struct ob_split_down *down, const u8 *in, v
 	spin_unlock(&lock);
 	take_items(c, in + head, down->in_len - head);
 	v[0] = k->call(p, &v[1]);
+	if (k->region && !v[0]) {
+		count_bad();
+		return -EINVAL;
+	}
+	c->region |= k->region;
 	put_bytes(&b, v, sizeof(v[0]) + head);
 	put_items(&b, c);
 	if (b.n > OB_SPLIT_MAX_RECORD || b.n > down->out_room)

@@ -38,12 +38,12 @@ bool ob_split_unanswered(const struct ob_split_op *op);
 /**
  * ob_split_length() - a length that the kernel sizes memory by: the first answer stays the answer
  * @of: what it is a length of, with @key
- * @most: greater ones are refused
+ * @least, @most: others are refused
  *
  * Return: @value; -EIO where it is refused; -EOPNOTSUPP where it is 0.
  */
 long long ob_split_length(const struct ob_split_op *op, int of, long long key, long long value,
-			  long long most);
+			  long long least, long long most);
 
 /* A length, or 0 where a function gave an error in its place. */
 static inline unsigned int ob_split_positive(long long length)

@@ -136,6 +136,9 @@ check 'it learned what it may change' eval 'cat "$dir/daemon"; [ "$(said daemon 
 if [ "$SPLIT_DRIVER" = e1000 ]; then
 	check 'it had functions called that the kernel kept' test "$(said daemon calls)" -gt 0
 fi
+if [ "$SPLIT_DRIVER" = pcnet32 ]; then
+	check 'it had locked regions executed' test "$(said daemon regions)" -gt 0
+fi
 check "no operation took longer than $bound ms" nothing_longer all
 check 'no question either' nothing_longer questions
 check 'network configuration was never locked for longer' nothing_longer configuration

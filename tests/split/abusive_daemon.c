@@ -87,7 +87,8 @@ struct slot {
 
 /* What outlives a life. */
 struct memory {
-	uint64_t seed, replies, requests, accepted, refused, lives, calls, too_many, too_late;
+	uint64_t seed, replies, requests, accepted, refused, lives, calls, regions, too_many,
+		too_late;
 	uint64_t done[MISCHIEFS];
 	uint64_t old[POCKET]; /* requests of earlier lives */
 	struct slot slots[MOST_OPS][MOST_SLOTS];
@@ -308,8 +309,37 @@ static void ask_for_call(uint32_t op, uint64_t unique)
 		__atomic_fetch_add(&memory->too_many, 1, __ATOMIC_RELAXED);
 }
 
+/*
+ * What takes a 0 in the place of the first argument is a locked region, since no function takes NULL: whichever are asked for, in whatever order, one is
+ * executed in a request, once.
+ */
+static void ask_for_regions(uint32_t op, uint64_t unique)
+{
+	static char out[LARGEST];
+	uint32_t times = 0, from = below(24);
+	struct record r;
+
+	for (uint32_t i = 0; i < 48; i++) {
+		uint64_t words[3] = {0, any(), any()};
+
+		begin(&r, unique, 0);
+		memcpy(r.bytes + r.n, words, sizeof(words));
+		r.n += (1 + below(3)) * sizeof(words[0]);
+		if (!below(4))
+			add_known(&r, op);
+		if (!ask(unique, OB_SPLIT_CALL, (from + i) % 24, r.bytes + sizeof(r.reply),
+			 r.n - sizeof(r.reply), out, sizeof(out)))
+			times++;
+	}
+	__atomic_fetch_add(&memory->regions, times, __ATOMIC_RELAXED);
+	if (times > 1)
+		__atomic_fetch_add(&memory->too_many, 1, __ATOMIC_RELAXED);
+}
+
 static void ask_for_things(uint32_t op, uint64_t unique)
 {
+	if (below(2))
+		ask_for_regions(op, unique);
 	for (int i = below(600); i >= 0; i--)
 		ask_for_call(op, unique);
 	if (!below(4)) {
@@ -677,9 +707,9 @@ int main(int argc, char **argv)
 		for (int k = 0; k < MOST_SLOTS; k++)
 			known += memory->slots[i][k].known;
 	printf("replies %" PRIu64 " accepted %" PRIu64 " refused %" PRIu64 " requests %" PRIu64
-	       " lives %" PRIu64 " slots %" PRIu64 " calls %" PRIu64,
+	       " lives %" PRIu64 " slots %" PRIu64 " calls %" PRIu64 " regions %" PRIu64,
 	       memory->replies, memory->accepted, memory->refused, memory->requests, memory->lives,
-	       known, memory->calls);
+	       known, memory->calls, memory->regions);
 	for (int i = 0; i < MISCHIEFS; i++)
 		printf(" %s %" PRIu64, kinds[i].name, memory->done[i]);
 	putchar('\n');
