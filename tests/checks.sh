@@ -69,6 +69,22 @@ wait_for() # COMMAND...
 	done
 }
 
+# A port that nobody has: the kernel's choice, given back.
+free_port()
+{
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# A web server with FOLDER's files: process $httpd, port $port. It listens when this returns: QEMU's user network (fwd=) acknowledges what
+# it has nobody yet to hand on to, and drops it.
+serve_http() # FOLDER
+{
+	port=$(free_port)
+	busybox httpd -f -p "127.0.0.1:$port" -h "$1" 2>>"$dir/httpd.log" &
+	httpd=$!
+	wait_for eval "(exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null" && ! gone $httpd
+}
+
 gone() # PID
 {
 	! [ -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null

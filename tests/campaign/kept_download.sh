@@ -7,9 +7,11 @@
 set -u
 outboard=$(readlink -f "$1") mib=$2 kills=$3 pause=${4:-0.4}
 shift "$(($# < 4 ? $# : 4))"
-dir=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server"; rm -rf "$dir"' EXIT
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/checks.sh
+. "$here/../checks.sh"
+httpd=
+trap '[ -z "$httpd" ] || kill "$httpd"; rm -rf "$dir"' EXIT
 head -c "${mib}M" /dev/urandom >"$dir/file"
 # In the interface's namespace.
 cat >"$dir/download" <<'END'
@@ -30,9 +32,7 @@ wait
 [ "$before" = "$(ip -o address show dev "$OUTBOARD_IF" scope global; ip route)" ] || exit
 echo "$killed" >killed
 END
-port=$((20000 + $$ % 20000))
-busybox httpd -f -p "127.0.0.1:$port" -h "$dir" &
-server=$!
+serve_http "$dir" || exit
 began=$(date +%s%N)
 (cd "$dir" && timeout 900 "$outboard" run -q "qemu:e1000e,netdev=user,fwd=10.0.2.100:80-$port" --attach tap,netns=new \
 	--restart on-failure,limit=0,backoff=0,heartbeat=2000 --json=state "$@" -- bash download "$kills" "$pause" 2>"$dir/said")

@@ -70,13 +70,8 @@ END
 chmod +x "$dir/dhcp" "$dir/use"
 export WORK=$dir/work
 
-# A port that is free: the server says so by staying.
-for port in $(shuf -i 20000-60000 -n 20); do
-	busybox httpd -f -p "127.0.0.1:$port" -h "$dir/www" 2>/dev/null &
-	started+=($!)
-	sleep 0.3
-	kill -0 $! 2>/dev/null && break
-done
+serve_http "$dir/www"
+started+=("$httpd")
 # Of those that nobody has.
 SEND_PORT=$(shuf -i 20000-60000 -n 1)
 NAME=card-$$

@@ -24,13 +24,9 @@ b=(qemu:e1000e,netdev=fd:11,mac=52:54:00:00:00:0b --address 10.9.0.2/24)
 mkdir "$dir/www"
 head -c 16777216 /dev/urandom >"$dir/www/random"
 sum=$(sha256sum <"$dir/www/random" | cut -d' ' -f1)
-# A port that is free: the server says so by staying.
-for port in $(shuf -i 20000-60000 -n 20); do
-	busybox httpd -f -p "127.0.0.1:$port" -h "$dir/www" 2>/dev/null &
-	started+=($!)
-	disown
-	wait_for busybox wget -Y off -q -O /dev/null "http://127.0.0.1:$port/random" 2>/dev/null && break
-done
+serve_http "$dir/www"
+started+=("$httpd")
+disown
 user=(qemu:"$model",netdev=user,fwd=10.0.2.100:80-"$port" "${linux[@]}")
 
 ob net "${user[@]}" --json

@@ -18,16 +18,9 @@ echo secret >"$dir/www/.hidden/file"
 ln -s ../secret "$dir/www/escape"
 sum=$(sha256sum <"$dir/www/random" | cut -d' ' -f1)
 
-# A port that nobody has: the kernel's choice, given back.
-free_port()
-{
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-port=$(free_port)
-busybox httpd -f -p "127.0.0.1:$port" -h "$dir/www" 2>"$dir/httpd.log" &
-started+=($!)
+check "a web server for the test runs" serve_http "$dir/www"
+started+=("$httpd")
 disown
-check "a web server for the test runs" wait_for busybox wget -Y off -q -O /dev/null "http://127.0.0.1:$port/index.html"
 
 user=qemu:$model,netdev=user
 spec=$user,fwd=10.0.2.100:80-$port

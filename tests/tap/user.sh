@@ -10,13 +10,7 @@ model=$1
 
 mkdir "$dir/www"
 head -c 16777216 /dev/urandom >"$dir/www/file"
-# A port that is free: the server says so by staying.
-for port in $(shuf -i 20000-60000 -n 20); do
-	busybox httpd -f -p "127.0.0.1:$port" -h "$dir/www" 2>/dev/null &
-	httpd=$!
-	sleep 0.3
-	kill -0 $httpd 2>/dev/null && break
-done
+serve_http "$dir/www"
 
 cat >"$dir/dhcp" <<'END'
 #!/bin/sh
@@ -33,8 +27,8 @@ check "the gateway answers, nothing is lost" \
 	in_net a sh -c 'ping -c 20 -i 0.02 -W 5 10.0.2.2 | grep -q " 0% packet loss"'
 check "a file comes over HTTP" in_net a timeout 100 busybox wget -q -O "$dir/got" http://10.0.2.100/file
 check "the file is the same" cmp "$dir/www/file" "$dir/got"
-kill $httpd
-wait $httpd 2>/dev/null
+kill "$httpd"
+wait "$httpd" 2>/dev/null
 
 # Nothing to do: a tick each 100 ms and no more. Counted by context switches of the loop's thread, not time.
 switches()
