@@ -112,6 +112,8 @@ int factor(struct analysis *a, const struct factor_request *q, struct ob_error *
 	if (!ret)
 		a->policy = choose(&all, a->facts, q->class);
 	free_all(&all);
+	if (!ret)
+		ret = policy_add_driver(a->policy, q->policies, q->name, err);
 	if (ret)
 		goto failed;
 	ret = resolve(&a->graph, a->facts, a->policy, err);

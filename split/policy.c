@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -646,6 +647,16 @@ int policy_load(struct policy **out, const char *dir, const char *name, struct o
 	}
 	*out = p;
 	return 0;
+}
+
+int policy_add_driver(struct policy *p, const char *dir, const char *driver, struct ob_error *err)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/drivers/%s.json", dir, driver) >= PATH_MAX ||
+	    strchr(driver, '/') || access(path, F_OK))
+		return 0;
+	return read_file(p, dir, path, 1, err);
 }
 
 void policy_free(struct policy *p)

@@ -153,6 +153,12 @@ extern const char *const api_names[APIS];
  * Return: 0; -ENOENT; -EINVAL with file and line of what is wrong in it; -ENOMEM.
  */
 int policy_load(struct policy **out, const char *dir, const char *name, struct ob_error *err);
+/**
+ * policy_add_driver() - the rules of DIR/drivers/DRIVER.json, behind those of the class; without that file there are none
+ *
+ * Return: as policy_load().
+ */
+int policy_add_driver(struct policy *p, const char *dir, const char *driver, struct ob_error *err);
 void policy_free(struct policy *p);
 
 /** policy_list() - names of the classes in @dir, separated by spaces, without the "any" that they share */

@@ -647,7 +647,24 @@ static int opens(struct net_device *dev)
 }
 END
 
-ob split --kernel-headers "$headers" "$dir/driver/toy.c" -o "$dir/made" --json
+# Rules that are about this driver alone.
+cp -r "$here/../../split/policy" "$dir/policies"
+cat >"$dir/policies/drivers/toy.json" <<'END'
+{
+  "kept_calls": [
+    {"call": "mdio_read", "arguments": ["object net_device", "value 31", "value 31"], "why": "reads"},
+    {"call": "mdio_write", "void": true, "arguments": ["object net_device", "value 31", "value 31", "value 65535"], "why": "writes"},
+    {"call": "e1000_read_phy_reg", "arguments": ["object e1000_hw", "value 31", "out"], "why": "reads"},
+    {"call": "e1000_setup_led", "arguments": ["object e1000_hw"], "why": "the LED alone"},
+    {"call": "e1000_cleanup_led", "arguments": ["object e1000_hw"], "why": "the LED alone"},
+    {"call": "e1000_led_on", "arguments": ["object e1000_hw"], "why": "the LED alone"},
+    {"call": "e1000_led_off", "arguments": ["object e1000_hw"], "why": "the LED alone"},
+    {"call": "readl", "arguments": ["register e1000_hw.hw_addr"], "registers": ["0x0", "0x8"], "why": "reads"}
+  ]
+}
+END
+
+ob split --kernel-headers "$headers" --policies "$dir/policies" "$dir/driver/toy.c" -o "$dir/made" --json
 cp "$dir/out" "$dir/report"
 expect 'a driver is split' 0
 
@@ -772,7 +789,7 @@ has 'the module calls it with objects of its own' kernel/src/toy.c.tables.h 'mdi
 has 'numbers have a limit' kernel/src/toy.c.tables.h '.kind = OB_SPLIT_VALUE, .most = 31'
 has 'an object in another one has its place' kernel/src/toy.c.tables.h 'offsetof(struct toy, device)}'
 has 'a struct whose address goes to such a function does not travel' kernel/src/toy.c.tables.h '.offset = offsetof(struct toy, device),' no
-has 'registers have offsets that may be read' kernel/src/toy.c.tables.h '.registers = (const unsigned int[]){0, 0x8,'
+has 'registers have offsets that may be read' kernel/src/toy.c.tables.h '.registers = (const unsigned int[]){0, 0x8, }'
 has 'a register lies behind an address of the kernel' kernel/src/toy.c.tables.h 'readl(p[0])'
 has 'what was not answered is not written back' kernel/src/toy.c 'if (ob_split_unanswered(&ob_split_op_get_ringparam)) return -EIO; {'
 
