@@ -810,6 +810,18 @@ if [ "$(awk '/return flags [+] 7;/ { print NR; exit }' "$dir/driver/toy.c")" = "
 else
 	head -n 40 "$dir/made/daemon/src/toy.c" | not_ok "the daemon's lines keep their numbers, too"
 fi
+# The regions are executed, in a process.
+if cc -std=gnu11 -w -I "$here/regions_kernel" -I "$dir/made/kernel" -I "$headers/include" -o "$dir/regions" "$here/regions.c" >"$dir/out" 2>&1 &&
+	"$dir/regions" >"$dir/out"; then
+	while read -r line; do
+		case $line in
+		'ok '*) ok "${line#ok }" ;;
+		*) not_ok "${line#not ok }" <"$dir/out" ;;
+		esac
+	done <"$dir/out"
+else
+	not_ok 'the regions can be executed' <"$dir/out"
+fi
 if jq -e '[.list[] | select(.name == "locked")][0] | .lines == 10 and .region_lines == 3' "$dir/report" >/dev/null; then
 	ok "a region's lines are told"
 else
