@@ -5,6 +5,15 @@
 
 #include <outboard/attach.h>
 
+/**
+ * struct attach_net - what each network attachment begins with
+ * @unsent_ns: for how long frames have waited for the device without any progress (unsent.h); of the loop's thread
+ */
+struct attach_net {
+	struct ob_attach at;
+	uint64_t unsent_ns;
+};
+
 extern const struct ob_attach_ops ob_attach_tap;
 extern const struct ob_attach_ops ob_attach_vduse_net;
 extern const struct ob_attach_ops ob_attach_cuse;

@@ -46,7 +46,7 @@ struct options {
 };
 
 struct tap {
-	struct ob_attach at;
+	struct attach_net at; /* first */
 	struct ob_net *net;
 	struct ob_loop *loop;
 	struct tap_netns ns;
@@ -282,7 +282,8 @@ static bool link_is_coming(struct tap *t, bool up)
 
 /* ---- like the device ------------------------------------------------------------------------ */
 
-static void set_carrier(struct tap *t)
+/* Return: the device has a link. */
+static bool set_carrier(struct tap *t)
 {
 	struct ob_net_link now = {.up = true, .full_duplex = true, .mbps = 1000};
 	int up;
@@ -290,22 +291,23 @@ static void set_carrier(struct tap *t)
 	if (t->net->ops->link)
 		t->net->ops->link(t->net, &now);
 	if (link_is_coming(t, now.up))
-		return;
+		return now.up;
 	if (!t->carrier_unknown && now.up == t->carrier.up && now.mbps == t->carrier.mbps &&
 	    now.full_duplex == t->carrier.full_duplex)
-		return;
+		return now.up;
 	up = now.up;
 	/* Refused while the interface is down (EINVAL on old kernels): tried again at the next tick. */
 	t->calls++;
 	if ((t->carrier_unknown || now.up != t->carrier.up) &&
 	    ioctl(t->ns.tun[0], TUNSETCARRIER, &up))
-		return;
+		return now.up;
 	if (now.up && now.mbps) {
 		t->calls++;
 		tap_link_set_speed(&t->link, now.mbps, now.full_duplex);
 	}
 	t->carrier = now;
 	t->carrier_unknown = false;
+	return now.up;
 }
 
 /* Address and MTU of the device on the interface, or, where this may not be changed, the other way. */
@@ -426,20 +428,35 @@ static void interface_gone(struct tap *t)
 	}
 }
 
+static void look_at_unsent(struct tap *t, bool up, uint64_t now_ns)
+{
+	t->at.unsent_ns = 0;
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		struct tap_queue *q = &t->queue[i];
+		uint64_t ns = unsent_look(&q->unsent, &q->send,
+					  t->vhost ? vhost_net_buffers : tap_queue_buffers, q, up,
+					  now_ns);
+
+		t->at.unsent_ns = ns > t->at.unsent_ns ? ns : t->at.unsent_ns;
+	}
+}
+
 static void tick(void *arg, uint64_t now_ns)
 {
 	struct tap *t = arg;
-	bool gone = t->link.gone;
+	bool gone = t->link.gone, up;
 
 	if (t->net->ops->tick)
 		t->net->ops->tick(t->net, now_ns);
 	for (unsigned int i = 0; i < t->nr_queues; i++)
 		gone |= t->queue[i].tap_gone;
 	if (gone) {
+		t->at.unsent_ns = 0;
 		interface_gone(t);
 		return;
 	}
-	set_carrier(t);
+	up = set_carrier(t);
+	look_at_unsent(t, up, now_ns);
 	if (tap_link_refresh(&t->link, &t->calls))
 		follow_interface(t);
 }
@@ -599,8 +616,10 @@ static int open_tap(struct ob_binding *b, struct ob_spec_part *part, enum vhost_
 	if (ret)
 		goto close_netns;
 
-	for (unsigned int i = 0; i < t->nr_queues && !ret; i++)
+	for (unsigned int i = 0; i < t->nr_queues && !ret; i++) {
+		unsent_init(&t->queue[i].unsent, b);
 		ret = open_queue(t, i, err);
+	}
 	if (ret)
 		goto close_queues;
 	ret = ob_net_start(b->net, err);
@@ -611,7 +630,7 @@ static int open_tap(struct ob_binding *b, struct ob_spec_part *part, enum vhost_
 	ret = add_sources(t, err);
 	if (ret)
 		goto stop;
-	*at = &t->at;
+	*at = &t->at.at;
 	return 0;
 
 stop:

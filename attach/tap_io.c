@@ -222,6 +222,17 @@ bool tap_queue_waits(void *queue, bool on)
 	return blocked;
 }
 
+struct unsent_buffers tap_queue_buffers(const void *queue)
+{
+	const struct tap_queue *q = queue;
+
+	return (struct unsent_buffers){
+		.away = q->small->size - q->small->n - !!q->next_small + q->large->size -
+			q->large->n - !!q->next_large,
+		.dry = q->no_buffers,
+	};
+}
+
 /* ---- from the device ------------------------------------------------------------------ */
 
 /* One frame to the kernel: 0, or a negative errno value. */

@@ -6,7 +6,7 @@
 #ifndef ATTACH_TAP_IO_H
 #define ATTACH_TAP_IO_H
 
-#include "attach/tap_send.h"
+#include "attach/unsent.h"
 
 struct vhost_pair;
 
@@ -39,6 +39,7 @@ struct tap_queue {
 	struct ob_pool *small, *large;
 	struct ob_pkt *next_small, *next_large;
 	struct tap_send send;
+	struct unsent unsent;
 	struct ob_attach_stats stats;
 	uint64_t merged; /* received frames that went to the kernel in one with others */
 };
@@ -52,6 +53,8 @@ void tap_queue_close(struct tap_queue *q);
 unsigned int tap_queue_to_device(void *queue, unsigned int budget);
 /** tap_queue_waits() - the loop's arm: are there frames that the device's ring has no room for? */
 bool tap_queue_waits(void *queue, bool on);
+/** tap_queue_buffers() - of the frames to the device */
+struct unsent_buffers tap_queue_buffers(const void *queue);
 /** tap_queue_from_device() - the loop's poll for frames that the device received */
 unsigned int tap_queue_from_device(void *queue, unsigned int budget);
 

@@ -22,6 +22,7 @@ unsigned int tap_send_push(struct tap_send *s)
 		n = ob_net_tx_burst(s->net, s->index, s->pending + s->head, s->count);
 		s->head += n;
 		s->count -= n;
+		s->handed += n;
 	}
 	if (!s->count)
 		s->head = 0;

@@ -24,6 +24,7 @@ enum {
  * @stats: of the attachment's queue
  * @pending: not yet taken by the device's ring: @count from @head
  * @unsegmented: waits for buffers for its segments
+ * @handed: frames that the driver has taken
  */
 struct tap_send {
 	struct ob_net *net;
@@ -34,6 +35,7 @@ struct tap_send {
 	struct ob_pkt *unsegmented;
 	struct ob_pkt *pending[TAP_PENDING];
 	unsigned int head, count;
+	uint64_t handed;
 };
 
 /**

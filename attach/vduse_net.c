@@ -18,8 +18,8 @@
 #include "attach/attach.h"
 #include "attach/tap_gro.h"
 #include "attach/tap_link.h"
-#include "attach/tap_send.h"
 #include "attach/tap_vnet.h"
+#include "attach/unsent.h"
 #include "attach/vduse.h"
 
 enum {
@@ -57,7 +57,7 @@ enum {
  * @waiting: frames of the device that the driver had no buffers for
  */
 struct vduse_net {
-	struct ob_attach at; /* first */
+	struct attach_net at; /* first */
 	struct ob_net *net;
 	struct ob_loop *loop;
 	struct vduse v;
@@ -72,6 +72,7 @@ struct vduse_net {
 	struct virtio_net_config space;
 
 	struct tap_send send;
+	struct unsent unsent;
 	struct ob_pool *small, *large;
 	struct ob_pool sent;
 	struct ob_pkt *pkts, **idle;
@@ -251,6 +252,17 @@ static unsigned int to_device(struct vduse_net *n, unsigned int budget)
 	return work;
 }
 
+static struct unsent_buffers buffers(const void *net)
+{
+	const struct vduse_net *n = net;
+
+	return (struct unsent_buffers){
+		.away = PKTS - n->nr_idle - n->sent.n + n->small->size - n->small->n +
+			n->large->size - n->large->n,
+		.dry = n->nr_idle < PIECES || !n->large->n,
+	};
+}
+
 /* ---- from the device ------------------------------------------------------------------------ */
 
 struct cursor {
@@ -405,7 +417,8 @@ static bool device_arm(void *arg, bool on)
 	return pending | (on && (n->outstanding || tap_send_blocked(&n->send)));
 }
 
-static void tell_link(struct vduse_net *n)
+/* Return: the device has a link. */
+static bool tell_link(struct vduse_net *n)
 {
 	union {
 		struct vduse_config_data d;
@@ -422,16 +435,17 @@ static void tell_link(struct vduse_net *n)
 		now.duplex = link.full_duplex;
 	}
 	if (!memcmp(&now, &n->space, sizeof(now)))
-		return;
+		return link.up;
 	n->space = now;
 	if (!n->created)
-		return;
+		return link.up;
 	memset(&u, 0, sizeof(u));
 	u.d.length = sizeof(now);
 	memcpy(u.d.buffer, &now, sizeof(now));
 	n->stats.syscalls += 2;
 	if (!ioctl(n->v.memory.fd, VDUSE_DEV_SET_CONFIG, &u.d))
 		ioctl(n->v.memory.fd, VDUSE_DEV_INJECT_CONFIG_IRQ, 0);
+	return link.up;
 }
 
 /* The driver has no queue to tell of filters: they follow the interface. */
@@ -454,10 +468,12 @@ static void follow_interface(struct vduse_net *n)
 static void device_tick(void *arg, uint64_t now_ns)
 {
 	struct vduse_net *n = arg;
+	bool up;
 
 	if (n->net->ops->tick)
 		n->net->ops->tick(n->net, now_ns);
-	tell_link(n);
+	up = tell_link(n);
+	n->at.unsent_ns = unsent_look(&n->unsent, &n->send, buffers, n, up, now_ns);
 	if (atomic_load(&n->linked) && tap_link_refresh(&n->link, &n->stats.syscalls))
 		follow_interface(n);
 }
@@ -684,6 +700,7 @@ static int net_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 		return ob_error_set(err, -ENOMEM, "vduse-net: no memory");
 	n->net = b->net;
 	n->loop = loop;
+	unsent_init(&n->unsent, b);
 	rc = open_sockets(n, err);
 	if (!rc)
 		rc = get_options(n, part, err);
@@ -701,11 +718,11 @@ static int net_open(struct ob_binding *b, unsigned int index, struct ob_spec_par
 		ob_error_set(err, rc, "vduse-net: the loop takes no more sources");
 		goto close;
 	}
-	*at = &n->at;
+	*at = &n->at.at;
 	return 0;
 
 close:
-	net_close(&n->at);
+	net_close(&n->at.at);
 	return rc;
 }
 

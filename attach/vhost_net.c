@@ -518,6 +518,20 @@ bool vhost_net_waits(void *queue, bool on)
 	return vhost_ring_arm(r, 1) && !r->broken;
 }
 
+struct unsent_buffers vhost_net_buffers(const void *queue)
+{
+	const struct tap_queue *q = queue;
+	const struct vhost_pair *v = q->vhost;
+	unsigned int away = v->pool->size - v->pool->n - vhost_ring_held(&v->ring[TO_DEVICE]);
+
+	if (v->missing)
+		for (const struct ob_pkt *pkt = v->first; pkt; pkt = pkt->next)
+			away--;
+	if (v->segments)
+		away += v->segments->size - v->segments->n;
+	return (struct unsent_buffers){away, !vhost_ring_held(&v->ring[TO_DEVICE])};
+}
+
 /* ---- from the device -------------------------------------------------------------------------- */
 
 /* Buffers that the kernel has copied go back to the device. */

@@ -32,6 +32,8 @@ void vhost_net_close(struct tap_queue *q);
 unsigned int vhost_net_to_device(void *queue, unsigned int budget);
 /** vhost_net_waits() - the loop's arm for them */
 bool vhost_net_waits(void *queue, bool on);
+/** vhost_net_buffers() - of the frames to the device */
+struct unsent_buffers vhost_net_buffers(const void *queue);
 /** vhost_net_from_device() - the loop's poll for frames that the device received */
 unsigned int vhost_net_from_device(void *queue, unsigned int budget);
 /** vhost_net_full() - the loop's arm for them, beside the device's interrupt: waits for the kernel? */

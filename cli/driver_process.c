@@ -150,7 +150,7 @@ static void begin(const struct driver *d)
 	}
 	for (unsigned int i = 0; i < ins->n && !ret; i++)
 		vitals_attach(d->seat->vitals, i, ins->unit[i].loop, ins->unit[i].dev,
-			      ins->unit[i].binding);
+			      ins->unit[i].binding, ins->unit[i].at[0]);
 	if (!ret)
 		ret = instance_start(ins, &err);
 	if (!ret)

@@ -67,7 +67,7 @@ struct keep_watch {
 	int kmsg_fd;
 	uint64_t looked_ns, storms_looked_ns;
 	uint64_t storms, blocked, told_ns;
-	uint64_t oldest_ms; /* now */
+	uint64_t oldest_ms, unsent_ms; /* now */
 	char last_fault[VITALS_TEXT];
 };
 

@@ -168,15 +168,24 @@ static void look_for_faults(struct keeper *k)
 
 static void look_at_ages(struct keeper *k)
 {
-	k->watch.oldest_ms = 0;
-	for (unsigned int i = 0; i < k->watch.vitals.n; i++) {
-		uint64_t ms = atomic_load(&k->watch.vitals.unit[i].oldest_ms);
+	struct keep_watch *w = &k->watch;
 
-		k->watch.oldest_ms = ms > k->watch.oldest_ms ? ms : k->watch.oldest_ms;
+	w->oldest_ms = w->unsent_ms = 0;
+	for (unsigned int i = 0; i < w->vitals.n; i++) {
+		uint64_t ms = atomic_load(&w->vitals.unit[i].oldest_ms);
+		uint64_t unsent_ms = atomic_load(&w->vitals.unit[i].unsent_ms);
+
+		w->oldest_ms = ms > w->oldest_ms ? ms : w->oldest_ms;
+		w->unsent_ms = unsent_ms > w->unsent_ms ? unsent_ms : w->unsent_ms;
 		if (k->policy.age_s && ms >= k->policy.age_s * 1000ull)
 			keep_kill(k, REASON_AGE,
 				  "a request to %.80s has not been answered for %.1f s",
 				  device_name(k, i), (double)ms / 1000);
+		if (k->policy.unsent_s && unsent_ms >= k->policy.unsent_s * 1000ull)
+			keep_kill(
+				k, REASON_AGE,
+				"frames for %.80s have waited for %.1f s, and none is sent although it has a link",
+				device_name(k, i), (double)unsent_ms / 1000);
 	}
 }
 
@@ -233,7 +242,7 @@ void keep_watch_reset(struct keeper *k)
 {
 	vitals_reset(&k->watch.vitals);
 	k->watch.has_first = false;
-	k->watch.oldest_ms = 0;
+	k->watch.oldest_ms = k->watch.unsent_ms = 0;
 	/* What a device was at for the one before is not this one's fault. */
 	if (k->watch.kmsg_fd >= 0)
 		lseek(k->watch.kmsg_fd, 0, SEEK_END);
@@ -257,7 +266,9 @@ int keep_watch_gone(struct keeper *k, struct ob_error *err)
 
 static unsigned int look_ms(const struct keeper *k)
 {
-	unsigned int ms = k->policy.age_s * 1000 / LOOKS_PER_AGE;
+	const struct restart_policy *p = &k->policy;
+	unsigned int s = p->unsent_s && p->unsent_s < p->age_s ? p->unsent_s : p->age_s;
+	unsigned int ms = s * 1000 / LOOKS_PER_AGE;
 
 	return ms && ms < LOOK_MS ? ms : LOOK_MS;
 }
@@ -318,6 +329,7 @@ void keep_watch_put_state(struct keeper *k, struct json_object *keeper)
 	cli_put_u64(keeper, "iommu_faults", w->blocked);
 	cli_put_str(keeper, "last_iommu_fault", w->last_fault);
 	cli_put_u64(keeper, "oldest_request_ms", w->oldest_ms);
+	cli_put_u64(keeper, "unsent_ms", w->unsent_ms);
 	o = cli_put_object(keeper, "uses");
 	cli_put_u64(o, "memory_bytes", w->last.memory);
 	cli_put_u64(o, "pinned_bytes", w->last.pinned);

@@ -478,6 +478,9 @@ static void print_keeper(struct json_object *k, FILE *f)
 	if (cli_get_u64(k, "oldest_request_ms") >= 1000)
 		fprintf(f, "  a request waits for its answer since %.1f s\n",
 			(double)cli_get_u64(k, "oldest_request_ms") / 1000);
+	if (cli_get_u64(k, "unsent_ms") >= 1000)
+		fprintf(f, "  frames have been waiting to be sent for %.1f s\n",
+			(double)cli_get_u64(k, "unsent_ms") / 1000);
 	if (recovery)
 		fprintf(f, "  served again after %.1f ms (median), %.1f ms at most\n",
 			cli_get_double(recovery, "p50"), cli_get_double(recovery, "max"));

@@ -19,6 +19,8 @@ static const struct restart_policy defaults = {
 	.start_ms = 120000,
 	/* Linux' and our nvme drivers try to help themselves after 30 s; this is for those that did not manage in three times that. */
 	.age_s = 90,
+	/* The same for frames: the kernel's watchdog, and our drivers, reset a card after 5 s. */
+	.unsent_s = 15,
 	/* A core spends some percent on as many; what a device of a gigabit or an SSD sends for work is not counted. */
 	.storm = 10000,
 	.on_storm = STORM_MASK,
@@ -76,6 +78,8 @@ int restart_parse(const char *text, struct restart_policy *p, struct ob_error *e
 		ret = restart_get(&spec.device, "start", 100, 3600000, &p->start_ms, err);
 	if (!ret)
 		ret = restart_get(&spec.device, "age", 0, 86400, &p->age_s, err);
+	if (!ret && ob_spec_get(&spec.device, "age"))
+		p->unsent_s = p->age_s;
 	if (!ret)
 		ret = restart_get(&spec.device, "storm", 0, 100000000, &p->storm, err);
 	if (!ret)

@@ -24,6 +24,7 @@ enum {
  * @heartbeat_ms: a loop that does not answer for two of these hangs; 0: hangs are not looked for
  * @start_ms: a process that does not serve by then hangs, too
  * @age_s: a request that the device has owed an answer for so long is a reason to restart; 0: none is
+ * @unsent_s: and so are frames that it has not sent for so long
  * @storm: so many interrupts a second beyond what the work explains are a storm; 0: none is
  * @on_storm: what is done about one
  * @memory, @pinned: bytes of private memory, and of memory that it has pinned or locked, by which it may have grown since it
@@ -37,7 +38,7 @@ struct restart_policy {
 	unsigned int first_ms, most_ms;
 	bool heartbeat_given;
 	unsigned int heartbeat_ms, start_ms;
-	unsigned int age_s;
+	unsigned int age_s, unsent_s;
 	unsigned int storm;
 	unsigned int on_storm, on_iommu;
 	unsigned int descriptors;

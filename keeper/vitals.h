@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How a driver process fares beside its heartbeat, in memory that the keeper sees: interrupts against work, the age of the oldest
- * request, what the IOMMU blocked. The driver process writes it when it has read an interrupt, or is asked: nothing is counted for
+ * request, for how long frames have not been sent, what the IOMMU blocked. The driver process writes it when it has read an interrupt, or is asked: nothing is counted for
  * each request or frame that is not counted anyway. It may lie; what it then can hide is its own misfortune, and a storm of
  * a real device's messages, which the kernel counts (keeper/irq_counts.h).
  */
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <outboard/attach.h>
 #include <outboard/driver.h>
 #include <outboard/loop.h>
 
@@ -33,6 +34,7 @@ enum {
  * @loop: its loop's
  * @irqs: read by others than the loop
  * @oldest_ms: how old the oldest request in flight is at least; 0: none is old
+ * @unsent_ms: for how long frames have been waiting for the device, the link being up, without any progress
  * @mute: the keeper wants interrupts to be held back
  * @muted: they are; -1: they cannot be
  * @blocked: accesses that the backend says were blocked by the IOMMU
@@ -41,7 +43,7 @@ enum {
 struct vitals_unit {
 	struct ob_loop_mirror loop;
 	uint64_t irqs;
-	_Atomic uint64_t oldest_ms;
+	_Atomic uint64_t oldest_ms, unsent_ms;
 	atomic_bool mute;
 	atomic_int muted;
 	_Atomic uint64_t blocked;
@@ -96,9 +98,12 @@ uint64_t vitals_blocked(struct vitals *v, unsigned int i, char text[VITALS_TEXT]
 
 /* ---- in the driver process ----------------------------------------------------------------------- */
 
-/** vitals_attach() - unit @i has this loop, device and driver; before the loop runs, after heartbeat_attach() */
+/**
+ * vitals_attach() - unit @i has this loop, device and driver; before the loop runs, after heartbeat_attach()
+ * @at: the first attachment of its binding, which a network card has no other than; or NULL
+ */
 void vitals_attach(struct vitals *v, unsigned int i, struct ob_loop *loop, struct ob_device *dev,
-		   struct ob_binding *binding);
+		   struct ob_binding *binding, const struct ob_attach *at);
 /** vitals_obey() - v->order_fd is readable: do what is wanted. Not in a loop's thread, which may be what storms */
 void vitals_obey(struct vitals *v);
 

@@ -7,6 +7,7 @@
 #include <outboard/block.h>
 #include <outboard/irq.h>
 
+#include "attach/unsent.h"
 #include "keeper/vitals.h"
 
 #define NS_PER_MS 1000000ull
@@ -23,6 +24,7 @@ static struct told {
 	struct ob_loop *loop;
 	struct ob_device *dev;
 	struct ob_binding *binding;
+	const struct ob_attach *at;
 	bool ask_faults, muted;
 } told[HEARTBEAT_LOOPS];
 
@@ -49,12 +51,14 @@ static void report(void *arg)
 		oldest = age > oldest ? age : oldest;
 	}
 	atomic_store(&t->unit->oldest_ms, oldest / NS_PER_MS);
+	if (t->at)
+		atomic_store(&t->unit->unsent_ms, ob_attach_unsent_ns(t->at) / NS_PER_MS);
 	if (t->ask_faults)
 		report_faults(t);
 }
 
 void vitals_attach(struct vitals *v, unsigned int i, struct ob_loop *loop, struct ob_device *dev,
-		   struct ob_binding *binding)
+		   struct ob_binding *binding, const struct ob_attach *at)
 {
 	if (i >= v->n)
 		return;
@@ -62,6 +66,7 @@ void vitals_attach(struct vitals *v, unsigned int i, struct ob_loop *loop, struc
 				.loop = loop,
 				.dev = dev,
 				.binding = binding,
+				.at = at,
 				.ask_faults = v->ask_faults[i]};
 	ob_loop_mirror(loop, &v->unit[i].loop);
 	ob_device_count_irqs(dev, &v->unit[i].irqs);

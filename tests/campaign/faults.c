@@ -172,7 +172,8 @@ static const struct {
 	{"it exited with", BY_EXIT},
 	{"it was not ready", BY_START},
 	{"it hung", BY_HEARTBEAT},
-	{"older than", BY_AGE},
+	{"has not been answered for", BY_AGE},
+	{"none is sent", BY_AGE},
 	{"IOMMU", BY_IOMMU},
 	{"died: ", BY_ERROR}, /* what it said itself */
 };
@@ -781,9 +782,13 @@ static bool parse(int argc, char **argv, bool *worker, uint64_t *first)
 	}
 	o.client = client_for(o.device);
 	if (o.client && !o.policy) {
-		snprintf(policy, sizeof(policy),
-			 "on-failure,limit=100,within=1,backoff=0,heartbeat=150,start=%u",
-			 o.client->start_ms);
+		int n = snprintf(policy, sizeof(policy),
+				 "on-failure,limit=100,within=1,backoff=0,heartbeat=150,start=%u",
+				 o.client->start_ms);
+
+		if (o.client->age_s)
+			snprintf(policy + n, sizeof(policy) - (size_t)n, ",age=%u",
+				 o.client->age_s);
 		o.policy = policy;
 	}
 	return o.outboard && o.faulty && o.victim && o.dir && o.client && o.seed && o.shards &&

@@ -56,11 +56,12 @@ struct fault {
  * @driver: its name
  * @model: QEMU's
  * @start_ms: longer than a start without a fault takes on a busy machine
+ * @age_s: of --restart; 0: the default. Its frames are sent in time without a fault
  * @disk: it has an image, and is attached by NBD; else by a tap
  */
 struct client {
 	const char *driver, *model;
-	unsigned int start_ms;
+	unsigned int start_ms, age_s;
 	bool disk;
 	/** @prepare: optional: what it needs outside of the instances of a shard; @options of the device that follow of it */
 	bool (*prepare)(char *options, size_t size);

@@ -287,6 +287,7 @@ const struct client net_e1000 = {
 	.driver = "e1000",
 	.model = "e1000e",
 	.start_ms = 2500,
+	.age_s = 1,
 	.prepare = net_prepare,
 	.begin = net_begin,
 	.work = net_work,

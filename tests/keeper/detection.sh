@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# detection.sh OUTBOARD KILLS: what a keeper notices beside deaths and hangs: storms of interrupts, requests that are not answered, leaks.
+# detection.sh OUTBOARD KILLS: what a keeper notices beside deaths and hangs: storms of interrupts, requests that are not answered, frames that are
+# not sent, leaks.
 . "${BASH_SOURCE[0]%/*}/../cli/tap.sh"
 kills=$2
 disk=$dir/disk
@@ -68,6 +69,24 @@ if run "fault[write=1/100,after=400]:qemu:nvme,file=$disk" age=1; then
 	check 'a client writes while doorbells are lost: nothing lost, no error' client 1200 1
 	check 'requests without an answer were the reason to restart' wait_for holds 'k["deaths_by"]["age"] >= 1 and k["deaths"] == k["deaths_by"]["age"]'
 	check 'and the reason is told' holds '"has not been answered for" in k["last_death"]'
+	end
+fi
+
+# After so many accesses the card takes no register writes any more: it has a link, and its driver gives it frames, but it does not hear of them.
+# Whoever answers is QEMU.
+cat >"$dir/frames" <<'END'
+while :; do
+	ping -c 1 -W 1 10.0.2.2 >/dev/null && echo answered >>"$1"
+	sleep 0.1
+done
+END
+if serve run run 'fault[write=1/1,after=1000]:qemu:e1000e,netdev=user' --attach tap,netns=new,address=10.0.2.15/24,up \
+	--restart on-failure,limit=0,backoff=0,heartbeat=5000,age=1 -- sh "$dir/frames" "$dir/answers"; then
+	check 'frames that a card does not send are a reason to restart' wait_for holds 'k["deaths_by"]["age"] >= 1'
+	check 'and the reason is told' grep -q 'frames for fault.* have waited for .* and none is sent although it has a link' "$dir/run"
+	answered=$(wc -l <"$dir/answers")
+	answered_again() { [ "$(wc -l <"$dir/answers")" -gt "$answered" ]; }
+	check 'the next process sends' wait_for answered_again
 	end
 fi
 
