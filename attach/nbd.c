@@ -38,6 +38,8 @@ enum {
 	STUCK_S = 30,
 	/* And at the end it is not waited for. */
 	SHUTDOWN_S = 3,
+	/* How long those who come are not looked at while there is no descriptor for them, and nobody leaves. */
+	FULL_S = 1,
 	/* How long the thread that unpublishes waits for the loop. */
 	ANSWER_S = 10,
 };
@@ -75,7 +77,7 @@ static void watch(struct nbd_server *srv, struct nbd_conn *c, uint32_t events)
 static void watch_listener(struct nbd_server *srv)
 {
 	bool want = srv->serving && !srv->shutting_down && srv->listen_fd >= 0 &&
-		    srv->nr_conns < srv->max_conns;
+		    srv->nr_conns < srv->max_conns && !srv->full_until_ns;
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &srv->listen_fd};
 
 	if (want == srv->accepting)
@@ -129,6 +131,7 @@ void nbd_conn_kill(struct nbd_conn *c)
 	nbd_unqueue(c);
 	close(c->fd);
 	c->fd = -1;
+	srv->full_until_ns = 0;
 	if (c->filling)
 		nbd_tag_put(srv, c->filling);
 	c->filling = NULL;
@@ -173,6 +176,20 @@ static bool allowed(struct nbd_server *srv, int fd)
 	return peer.uid == broker_uid() || peer.uid == 0;
 }
 
+/* It stays readable while somebody waits in its queue, so it is not watched for a while. */
+static void cannot_accept(struct nbd_server *srv, int error)
+{
+	if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM)
+		return;
+	srv->full_until_ns = nbd_now() + FULL_S * NS_PER_S;
+	watch_listener(srv);
+	if (!srv->full)
+		disk_log(&srv->disk, OB_LOG_WARN,
+			 "nbd: a client has to wait: %s; it is served when there is room",
+			 strerror(error));
+	srv->full = true;
+}
+
 static void accept_conns(struct nbd_server *srv)
 {
 	int fd;
@@ -180,8 +197,11 @@ static void accept_conns(struct nbd_server *srv)
 	while (srv->nr_conns < srv->max_conns) {
 		fd = accept4(srv->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		disk_count(&srv->disk.stats.syscalls, 1);
-		if (fd < 0)
+		if (fd < 0) {
+			cannot_accept(srv, errno);
 			return;
+		}
+		srv->full = false;
 		if (!allowed(srv, fd)) {
 			disk_count(&srv->disk.stats.dropped, 1);
 			disk_log(&srv->disk, OB_LOG_WARN,
@@ -414,6 +434,8 @@ static void nbd_tick(void *arg, uint64_t now_ns)
 			 now_ns - srv->shutdown_ns > SHUTDOWN_S * NS_PER_S)
 			nbd_conn_kill(c);
 	}
+	if (srv->full_until_ns && now_ns >= srv->full_until_ns)
+		srv->full_until_ns = 0;
 	finish_round(srv);
 }
 

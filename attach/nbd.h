@@ -141,6 +141,8 @@ struct nbd_server {
 	unsigned int nr_conns, nr_dead;
 	bool serving;	/* published */
 	bool accepting; /* epoll watches the listening socket */
+	bool full;	/* there was no descriptor for the last that came, and it was said */
+	uint64_t full_until_ns; /* not tried again before, unless one leaves; 0: tried */
 	bool shutting_down;
 	bool order_open; /* somebody waits for the last connection to end */
 	uint64_t shutdown_ns;

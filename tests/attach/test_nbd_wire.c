@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attach/nbd_protocol.h"
@@ -590,6 +592,73 @@ static void a_socket_file_is_private_replaced_when_stale_and_removed(void **stat
 	rmdir(dir);
 }
 
+/* From now on this process can open none. */
+static void use_up_descriptors(struct rlimit *was)
+{
+	struct rlimit now;
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, was), 0);
+	/* The lowest number that is free is not to be had. */
+	now = (struct rlimit){(rlim_t)fd, was->rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+static void connect_to(int fd, const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	strcpy(addr.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+}
+
+static void who_comes_while_there_is_no_descriptor_waits(void **state)
+{
+	char dir[] = "/tmp/outboard-nbd-XXXXXX", path[64], text[96], hello[NBD_HELLO_SIZE];
+	int first, second, third;
+	struct timespec from, to;
+	uint64_t calls, ticks;
+	struct rlimit was;
+	struct server *s;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	snprintf(text, sizeof(text), "nbd,socket=%s,memory=4M", path);
+	s = server_new();
+	server_start(s, text, OB_MODE_INTERRUPT);
+	first = socket(AF_UNIX, SOCK_STREAM, 0);
+	second = socket(AF_UNIX, SOCK_STREAM, 0);
+	third = socket(AF_UNIX, SOCK_STREAM, 0);
+	connect_to(first, path);
+	raw_receive(first, hello, sizeof(hello));
+
+	/* The loop is not busy with him: some calls with each tick of 100 ms. */
+	use_up_descriptors(&was);
+	connect_to(second, path);
+	usleep(100000);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	calls = server_stats(s).syscalls;
+	usleep(700000);
+	calls = server_stats(s).syscalls - calls;
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	ticks = (uint64_t)(to.tv_sec - from.tv_sec + 1) * 10;
+	assert_in_range(calls, 0, 20 * ticks);
+
+	/* Somebody leaves, or there is another descriptor: he is served. */
+	close(first);
+	raw_receive(second, hello, sizeof(hello));
+	connect_to(third, path);
+	usleep(50000);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	raw_receive(third, hello, sizeof(hello));
+	close(second);
+	close(third);
+	server_stop(s);
+	rmdir(dir);
+}
+
 static void a_port_that_is_taken_is_refused(void **state)
 {
 	struct server *s = serve("nbd,memory=4M");
@@ -734,6 +803,7 @@ int main(void)
 		cmocka_unit_test(unpublish_names_who_is_connected_unless_forced),
 		cmocka_unit_test(a_client_that_only_negotiates_does_not_hold_it),
 		cmocka_unit_test(a_socket_file_is_private_replaced_when_stale_and_removed),
+		cmocka_unit_test(who_comes_while_there_is_no_descriptor_waits),
 		cmocka_unit_test(a_port_that_is_taken_is_refused),
 		cmocka_unit_test(a_descriptor_that_was_handed_over_is_served),
 		cmocka_unit_test(a_disk_is_attached_once),
