@@ -89,6 +89,17 @@ void unit_call(struct unit *unit, void (*fn)(void *arg), void *arg)
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
+bool unit_is_embedded(const struct unit *unit)
+{
+	struct ob_spec *spec = malloc(sizeof(*spec)); /* some kilobytes */
+	struct ob_error ignored;
+	bool is = spec && !ob_spec_parse(unit->spec, spec, &ignored) &&
+		  !strcmp(spec->backend, "qemu");
+
+	free(spec);
+	return is;
+}
+
 const char *unit_part_name(const struct unit *unit, unsigned int index)
 {
 	const struct ob_binding *b = unit->binding;

@@ -138,6 +138,9 @@ void state_print_summary(struct json_object *state, FILE *f);
 /** state_print() - everything of a state that a person may want */
 void state_print(struct json_object *state, struct json_object *before, FILE *f);
 
+/** unit_is_embedded() - is its device a model of QEMU's, which was started for it? */
+bool unit_is_embedded(const struct unit *unit);
+
 /** unit_part_name() - "nvme0n1", or the device's name for what has none of its own */
 const char *unit_part_name(const struct unit *unit, unsigned int index);
 

@@ -282,8 +282,8 @@ static enum ended_by take_event(struct keeper *k, const struct channel_message *
 		snprintf(k->cause, sizeof(k->cause), "it could not begin: %.200s", m->err.what);
 		k->reason = REASON_START;
 		k->err = m->err;
-		/* A device that is gone comes back by no restart. */
-		if (m->value == CLI_GONE) {
+		/* A device that is gone comes back by no restart. One that this process alone cannot reach is there. */
+		if (m->value == CLI_GONE && !keep_watch_lives(k)) {
 			*err = m->err;
 			return ENDED_GONE;
 		}
@@ -299,10 +299,11 @@ static enum ended_by take_event(struct keeper *k, const struct channel_message *
 		/* More may be known here. */
 		if (m->value == ENDED_GONE)
 			keep_watch_gone(k, err);
-		if (m->value == ENDED_GONE || m->value == ENDED_STOP)
+		if ((m->value == ENDED_GONE && !keep_watch_lives(k)) || m->value == ENDED_STOP)
 			return (enum ended_by)m->value;
-		/* Its loop failed: another process may do better. */
-		keep_kill(k, REASON_LOOP, "%.240s", m->err.what);
+		/* Its loop failed, or its way to a QEMU that lives: another process may do better. */
+		keep_kill(k, REASON_LOOP, "%.200s%s", m->err.what,
+			  m->value == ENDED_GONE ? ", for it alone: QEMU lives" : "");
 		break;
 	}
 	return ENDED_NOT;

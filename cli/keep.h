@@ -56,6 +56,7 @@ enum keep_upgrade {
  * struct keep_watch - what is looked at while a driver process serves, beside its heartbeat
  * @first: what it used when it began to serve, once @has_first
  * @kmsg_fd: the kernel's log, which tells of blocked accesses of this machine's devices; or -1
+ * @embedded: all its devices are models, whose QEMU this process holds
  * @storms, @blocked: counted over all driver processes
  * @last_fault: for people
  */
@@ -63,7 +64,7 @@ struct keep_watch {
 	struct vitals vitals;
 	struct irq_counts irqs[UNITS];
 	struct usage first, last;
-	bool has_first;
+	bool has_first, embedded;
 	int kmsg_fd;
 	uint64_t looked_ns, storms_looked_ns;
 	uint64_t storms, blocked, told_ns;
@@ -161,6 +162,8 @@ void keep_watch_look(struct keeper *k);
 unsigned int keep_watch_fds(struct keeper *k, struct pollfd *p, int *timeout_ms);
 /** keep_watch_gone() - is a device gone, so that no driver process can serve it? -ENODEV, and @err says which and why; 0 */
 int keep_watch_gone(struct keeper *k, struct ob_error *err);
+/** keep_watch_lives() - are its devices there for certain, although a driver process could not reach one? */
+bool keep_watch_lives(struct keeper *k);
 /** keep_watch_put_state() - into "keeper" of a state */
 void keep_watch_put_state(struct keeper *k, struct json_object *keeper);
 

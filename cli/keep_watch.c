@@ -215,7 +215,9 @@ int keep_watch_open(struct keeper *k, struct ob_error *err)
 	ret = vitals_open(&w->vitals, k->ins->n, err);
 	if (ret)
 		return ret;
+	w->embedded = true;
 	for (unsigned int i = 0; i < k->ins->n; i++) {
+		w->embedded &= unit_is_embedded(&k->ins->unit[i]);
 		irq_counts_open(&w->irqs[i], k->ins->unit[i].spec);
 		real |= w->irqs[i].name[0] != '\0';
 		w->vitals.ask_faults[i] = !w->irqs[i].name[0];
@@ -262,6 +264,13 @@ int keep_watch_gone(struct keeper *k, struct ob_error *err)
 		return -ENODEV;
 	}
 	return ob_devices_held_gone(err);
+}
+
+bool keep_watch_lives(struct keeper *k)
+{
+	struct ob_error ignored = {0};
+
+	return k->watch.embedded && !ob_devices_held_gone(&ignored);
 }
 
 static unsigned int look_ms(const struct keeper *k)

@@ -710,13 +710,10 @@ static void take_environment(struct json_object *doc, struct environment *e)
  */
 static void choose_heartbeat(struct run *r)
 {
-	static struct ob_spec spec; /* some kilobytes */
 	struct restart_policy *p = &r->keeper.policy;
-	struct ob_error ignored;
 
 	for (unsigned int i = 0; i < r->ins.n && !p->heartbeat_given; i++)
-		if (!ob_spec_parse(r->ins.unit[i].spec, &spec, &ignored) &&
-		    !strcmp(spec.backend, "qemu"))
+		if (unit_is_embedded(&r->ins.unit[i]))
 			p->heartbeat_ms = MODEL_HEARTBEAT_MS;
 }
 

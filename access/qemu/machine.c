@@ -239,11 +239,8 @@ static const char *end_text(struct qemu_machine *m, char *buf, size_t size)
 	return buf;
 }
 
-static void say_end(struct qemu_machine *m)
+static void say_of_all(struct qemu_machine *m, const char *text)
 {
-	char text[END_TEXT];
-
-	end_text(m, text, sizeof(text));
 	pthread_mutex_lock(&m->lock);
 	for (unsigned int i = 0; i < m->nr_devices; i++)
 		if (m->devices[i] && m->devices[i]->dev)
@@ -269,6 +266,7 @@ void qemu_machine_explain_end(struct qemu_machine *m, struct ob_error *err)
 /* QEMU has ended, whoever wanted it. */
 static void reap(struct qemu_machine *m)
 {
+	char text[END_TEXT];
 	int status = 0;
 
 	waitpid(m->pid, &status, 0);
@@ -279,8 +277,43 @@ static void reap(struct qemu_machine *m)
 	pthread_mutex_unlock(&m->lock);
 	if (!__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) &&
 	    __atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
-		say_end(m);
+		say_of_all(m, end_text(m, text, sizeof(text)));
 	qemu_gone(m);
+}
+
+/*
+ * Its socket is of no use any more. Most likely it has ended, as its pidfd is about to tell; while it lives nobody else would notice that no access of
+ * this process reaches it any more.
+ */
+static void qtest_died(struct qemu_machine *m)
+{
+	struct pollfd end = {.fd = m->pidfd, .events = POLLIN}, qt = {.fd = m->qt.fd};
+	char text[END_TEXT];
+
+	epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->dead_fd, NULL);
+	/* A process that ends closes its sockets first. */
+	if (poll(&end, 1, poll(&qt, 1, 0) > 0 && (qt.revents & POLLHUP) ? END_MS : 0) > 0)
+		return;
+	snprintf(text, sizeof(text), "QEMU (pid %d) cannot be reached: %.100s", m->pid, m->qt.fail);
+	if (!__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) &&
+	    __atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
+		say_of_all(m, text);
+	qemu_gone(m);
+}
+
+static int watch_qtest(struct qemu_machine *m)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &m->dead_fd};
+
+	m->dead_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->dead_fd < 0 || epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->dead_fd, &ev))
+		return -errno;
+	ev = (struct epoll_event){.data.ptr = &m->qt};
+	if (epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->qt.fd, &ev))
+		return -errno;
+	m->qt.watch_fd = m->epoll_fd;
+	m->qt.dead_fd = m->dead_fd;
+	return 0;
 }
 
 static void watch(struct qemu_machine *m)
@@ -299,6 +332,8 @@ static void watch(struct qemu_machine *m)
 				/* A dead socket stays readable; the pidfd tells the rest. */
 				if (qtest_pump(&m->qt))
 					epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->qt.fd, NULL);
+			} else if (ev[i].data.ptr == &m->dead_fd) {
+				qtest_died(m);
 			} else if (ev[i].data.ptr == &m->pidfd) {
 				reap(m);
 				return;
@@ -323,7 +358,9 @@ static void *watch_adopted(void *arg)
 				qemu_gone(m);
 				return NULL;
 			}
-			if (qtest_pump(&m->qt))
+			if (ev[i].data.ptr == &m->dead_fd)
+				qtest_died(m);
+			else if (qtest_pump(&m->qt))
 				epoll_ctl(m->epoll_fd, EPOLL_CTL_DEL, m->qt.fd, NULL);
 		}
 	}
@@ -450,6 +487,7 @@ static int open_files(struct qemu_machine *m, int qtest_pair[2], int ivshmem_pai
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 	void *ram;
+	int ret;
 
 	m->ram_fd = sealed_memfd("outboard-ram", m->ram_size, &ram);
 	if (m->ram_fd < 0)
@@ -471,13 +509,10 @@ static int open_files(struct qemu_machine *m, int qtest_pair[2], int ivshmem_pai
 	ev.data.ptr = &m->stderr_fd;
 	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->stderr_fd, &ev);
 	qtest_open(&m->qt, qtest_pair[0], 1000);
-	m->qt.watch_fd = m->epoll_fd;
 	m->qt.irq = qemu_line;
 	m->qt.irq_arg = m;
-	ev.events = 0;
-	ev.data.ptr = &m->qt;
-	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->qt.fd, &ev);
-	return ivshmem_handshake(m, ivshmem_pair[0]);
+	ret = watch_qtest(m);
+	return ret ? ret : ivshmem_handshake(m, ivshmem_pair[0]);
 }
 
 static int no_qemu(struct ob_error *err, const char *name, const char *binary, int code)
@@ -619,10 +654,10 @@ int qemu_machine_adopt(struct qemu_machine *m, const struct qemu_machine *from,
 				    strerror(errno));
 	ev.data.ptr = &m->end_fd;
 	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->end_fd, &ev);
-	m->qt.watch_fd = m->epoll_fd;
-	ev.events = 0;
-	ev.data.ptr = &m->qt;
-	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, m->qt.fd, &ev);
+	ret = watch_qtest(m);
+	if (ret)
+		return ob_error_set(err, ret, "%s: no descriptor to watch QEMU: %s", name,
+				    strerror(-ret));
 	ret = ob_thread_start(&m->thread, watch_adopted, m);
 	if (ret)
 		return ob_error_set(err, ret, "%s: cannot start a thread", name);
@@ -692,6 +727,8 @@ void qemu_machine_stop(struct qemu_machine *m)
 		close(m->pidfd);
 	if (m->end_fd >= 0)
 		close(m->end_fd);
+	if (m->dead_fd >= 0)
+		close(m->dead_fd);
 	if (m->ram)
 		munmap(m->ram, m->ram_size);
 	if (m->ram_fd >= 0)

@@ -115,6 +115,7 @@ struct qemu_machine {
 	bool ended;
 	bool adopted; /* another process holds QEMU, and ends it */
 	int end_fd;   /* of that case: ends the thread */
+	int dead_fd;  /* written when its socket is of no use any more */
 
 	uint64_t mmio_next;
 	uint32_t io_next;

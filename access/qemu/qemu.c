@@ -85,6 +85,7 @@ static struct qemu_machine *machine_alloc(void)
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->intx_lock, NULL);
 	m->ram_fd = m->pidfd = m->epoll_fd = m->handshake_fd = m->stderr_fd = m->end_fd = -1;
+	m->dead_fd = -1;
 	for (unsigned int i = 0; i < OB_IRQ_VECTORS; i++)
 		m->vector_fd[i] = -1;
 	m->mmio_next = QEMU_MMIO;

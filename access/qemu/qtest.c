@@ -101,9 +101,14 @@ static bool is_dead(const struct qtest *qt)
 
 static int died(struct qtest *qt, const char *why)
 {
+	const uint64_t one = 1;
+
 	if (why && !is_dead(qt))
 		snprintf(qt->fail, sizeof(qt->fail), "%s", why);
-	__atomic_store_n(&qt->dead, true, __ATOMIC_RELEASE);
+	/* Not written only when it is full, and then it is readable. */
+	if (!__atomic_exchange_n(&qt->dead, true, __ATOMIC_ACQ_REL) && qt->dead_fd >= 0 &&
+	    write(qt->dead_fd, &one, sizeof(one)) < 0)
+		return -ENODEV;
 	return -ENODEV;
 }
 
@@ -287,7 +292,11 @@ static int send_all(struct qtest *qt, const char *p, size_t len)
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
-			return died(qt, "QEMU closed its qtest socket");
+			if (errno == EPIPE || errno == ECONNRESET)
+				return died(qt, "QEMU closed its qtest socket");
+			snprintf(qt->fail, sizeof(qt->fail),
+				 "its qtest socket cannot be written: %s", strerror(errno));
+			return died(qt, NULL);
 		}
 		p += n;
 		len -= (size_t)n;
@@ -631,7 +640,7 @@ void qtest_open(struct qtest *qt, int fd, unsigned int answer_ms)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof(slice));
 	pthread_mutex_init(&qt->lock, NULL);
 	qt->fd = fd;
-	qt->watch_fd = -1;
+	qt->watch_fd = qt->dead_fd = -1;
 	qt->collect_at = OUTSTANDING_COLLECT;
 	qt->answer_ms = answer_ms;
 }

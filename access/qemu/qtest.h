@@ -61,7 +61,8 @@ struct qtest_place {
  * @watch_fd: epoll instance in which somebody sleeps on the socket, or -1
  * @watched: the socket is armed there now
  * @watch_wanted: it shall be, whenever nobody holds @lock
- * @dead: QEMU is gone or broke the protocol; nothing is sent any more
+ * @dead: QEMU is gone, broke the protocol or cannot be talked to; nothing is sent any more
+ * @dead_fd: an eventfd that is written when it becomes so, or -1
  * @syscalls: made on this socket
  */
 struct qtest {
@@ -80,6 +81,7 @@ struct qtest {
 	int watch_fd;
 	bool watched, watch_wanted;
 	bool dead;
+	int dead_fd;
 	unsigned int answer_ms;
 	char fail[128]; /* text of the last FAIL or of what was not understood */
 	uint64_t syscalls;

@@ -29,7 +29,7 @@ enum detected {
  * @struck: a fault point said so
  * @by: what ended the driver process
  * @errors: requests that failed, as the client saw it
- * @late: the client waited for longer than it is willing to, and nobody else had noticed
+ * @late: the client waited for longer than it is willing to, whether or not somebody has noticed by then, or does soon
  * @wrong: blocks (or datagrams) that were read by the process with the fault, and were not what had been written
  * @lost: blocks that its successor read, and which are not
  */

@@ -29,6 +29,8 @@ enum {
 	/* A lost one is sent again after this. */
 	AGAIN_MS = 100,
 	CHECK_MS = 20000,
+	/* So much longer than age= and a start take a client that nobody has answered gives the keeper to notice. */
+	NOTICE_MS = 3000,
 };
 
 struct label {
@@ -259,6 +261,8 @@ static bool exchange(struct outcome *out, unsigned int ms)
 static void net_work(struct outcome *out)
 {
 	out->late = !exchange(out, o.patience_ms);
+	if (out->late)
+		exchange(out, NOTICE_MS);
 }
 
 /* What comes late of the process with the fault is its own. */

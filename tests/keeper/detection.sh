@@ -90,6 +90,30 @@ if serve run run 'fault[write=1/1,after=1000]:qemu:e1000e,netdev=user' --attach 
 	end
 fi
 
+# A driver process cannot reach a QEMU that lives: each register reads as all ones, and nothing else tells.
+export OUTBOARD_FAULT_POINTS='qtest.send=eio@3000'
+if serve run run qemu:e1000e,netdev=user --attach tap,netns=new,address=10.0.2.15/24,up \
+	--restart on-failure,limit=0,backoff=0,heartbeat=5000 -- sh "$dir/frames" "$dir/answers"; then
+	check 'a way to QEMU that is broken is a reason to restart' wait_for holds 'k["deaths_by"]["loop"] == 1 and k["deaths"] == 1'
+	check 'and the reason is told' holds '"is gone while in use, for it alone: QEMU lives" in k["last_death"]'
+	check 'as is what broke' grep -q 'cannot be reached: its qtest socket cannot be written: Input/output error' "$dir/run"
+	answered=$(wc -l <"$dir/answers")
+	check 'the next process has another' wait_for answered_again
+	end
+fi
+export OUTBOARD_FAULT_POINTS='qtest.send=eio@3000+'
+if serve run run qemu:e1000e,netdev=user --attach tap,netns=new,address=10.0.2.15/24,up \
+	--restart on-failure,limit=3,backoff=0,heartbeat=5000 -- sh "$dir/frames" "$dir/answers"; then
+	check 'when no process can reach it any more the instance ends' wait_for gone "$pid"
+	check 'after as many as the policy says' grep -q 'it was death number 4, and more than 3 in ' "$dir/run"
+	ended
+fi
+if serve run run qemu:e1000e,netdev=user --attach tap,netns=new,address=10.0.2.15/24,up --one-process -- sh "$dir/frames" "$dir/answers"; then
+	check 'without a keeper it ends the instance' wait_for gone "$pid"
+	ended
+	check 'as a device that is gone' [ "$status" = 3 ]
+fi
+
 export OUTBOARD_FAULT_POINTS='nvme.after-doorbell=leak@1+'
 if run "qemu:nvme,file=$disk" descriptors=40,memory=0 off; then
 	check 'a client writes while descriptors leak: nothing lost, no error' client 1000
