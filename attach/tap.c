@@ -509,6 +509,7 @@ static int open_queue(struct tap *t, unsigned int i, struct ob_error *err)
 	struct tap_queue *q = &t->queue[i];
 
 	q->net = t->net;
+	q->loop = t->loop;
 	q->index = i;
 	q->fd = t->ns.tun[i];
 	q->send.tso = ob_net_can_tso(t->net);

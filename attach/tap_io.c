@@ -5,13 +5,13 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "attach/tap_gro.h"
 #include "attach/tap_io.h"
 #include "attach/tap_vnet.h"
+#include "class/loop_private.h"
 
 enum {
 	ETH_HDR = 14,
@@ -58,7 +58,6 @@ static int create_pool(struct ob_net *net, unsigned int count, unsigned int leas
 
 int tap_queue_open(struct tap_queue *q, struct ob_error *err)
 {
-	struct epoll_event ev = {.events = EPOLLIN};
 	int ret = create_pool(q->net, SMALL_COUNT, SMALL_LEAST, SMALL_HEADROOM + SMALL_DATA,
 			      SMALL_HEADROOM, &q->small);
 
@@ -77,12 +76,7 @@ int tap_queue_open(struct tap_queue *q, struct ob_error *err)
 	q->send.small = q->small;
 	q->send.large = q->large;
 	q->send.stats = &q->stats;
-	q->watch = epoll_create1(EPOLL_CLOEXEC);
-	if (q->watch < 0 || epoll_ctl(q->watch, EPOLL_CTL_ADD, q->fd, &ev)) {
-		ret = -errno;
-		tap_queue_close(q);
-		return ob_error_set(err, ret, "no descriptor to watch a tap: %s", strerror(-ret));
-	}
+	q->watch = q->fd;
 	return 0;
 }
 
@@ -91,9 +85,6 @@ void tap_queue_close(struct tap_queue *q)
 	tap_send_drain(&q->send);
 	ob_pool_destroy(q->large);
 	ob_pool_destroy(q->small);
-	if (q->watch >= 0)
-		close(q->watch);
-	q->watch = -1;
 	q->large = q->small = NULL;
 	q->next_large = q->next_small = NULL;
 }
@@ -207,7 +198,6 @@ bool tap_queue_waits(void *queue, bool on)
 {
 	struct tap_queue *q = queue;
 	bool blocked = tap_send_blocked(&q->send) || q->no_buffers;
-	struct epoll_event ev = {.events = blocked ? 0 : EPOLLIN};
 
 	/* Not before the sleep, which does not begin when there is something: @watch is a level. After it each look counts. */
 	q->skip = on ? 1 : 0;
@@ -216,7 +206,7 @@ bool tap_queue_waits(void *queue, bool on)
 	/* What waits in the tap is no reason to wake while it cannot be taken. */
 	if (blocked != q->masked) {
 		q->stats.syscalls++;
-		if (!epoll_ctl(q->watch, EPOLL_CTL_MOD, q->fd, &ev))
+		if (!loop_watch(q->loop, q->watch, !blocked))
 			q->masked = blocked;
 	}
 	return blocked;

@@ -14,8 +14,9 @@ struct vhost_pair;
  * struct tap_queue - a queue of the tap with the same queue of the device
  * @fd: of the tap
  * @vhost: frames go through vhost-net (vhost_net.h), which then uses none of what is only for reads
- * @watch: an epoll descriptor to sleep on: readable when the tap is, but not while nothing can be read
- * @masked: not now
+ * @loop: what it is a source of
+ * @watch: what the loop sleeps on: @fd, or what vhost-net wakes it by
+ * @masked: @watch does not wake it now, as nothing can be read
  * @small, @large: where frames to the device are read: the beginning into a small buffer, what does not fit
  *	(64 KiB segmentation frames) into a large one
  * @next_small, @next_large: taken from the pools for the next read
@@ -30,6 +31,7 @@ struct vhost_pair;
 struct tap_queue {
 	struct vhost_pair *vhost;
 	struct ob_net *net;
+	struct ob_loop *loop;
 	unsigned int index;
 	int fd, watch;
 	bool masked;
@@ -44,7 +46,7 @@ struct tap_queue {
 	uint64_t merged; /* received frames that went to the kernel in one with others */
 };
 
-/** tap_queue_open() - buffers and @watch; @net, @index and @fd are set */
+/** tap_queue_open() - buffers and @watch; @net, @loop, @index and @fd are set */
 int tap_queue_open(struct tap_queue *q, struct ob_error *err);
 /** tap_queue_close() - the device is stopped and has given back what it was sending */
 void tap_queue_close(struct tap_queue *q);

@@ -17,6 +17,7 @@
 #include <outboard/loop.h>
 
 #include "access/faultpoint.h"
+#include "class/loop_private.h"
 
 #define NS_PER_MS 1000000ull
 
@@ -56,14 +57,22 @@ enum {
 	PAUSE_MS = 1,
 
 	EVENTS = 16,
+
+	/* Wake-ups by an eventfd between two reads of it. */
+	READ_WAKEUPS = 16,
 };
 
-/* epoll's data word: the descriptor and whether it is a level; no pointer that could go stale. */
-#define DATA_LEVEL (1ull << 32)
+/*
+ * epoll's data word: the descriptor and what it is known to be; no pointer that could go stale. An eventfd tells of each write (EPOLLET), so that
+ * it need not be read to be heard again: that is done now and then, to know how many there were.
+ */
+#define DATA_LEVEL   (1ull << 32)
+#define DATA_EVENTFD (1ull << 33)
 
 struct source {
 	struct ob_loop_source s;
 	bool dead;
+	unsigned int unread; /* wake-ups since its eventfd was read */
 };
 
 struct counters {
@@ -170,12 +179,12 @@ void ob_loop_destroy(struct ob_loop *loop)
 	free(loop);
 }
 
-static bool fd_in_use(const struct ob_loop *loop, int fd)
+static struct source *source_of(const struct ob_loop *loop, int fd)
 {
 	for (unsigned int i = 0; i < loop->n; i++)
 		if (!loop->src[i]->dead && loop->src[i]->s.fd == fd)
-			return true;
-	return false;
+			return loop->src[i];
+	return NULL;
 }
 
 /* What follows from the set of sources. A source without a descriptor cannot wake the loop. */
@@ -191,6 +200,24 @@ static void sources_changed(struct ob_loop *loop)
 		loop->has_tick |= !!src->s.tick;
 		loop->blind |= src->s.poll && src->s.fd < 0;
 	}
+}
+
+/*
+ * Vectors' eventfds are blocking (irq.h). RWF_NOWAIT, so that one that somebody else has read
+ * meanwhile cannot stop the loop. @counted: of these, some are counted already. Returns false for what cannot be read at all: an epoll
+ * descriptor, which a kernel's driver has, since it takes its interrupts itself.
+ */
+static bool take_interrupts(struct ob_loop *loop, int fd, unsigned int counted)
+{
+	uint64_t n;
+	struct iovec iov = {&n, sizeof(n)};
+	ssize_t ret = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	if (ret < 0 && errno == EOPNOTSUPP)
+		ret = read(fd, &n, sizeof(n));
+	if (ret == sizeof(n) && n > counted)
+		count(&loop->stats.irqs, n - counted);
+	return ret >= 0 || errno != EINVAL;
 }
 
 int ob_loop_add(struct ob_loop *loop, const struct ob_loop_source *source)
@@ -213,7 +240,7 @@ int ob_loop_add(struct ob_loop *loop, const struct ob_loop_source *source)
 		return -ENOMEM;
 	src->s = *source;
 	/* Queues may share a vector: a descriptor is watched once. */
-	if (source->fd >= 0 && !fd_in_use(loop, source->fd)) {
+	if (source->fd >= 0 && !source_of(loop, source->fd)) {
 		struct epoll_event ev = {.events = EPOLLIN};
 
 		ev.data.u64 = (uint32_t)source->fd | (source->level ? DATA_LEVEL : 0);
@@ -254,7 +281,10 @@ void ob_loop_remove(struct ob_loop *loop, void *arg)
 			continue;
 		src->dead = true;
 		loop->nr_dead++;
-		if (src->s.fd >= 0 && !fd_in_use(loop, src->s.fd))
+		/* Nobody who sleeps on it next is woken by what is old. */
+		if (src->unread)
+			take_interrupts(loop, src->s.fd, src->unread);
+		if (src->s.fd >= 0 && !source_of(loop, src->s.fd))
 			epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, src->s.fd, NULL);
 	}
 	/* A source may remove itself, or others, from its poll: the round goes on over the array. */
@@ -324,30 +354,37 @@ static void tick_all(struct ob_loop *loop, uint64_t now)
 		free_dead(loop);
 }
 
-/*
- * Vectors' eventfds are blocking (irq.h). RWF_NOWAIT, so that one that somebody else has read
- * meanwhile cannot stop the loop. Returns false for what cannot be read at all: an epoll descriptor,
- * which a kernel's driver has, since it takes its interrupts itself.
- */
-static bool take_interrupts(struct ob_loop *loop, int fd)
+static int watch_as(struct ob_loop *loop, int fd, uint32_t events, uint64_t kind)
 {
-	uint64_t n;
-	struct iovec iov = {&n, sizeof(n)};
-	ssize_t ret = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+	struct epoll_event ev = {.events = events, .data.u64 = (uint32_t)fd | kind};
 
-	if (ret < 0 && errno == EOPNOTSUPP)
-		ret = read(fd, &n, sizeof(n));
-	if (ret == sizeof(n))
-		count(&loop->stats.irqs, n);
-	return ret >= 0 || errno != EINVAL;
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev) ? -errno : 0;
 }
 
-/* Not to be read any more. */
-static void is_level(struct ob_loop *loop, int fd)
+int loop_watch(struct ob_loop *loop, int fd, bool on)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uint32_t)fd | DATA_LEVEL};
+	return watch_as(loop, fd, on ? EPOLLIN : 0, DATA_LEVEL);
+}
 
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
+static void interrupted(struct ob_loop *loop, int fd, bool known)
+{
+	struct source *src;
+
+	if (!known) {
+		if (take_interrupts(loop, fd, 0))
+			watch_as(loop, fd, EPOLLIN | EPOLLET, DATA_EVENTFD);
+		else
+			watch_as(loop, fd, EPOLLIN, DATA_LEVEL); /* not to be read any more */
+		return;
+	}
+	src = source_of(loop, fd);
+	if (!src)
+		return;
+	count(&loop->stats.irqs, 1);
+	if (++src->unread == READ_WAKEUPS) {
+		take_interrupts(loop, fd, src->unread);
+		src->unread = 0;
+	}
 }
 
 static void mirror(struct ob_loop *loop)
@@ -399,8 +436,7 @@ static bool sleep_on(struct ob_loop *loop, int timeout_ms)
 		}
 		woken = true;
 		if (!(ev[i].data.u64 & DATA_LEVEL)) {
-			if (!take_interrupts(loop, fd))
-				is_level(loop, fd);
+			interrupted(loop, fd, ev[i].data.u64 & DATA_EVENTFD);
 		} else if (fd == loop->overseer.fd) {
 			loop->overseer.answer(loop->overseer.arg);
 		}
