@@ -489,6 +489,9 @@ static enum ended_by died(struct keeper *k, struct ob_error *err)
 	k->state = KEEP_WAITING;
 	pthread_mutex_unlock(&k->ask_lock);
 	keep_manager_tell(k);
+	/* At its end there are few more, and nobody wants to wait for them. */
+	if (*k->ended != ENDED_NOT)
+		pause = 0;
 	k->respawn_ns = k->died_ns + (uint64_t)pause * NS_PER_MS;
 	return ENDED_NOT;
 }
@@ -539,7 +542,8 @@ static enum ended_by keep_look(void *arg, struct ob_error *err)
 	}
 	if (k->upgrade == UPGRADE_ASKED && k->state == KEEP_SERVING)
 		begin_upgrade(k);
-	if (k->state == KEEP_WAITING && ob_clock_ns() >= k->respawn_ns) {
+	if (k->state == KEEP_WAITING &&
+	    (ob_clock_ns() >= k->respawn_ns || *k->ended != ENDED_NOT)) {
 		snprintf(k->last_cause, sizeof(k->last_cause), "%s", k->cause);
 		return start_next(k, err);
 	}

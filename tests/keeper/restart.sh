@@ -178,6 +178,25 @@ expect 'a driver that there is not' 5 "$wrong.not"
 ob upgrade --driver nvme
 expect 'which instance?' 2 'which instance'
 
+# ---- an end while driver processes die, one after the other --------------------------------------------------
+
+# Its first driver process dies when it serves; those after it as they begin, or in their loop, too.
+ends() # POINTS BACKOFF
+{
+	local deaths='[ $(grep -c " died: " "$dir/run") -ge 2 ]'
+	export OUTBOARD_FAULT_POINTS=$1
+	serve run run "qemu:nvme,file=$disk" --attach nbd --restart "on-failure,limit=0,backoff=$2,most=$2,heartbeat=0" || return
+	kill -KILL $(drivers "$pid")
+	wait_for eval "$deaths" || return
+	kill -TERM "$pid"
+	# Not after the back-offs of the last ones, which are minutes.
+	wait_for gone "$pid"
+}
+check 'it ends although its driver processes die as they begin' ends device.opened=segv@2+ 0
+check 'and although each waits for a back-off' ends device.opened=segv@2+ 60000
+check 'it ends although they die as they serve' ends loop.wait=segv@100+ 0
+unset OUTBOARD_FAULT_POINTS
+
 # ---- a network interface --------------------------------------------------------------------------------------
 
 # As a driver leaves it that has lost its link, and then dies.
