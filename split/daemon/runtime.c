@@ -116,6 +116,25 @@ static int take_items(const struct ob_split_op *op, struct ob_split_object *obje
 	return 0;
 }
 
+/* Bytes of a field; of a whole object, those that the request had. */
+static size_t bytes_of(const struct ob_split_slot *s, const struct ob_split_object *o)
+{
+	return s->flags & OB_SPLIT_WHOLE ? o->size : s->size;
+}
+
+/* What may be changed, as both sides know it. An object may be much smaller than there is room for, so the arena as a whole is not copied. */
+static void remember(const struct ob_split_op *op, const struct ob_split_object *objects)
+{
+	for (unsigned int i = 0; i < op->n_slots; i++) {
+		const struct ob_split_slot *s = &op->slots[i];
+		const struct ob_split_object *o = &objects[s->object];
+		const unsigned char *at = (unsigned char *)o->base + s->offset;
+
+		if (s->flags & OB_SPLIT_OUT)
+			memcpy(before + (at - arena), at, bytes_of(s, o));
+	}
+}
+
 static bool has_changed(const struct ob_split_slot *s, const unsigned char *at, size_t n)
 {
 	const unsigned char *was = before + (at - arena);
@@ -138,10 +157,8 @@ static size_t put_changes(const struct ob_split_op *op, const struct ob_split_ob
 		const struct ob_split_slot *s = &op->slots[i];
 		const struct ob_split_object *o = &objects[s->object];
 		unsigned char *at = (unsigned char *)o->base + s->offset;
-		struct ob_split_item item = {.slot = i, .bytes = s->size};
+		struct ob_split_item item = {.slot = i, .bytes = bytes_of(s, o)};
 
-		if (s->flags & OB_SPLIT_WHOLE)
-			item.bytes = o->size;
 		if (!(s->flags & OB_SPLIT_OUT) ||
 		    (s->object != OB_SPLIT_FRAME && !has_changed(s, at, item.bytes)))
 			continue;
@@ -213,7 +230,7 @@ unsigned long long ob_split_ask(unsigned int number, unsigned long long *v)
 	if (take_items(serving_op, serving_objects, (unsigned char *)&out[1 + n],
 		       down.out_len - (1 + n) * 8))
 		longjmp(failed, 1);
-	memcpy(before, arena, used);
+	remember(serving_op, serving_objects);
 	return out[0];
 }
 
@@ -221,7 +238,7 @@ static int execute(const struct ob_split_op *op, struct ob_split_object *objects
 {
 	serving_op = op;
 	serving_objects = objects;
-	memcpy(before, arena, used);
+	remember(op, objects);
 	if (setjmp(failed))
 		return -EIO;
 	op->serve(objects);

@@ -202,8 +202,9 @@ static void learn(struct record *r, uint32_t op)
 	static const uint32_t sizes[] = {1, 2, 4, 4, 8, 6, 16, 32};
 	uint32_t slot = below(MOST_SLOTS), bytes;
 
+	/* Most operations have a few. */
 	if (below(8))
-		slot %= 48;
+		slot %= below(4) ? 12 : 48;
 	bytes = memory->seen[op][slot];
 	if (!bytes || !below(4))
 		bytes = below(4) ? sizes[below(sizeof(sizes) / sizeof(sizes[0]))] : below(1024);
