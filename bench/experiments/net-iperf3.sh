@@ -33,7 +33,7 @@ listening() # NAMESPACE PORT
 # COMMAND, a server, listens in NAMESPACE, as $server. It is there before what is counted begins, as to wait for it costs now more, now less.
 serve() # NAMESPACE PORT COMMAND...
 {
-	ip netns exec "$1" "${@:3}" >/dev/null 2>&1 &
+	ip netns exec "$1" "${@:3}" >"$RIG_RESULTS/server" 2>&1 &
 	server=$!
 	wait_for listening "$1" "$2"
 }
@@ -44,11 +44,13 @@ serve_no_more()
 	wait $server 2>/dev/null || true # it was ended
 }
 
-# TCP and UDP from one namespace to the other.
+# TCP and UDP from one namespace to the other. The limit is the longest that there is: iperf3's clock leaps, as net-iperf3.py says of its own.
 by_iperf3() # SIDE sent|received FROM TO ADDRESS
 {
-	local to="ip netns exec $3 iperf3 -c $5 -p 5301"
-	serve "$4" 5301 iperf3 -s -p 5301
+	local patient='--rcv-timeout 86400000'
+	local to="ip netns exec $3 iperf3 -c $5 -p 5301 $patient"
+	# shellcheck disable=SC2086
+	serve "$4" 5301 iperf3 -s -p 5301 $patient
 	counted_command "$1" "TCP, $2" null KiB "$kib" "$to -n \${N}K"
 	counted_command "$1" "UDP, $2" null datagram "$datagrams" "$to -u -b 50M -l 1448 -k \$N"
 	serve_no_more
@@ -88,6 +90,7 @@ stack_loads() # SIDE [OPTION...]
 	counted_command "$1" 'TCP, received' null KiB "$kib" "stack_receives \$N ${*:2}"
 }
 
+trap '[ $? = 0 ] || tail -n 5 "$RIG_RESULTS/server" >&2' EXIT
 modprobe -a e1000e e1000 || exit 1
 two_cards "$RIG_E1000E" "$RIG_E1000_82545EM"
 loads kernel
