@@ -44,13 +44,11 @@ serve_no_more()
 	wait $server 2>/dev/null || true # it was ended
 }
 
-# TCP and UDP from one namespace to the other. The limit is the longest that there is: iperf3's clock leaps, as net-iperf3.py says of its own.
+# TCP and UDP from one namespace to the other. The server's limit is the longest that there is: its clock leaps, as net-iperf3.py says of its own.
 by_iperf3() # SIDE sent|received FROM TO ADDRESS
 {
-	local patient='--rcv-timeout 86400000'
-	local to="ip netns exec $3 iperf3 -c $5 -p 5301 $patient"
-	# shellcheck disable=SC2086
-	serve "$4" 5301 iperf3 -s -p 5301 $patient
+	local to="ip netns exec $3 iperf3 -c $5 -p 5301"
+	serve "$4" 5301 iperf3 -s -p 5301 --rcv-timeout 86400000
 	counted_command "$1" "TCP, $2" null KiB "$kib" "$to -n \${N}K"
 	counted_command "$1" "UDP, $2" null datagram "$datagrams" "$to -u -b 50M -l 1448 -k \$N"
 	serve_no_more
