@@ -11,12 +11,20 @@ split_folder=$OUTBOARD_LINUX_CACHE/split/$split_driver-$split_version
 
 has_split()
 {
-	[ -e "$split_folder/kernel/$split_driver.ko" ] && [ -x "$split_folder/daemon/$split_driver-daemon" ]
+	local file
+	[ -e "$split_folder/kernel/$split_driver.ko" ] && [ -x "$split_folder/daemon/$split_driver-daemon" ] || return
+	# Not one that an older generator left there.
+	for file in kernel/outboard_split.c kernel/outboard_split.h daemon/runtime.c; do
+		cmp -s "$split_folder/$file" "$here/../../split/$file" || return
+	done
+	for file in protocol.h slots.h; do
+		cmp -s "$split_folder/kernel/$file" "$here/../../split/$file" || return
+	done
 }
 
 no_split() # SIDE
 {
-	leave_out "$1" "there is no $split_folder; outboard split $split_driver --kernel $split_version -o $split_folder --build"
+	leave_out "$1" "there is no $split_folder of this version; outboard split $split_driver --kernel $split_version -o $split_folder --build"
 }
 
 load_original()
