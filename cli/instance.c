@@ -89,15 +89,36 @@ void unit_call(struct unit *unit, void (*fn)(void *arg), void *arg)
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
-bool unit_is_embedded(const struct unit *unit)
+/* Its specification, to be freed; NULL: it cannot be had. */
+static struct ob_spec *spec_of(const struct unit *unit)
 {
 	struct ob_spec *spec = malloc(sizeof(*spec)); /* some kilobytes */
 	struct ob_error ignored;
-	bool is = spec && !ob_spec_parse(unit->spec, spec, &ignored) &&
-		  !strcmp(spec->backend, "qemu");
+
+	if (!spec || !ob_spec_parse(unit->spec, spec, &ignored))
+		return spec;
+	free(spec);
+	return NULL;
+}
+
+bool unit_is_embedded(const struct unit *unit)
+{
+	struct ob_spec *spec = spec_of(unit);
+	bool is = spec && !strcmp(spec->backend, "qemu");
 
 	free(spec);
 	return is;
+}
+
+bool unit_shall_vanish(const struct unit *unit)
+{
+	struct ob_spec *spec = spec_of(unit);
+	bool shall = false;
+
+	for (unsigned int i = 0; spec && i < spec->nr_wrappers; i++)
+		shall |= ob_spec_get(&spec->wrapper[i], "gone") != NULL;
+	free(spec);
+	return shall;
 }
 
 const char *unit_part_name(const struct unit *unit, unsigned int index)

@@ -141,6 +141,9 @@ void state_print(struct json_object *state, struct json_object *before, FILE *f)
 /** unit_is_embedded() - is its device a model of QEMU's, which was started for it? */
 bool unit_is_embedded(const struct unit *unit);
 
+/** unit_shall_vanish() - is a removal of its device injected (fault[gone=N])? It is gone then, whatever is below */
+bool unit_shall_vanish(const struct unit *unit);
+
 /** unit_part_name() - "nvme0n1", or the device's name for what has none of its own */
 const char *unit_part_name(const struct unit *unit, unsigned int index);
 

@@ -56,7 +56,7 @@ enum keep_upgrade {
  * struct keep_watch - what is looked at while a driver process serves, beside its heartbeat
  * @first: what it used when it began to serve, once @has_first
  * @kmsg_fd: the kernel's log, which tells of blocked accesses of this machine's devices; or -1
- * @embedded: all its devices are models, whose QEMU this process holds
+ * @embedded: all its devices are models, whose QEMU this process holds, and which vanish only with it
  * @storms, @blocked: counted over all driver processes
  * @last_fault: for people
  */
