@@ -27,7 +27,7 @@ enum {
 };
 
 static unsigned char *arena, *before; /* objects, and what they were when the request came */
-static size_t used;
+static size_t used, placed; /* of the arena; of that, by objects */
 static unsigned char *unknown;
 static unsigned char record[OB_SPLIT_MAX_RECORD], answer[OB_SPLIT_MAX_RECORD];
 static int device = -1;
@@ -234,6 +234,30 @@ unsigned long long ob_split_ask(unsigned int number, unsigned long long *v)
 	return out[0];
 }
 
+/*
+ * The arena is as new for the next request. A whole object may be much smaller than its room; what lies behind its end is no one's to write.
+ * Rooms follow one another as the objects do.
+ */
+static void forget(const struct ob_split_object *objects)
+{
+	unsigned char *at = arena;
+
+	for (unsigned int i = 0; i < OB_SPLIT_OBJECTS; i++) {
+		const struct ob_split_object *o = &objects[i];
+		unsigned char *end = (unsigned char *)o->base + o->size;
+
+		if (!o->base || !o->size)
+			continue;
+		memset(at, 0, (size_t)(end - at));
+		while (++i < OB_SPLIT_OBJECTS && !objects[i].base)
+			;
+		at = i < OB_SPLIT_OBJECTS ? objects[i].base : arena + placed;
+		i--;
+	}
+	memset(at, 0, (size_t)(arena + used - at));
+	used = 0;
+}
+
 static int execute(const struct ob_split_op *op, struct ob_split_object *objects)
 {
 	serving_op = op;
@@ -251,14 +275,13 @@ static int serve(const struct ob_split_request *request)
 	struct ob_split_reply reply = {.len = sizeof(reply), .unique = request->unique};
 	const struct ob_split_op *op;
 
-	memset(arena, 0, used);
-	used = 0;
 	serving = request->unique;
 	op = request->op < ob_split_n_ops ? ob_split_ops[request->op] : NULL;
 	if (!op) {
 		reply.error = -ENOSYS;
 	} else {
 		op->place(objects, get);
+		placed = used;
 		reply.error = take_items(op, objects, (const unsigned char *)(request + 1),
 					 request->len - sizeof(*request));
 	}
@@ -268,6 +291,7 @@ static int serve(const struct ob_split_request *request)
 	if (!reply.error) {
 		reply.len += put_changes(op, objects, answer + sizeof(reply));
 	}
+	forget(objects);
 	memcpy(answer, &reply, sizeof(reply));
 	/* Its caller may have gone meanwhile. */
 	return write(device, answer, reply.len) == reply.len || errno == ENOENT ? 0 : -errno;
