@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <outboard/driver.h>
@@ -30,6 +31,19 @@ static void take_memory(void)
 		char *p = malloc(PIECE);
 
 		if (!p)
+			return;
+		memset(p, 1, PIECE);
+	}
+}
+
+/* Of this there is no limit but the cgroup's (tests/rig/keeper_memory.sh). */
+static void take_shared(void)
+{
+	for (;;) {
+		char *p = mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			       0);
+
+		if (p == MAP_FAILED)
 			return;
 		memset(p, 1, PIECE);
 	}
@@ -66,6 +80,8 @@ static void *be_greedy_later(void *arg)
 	usleep(SERVES_US);
 	if (OB_FAULT_ERROR("greedy.memory"))
 		take_memory();
+	if (OB_FAULT_ERROR("greedy.shared"))
+		take_shared();
 	if (OB_FAULT_ERROR("greedy.descriptors"))
 		take_descriptors();
 	return arg;
