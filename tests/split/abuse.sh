@@ -5,7 +5,8 @@
 # the kernel breaks, whoever asks is answered in time, frames go on, and with an honest daemon all is well again. TAP.
 #
 #   --split DIR          what `outboard split` made
-#   --kernel VERSION     6.12 (the default) or 6.1
+#   --kernel VERSION     6.12 (the default) or 6.1; or a kernel image, with
+#   --modules DIR        the folder that has its lib/modules/RELEASE
 #   --replies N          that many (2000)
 #   --seed N             of what they are (1)
 #   --timeout MS         split_timeout_ms (100)
@@ -13,18 +14,19 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
-kernel=6.12 split='' replies=2000 seed=1 timeout=100 build=$root/build driver=''
+kernel=6.12 modules='' split='' replies=2000 seed=1 timeout=100 build=$root/build driver=''
 
 if [ "${1:-}" != --inside ]; then
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--kernel) kernel=$2; shift ;;
+		--modules) modules=$(realpath "$2"); shift ;;
 		--split) split=$(realpath "$2"); shift ;;
 		--replies) replies=$2; shift ;;
 		--seed) seed=$2; shift ;;
 		--timeout) timeout=$2; shift ;;
 		--build) build=$(realpath "$2"); shift ;;
-		--help) sed -n '4,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+		--help) sed -n '4,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
 		-*) echo "abuse.sh: there is no option '$1'" >&2; exit 2 ;;
 		*) driver=$1 ;;
 		esac
@@ -36,7 +38,7 @@ if [ "${1:-}" != --inside ]; then
 	own=$(own_bugs_of "$driver")
 	results=$(mktemp -d)
 	trap 'rm -rf "$results"' EXIT
-	"$root/rig/vm" --kernel "$kernel" --cpus 2 --timeout 3000 --results "$results" --append ipv6.disable=1 --modprobe e1000e ${SPLIT_LOG:+--dmesg "$SPLIT_LOG"} ${own:+--allow-log "$own"} \
+	"$root/rig/vm" --kernel "$kernel" ${modules:+--modules "$modules"} --cpus 2 --timeout 3000 --results "$results" --append ipv6.disable=1 --modprobe e1000e ${SPLIT_LOG:+--dmesg "$SPLIT_LOG"} ${own:+--allow-log "$own"} \
 		--device "$card,netdev=hub=1,mac=52:54:00:00:00:01,id=first" --device "$card,netdev=hub=1,mac=52:54:00:00:00:02,id=second" \
 		--device e1000e,netdev=hub=1,mac=52:54:00:00:00:03,id=peer \
 		--env "SPLIT_DRIVER=$driver" --env "SPLIT_MODULE=$split/kernel/$driver.ko" --env "SPLIT_DAEMON=$split/daemon/$driver-daemon" \
