@@ -217,8 +217,8 @@ int keep_watch_open(struct keeper *k, struct ob_error *err)
 		return ret;
 	w->embedded = true;
 	for (unsigned int i = 0; i < k->ins->n; i++) {
-		w->embedded &= unit_is_embedded(&k->ins->unit[i]) &&
-			       !unit_shall_vanish(&k->ins->unit[i]);
+		w->embedded &=
+			unit_is_embedded(&k->ins->unit[i]) && !unit_shall_vanish(&k->ins->unit[i]);
 		irq_counts_open(&w->irqs[i], k->ins->unit[i].spec);
 		real |= w->irqs[i].name[0] != '\0';
 		w->vitals.ask_faults[i] = !w->irqs[i].name[0];

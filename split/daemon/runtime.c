@@ -27,7 +27,7 @@ enum {
 };
 
 static unsigned char *arena, *before; /* objects, and what they were when the request came */
-static size_t used, placed; /* of the arena; of that, by objects */
+static size_t used, placed;	      /* of the arena; of that, by objects */
 static unsigned char *unknown;
 static unsigned char record[OB_SPLIT_MAX_RECORD], answer[OB_SPLIT_MAX_RECORD];
 static int device = -1;
