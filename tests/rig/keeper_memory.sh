@@ -41,6 +41,10 @@ of_keeper() # FILTER of its state
 	"$OUTBOARD" show "$keeper" --json | jq -e ".keeper | $1" >/dev/null
 }
 
+# Tests before this one may have written on the disk. In COMMAND's shell:
+dd if=/dev/zero of="$dir/zeros" bs=1M count=4 status=none
+# shellcheck disable=SC2016
+check 'the disk is empty at first' "$OUTBOARD" run -q "vfio:$RIG_NVME,arena=8M" --attach nbd -- sh -c 'nbdcopy --flush --sparse=0 "$0" "$OUTBOARD_URI"' "$dir/zeros"
 check 'it serves' start
 check 'its process is in a cgroup' eval '[ -n "$(ls -d /sys/fs/cgroup/outboard/*/)" ]'
 check 'a client writes, nothing lost, no error' client 300
