@@ -27,7 +27,7 @@ enum {
 };
 
 static unsigned char *arena, *before; /* objects, and what they were when the request came */
-static size_t used, placed;	      /* of the arena; of that, by objects */
+static size_t used, placed;	      /* of the arena; of that, by objects: the rest is texts */
 static unsigned char *unknown;
 static unsigned char record[OB_SPLIT_MAX_RECORD], answer[OB_SPLIT_MAX_RECORD];
 static int device = -1;
@@ -236,26 +236,18 @@ unsigned long long ob_split_ask(unsigned int number, unsigned long long *v)
 
 /*
  * The arena is as new for the next request. A whole object may be much smaller than its room; what lies behind its end is no one's to write.
- * Rooms follow one another as the objects do.
+ * The driver's variables, which do not lie there, stay.
  */
 static void forget(const struct ob_split_object *objects)
 {
-	unsigned char *at = arena;
-
 	for (unsigned int i = 0; i < OB_SPLIT_OBJECTS; i++) {
-		const struct ob_split_object *o = &objects[i];
-		unsigned char *end = (unsigned char *)o->base + o->size;
+		unsigned char *at = objects[i].base;
 
-		if (!o->base || !o->size)
-			continue;
-		memset(at, 0, (size_t)(end - at));
-		while (++i < OB_SPLIT_OBJECTS && !objects[i].base)
-			;
-		at = i < OB_SPLIT_OBJECTS ? objects[i].base : arena + placed;
-		i--;
+		if (at >= arena && at < arena + placed)
+			memset(at, 0, objects[i].size);
 	}
-	memset(at, 0, (size_t)(arena + used - at));
-	used = 0;
+	memset(arena + placed, 0, used - placed);
+	used = placed = 0;
 }
 
 static int execute(const struct ob_split_op *op, struct ob_split_object *objects)
