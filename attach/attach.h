@@ -4,6 +4,7 @@
 #define ATTACH_ATTACH_H
 
 #include <outboard/attach.h>
+#include <outboard/net.h>
 
 /**
  * struct attach_net - what each network attachment begins with
@@ -13,6 +14,16 @@ struct attach_net {
 	struct ob_attach at;
 	uint64_t unsent_ns;
 };
+
+/** attach_link() - a network card's link; one that cannot tell has one */
+static inline struct ob_net_link attach_link(struct ob_net *net)
+{
+	struct ob_net_link link = {.up = true, .full_duplex = true, .mbps = 1000};
+
+	if (net->ops->link)
+		net->ops->link(net, &link);
+	return link;
+}
 
 extern const struct ob_attach_ops ob_attach_tap;
 extern const struct ob_attach_ops ob_attach_vduse_net;

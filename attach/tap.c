@@ -282,32 +282,26 @@ static bool link_is_coming(struct tap *t, bool up)
 
 /* ---- like the device ------------------------------------------------------------------------ */
 
-/* Return: the device has a link. */
-static bool set_carrier(struct tap *t)
+static void set_carrier(struct tap *t, struct ob_net_link now)
 {
-	struct ob_net_link now = {.up = true, .full_duplex = true, .mbps = 1000};
-	int up;
+	int up = now.up;
 
-	if (t->net->ops->link)
-		t->net->ops->link(t->net, &now);
 	if (link_is_coming(t, now.up))
-		return now.up;
+		return;
 	if (!t->carrier_unknown && now.up == t->carrier.up && now.mbps == t->carrier.mbps &&
 	    now.full_duplex == t->carrier.full_duplex)
-		return now.up;
-	up = now.up;
+		return;
 	/* Refused while the interface is down (EINVAL on old kernels): tried again at the next tick. */
 	t->calls++;
 	if ((t->carrier_unknown || now.up != t->carrier.up) &&
 	    ioctl(t->ns.tun[0], TUNSETCARRIER, &up))
-		return now.up;
+		return;
 	if (now.up && now.mbps) {
 		t->calls++;
 		tap_link_set_speed(&t->link, now.mbps, now.full_duplex);
 	}
 	t->carrier = now;
 	t->carrier_unknown = false;
-	return now.up;
 }
 
 /* Address and MTU of the device on the interface, or, where this may not be changed, the other way. */
@@ -444,7 +438,8 @@ static void look_at_unsent(struct tap *t, bool up, uint64_t now_ns)
 static void tick(void *arg, uint64_t now_ns)
 {
 	struct tap *t = arg;
-	bool gone = t->link.gone, up;
+	struct ob_net_link link;
+	bool gone = t->link.gone;
 
 	if (t->net->ops->tick)
 		t->net->ops->tick(t->net, now_ns);
@@ -455,8 +450,9 @@ static void tick(void *arg, uint64_t now_ns)
 		interface_gone(t);
 		return;
 	}
-	up = set_carrier(t);
-	look_at_unsent(t, up, now_ns);
+	link = attach_link(t->net);
+	set_carrier(t, link);
+	look_at_unsent(t, link.up, now_ns);
 	if (tap_link_refresh(&t->link, &t->calls))
 		follow_interface(t);
 }
@@ -627,7 +623,7 @@ static int open_tap(struct ob_binding *b, struct ob_spec_part *part, enum vhost_
 	if (ret)
 		goto close_queues;
 	apply_filters(t);
-	set_carrier(t);
+	set_carrier(t, attach_link(t->net));
 	ret = add_sources(t, err);
 	if (ret)
 		goto stop;

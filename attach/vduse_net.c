@@ -417,35 +417,30 @@ static bool device_arm(void *arg, bool on)
 	return pending | (on && (n->outstanding || tap_send_blocked(&n->send)));
 }
 
-/* Return: the device has a link. */
-static bool tell_link(struct vduse_net *n)
+static void tell_link(struct vduse_net *n, struct ob_net_link link)
 {
 	union {
 		struct vduse_config_data d;
 		char room[sizeof(struct vduse_config_data) + sizeof(struct virtio_net_config)];
 	} u;
-	struct ob_net_link link = {.up = true, .full_duplex = true, .mbps = 1000};
 	struct virtio_net_config now = n->space;
 
-	if (n->net->ops->link)
-		n->net->ops->link(n->net, &link);
 	now.status = link.up ? VIRTIO_NET_S_LINK_UP : 0;
 	if (link.up && link.mbps) {
 		now.speed = link.mbps;
 		now.duplex = link.full_duplex;
 	}
 	if (!memcmp(&now, &n->space, sizeof(now)))
-		return link.up;
+		return;
 	n->space = now;
 	if (!n->created)
-		return link.up;
+		return;
 	memset(&u, 0, sizeof(u));
 	u.d.length = sizeof(now);
 	memcpy(u.d.buffer, &now, sizeof(now));
 	n->stats.syscalls += 2;
 	if (!ioctl(n->v.memory.fd, VDUSE_DEV_SET_CONFIG, &u.d))
 		ioctl(n->v.memory.fd, VDUSE_DEV_INJECT_CONFIG_IRQ, 0);
-	return link.up;
 }
 
 /* The driver has no queue to tell of filters: they follow the interface. */
@@ -468,12 +463,13 @@ static void follow_interface(struct vduse_net *n)
 static void device_tick(void *arg, uint64_t now_ns)
 {
 	struct vduse_net *n = arg;
-	bool up;
+	struct ob_net_link link;
 
 	if (n->net->ops->tick)
 		n->net->ops->tick(n->net, now_ns);
-	up = tell_link(n);
-	n->at.unsent_ns = unsent_look(&n->unsent, &n->send, buffers, n, up, now_ns);
+	link = attach_link(n->net);
+	tell_link(n, link);
+	n->at.unsent_ns = unsent_look(&n->unsent, &n->send, buffers, n, link.up, now_ns);
 	if (atomic_load(&n->linked) && tap_link_refresh(&n->link, &n->stats.syscalls))
 		follow_interface(n);
 }
@@ -629,7 +625,7 @@ static int create_device(struct vduse_net *n, struct ob_error *err)
 	memcpy(n->space.mac, n->net->mac, 6);
 	n->space.mtu = (uint16_t)n->net->mtu;
 	n->space.max_virtqueue_pairs = 1;
-	tell_link(n);
+	tell_link(n, attach_link(n->net));
 	rc = vduse_create(&n->v, n->net->dev, &config, &net_vduse_ops, n, n->loop, err);
 	n->created = !rc;
 	/* What a former process told of the link may not be so any more. */
