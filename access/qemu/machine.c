@@ -263,6 +263,15 @@ void qemu_machine_explain_end(struct qemu_machine *m, struct ob_error *err)
 	ob_error_why(err, "QEMU (pid %d) closed its qtest socket", m->pid);
 }
 
+/* Nobody is told of what he wanted himself. */
+static void gone_because(struct qemu_machine *m, const char *text)
+{
+	if (!__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) &&
+	    __atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
+		say_of_all(m, text);
+	qemu_gone(m);
+}
+
 /* QEMU has ended, whoever wanted it. */
 static void reap(struct qemu_machine *m)
 {
@@ -275,10 +284,7 @@ static void reap(struct qemu_machine *m)
 	m->exit_status = status;
 	__atomic_store_n(&m->ended, true, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&m->lock);
-	if (!__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) &&
-	    __atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
-		say_of_all(m, end_text(m, text, sizeof(text)));
-	qemu_gone(m);
+	gone_because(m, end_text(m, text, sizeof(text)));
 }
 
 /*
@@ -295,10 +301,7 @@ static void qtest_died(struct qemu_machine *m)
 	if (poll(&end, 1, poll(&qt, 1, 0) > 0 && (qt.revents & POLLHUP) ? END_MS : 0) > 0)
 		return;
 	snprintf(text, sizeof(text), "QEMU (pid %d) cannot be reached: %.100s", m->pid, m->qt.fail);
-	if (!__atomic_load_n(&m->closing, __ATOMIC_ACQUIRE) &&
-	    __atomic_load_n(&m->open, __ATOMIC_ACQUIRE))
-		say_of_all(m, text);
-	qemu_gone(m);
+	gone_because(m, text);
 }
 
 static int watch_qtest(struct qemu_machine *m)
