@@ -146,6 +146,19 @@ static bool is_case(CXCursor c)
 	return kind == CXCursor_CaseStmt || kind == CXCursor_DefaultStmt;
 }
 
+/* A region's statement: behind the labels, if it is the first. */
+static CXCursor statement_of(const struct region *r, unsigned int i)
+{
+	const struct level *l = &r->way[r->n_way - 1];
+
+	return i == l->index ? labelled(l->list.c[i]) : l->list.c[i];
+}
+
+static unsigned int first_of(const struct region *r)
+{
+	return r->way[r->n_way - 1].index;
+}
+
 /* ---- where they are ---------------------------------------------------------------------------- */
 
 static void search(struct finding *f, CXCursor c);
@@ -179,7 +192,7 @@ static bool begins(struct finding *f, const struct children *list, unsigned int 
 	snprintf(r->lock, sizeof(r->lock), "%s", s.acquired);
 	extent(first, &r->begin, &r->end);
 	r->line = line_of(first);
-	extent(list->c[*last], &(unsigned int){0}, &r->end);
+	extent(list->c[*last], NULL, &r->end);
 	clang_getFileLocation(clang_getRangeEnd(clang_getCursorExtent(list->c[*last])), NULL,
 			      &r->end_line, NULL, NULL);
 	if (!ends_statement(f->x, list->c[*last], &r->end))
@@ -639,14 +652,13 @@ static bool settle(struct finding *f, struct region *r, struct item *item)
 
 static bool find_variables(struct finding *f, struct region *r)
 {
-	const struct level *l = &r->way[r->n_way - 1];
 	unsigned int conditions = r->n_items;
 
 	for (unsigned int i = 0; i < conditions; i++)
 		if (!mentions(f, r, r->items[i].cursor, true))
 			return give_up(f, r->line, "a condition before it changes something");
-	for (unsigned int i = l->index; i <= r->last; i++)
-		mentions(f, r, i == l->index ? labelled(l->list.c[i]) : l->list.c[i], false);
+	for (unsigned int i = first_of(r); i <= r->last; i++)
+		mentions(f, r, statement_of(r, i), false);
 	/* Initial values mention others, which come to the end of the list. */
 	for (unsigned int i = conditions; i < r->n_items && !*f->why; i++)
 		settle(f, r, &r->items[i]);
@@ -658,10 +670,8 @@ static bool find_variables(struct finding *f, struct region *r)
 
 static bool leaves(struct finding *f, const struct region *r)
 {
-	const struct level *l = &r->way[r->n_way - 1];
-
-	for (unsigned int i = l->index; i <= r->last; i++) {
-		struct jumps j = jumps_of(i == l->index ? labelled(l->list.c[i]) : l->list.c[i]);
+	for (unsigned int i = first_of(r); i <= r->last; i++) {
+		struct jumps j = jumps_of(statement_of(r, i));
 
 		if (j.out)
 			return !give_up(f, r->line, "line %u jumps out of it, or into it", j.line);
@@ -724,10 +734,8 @@ static void walk_items(struct extract *x, const struct region *r)
 
 static void walk_region(struct extract *x, const struct region *r)
 {
-	const struct level *l = &r->way[r->n_way - 1];
-
-	for (unsigned int i = l->index; i <= r->last; i++)
-		walk_statement(x, i == l->index ? labelled(l->list.c[i]) : l->list.c[i]);
+	for (unsigned int i = first_of(r); i <= r->last; i++)
+		walk_statement(x, statement_of(r, i));
 }
 
 /* The facts of the function's parts, each as if it were a function. */
