@@ -80,8 +80,11 @@ while :; do
 	sleep 0.1
 done
 END
-if serve run run 'fault[write=1/1,after=1000]:qemu:e1000e,netdev=user' --attach tap,netns=new,address=10.0.2.15/24,up \
-	--restart on-failure,limit=0,backoff=0,heartbeat=5000,age=1 -- sh "$dir/frames" "$dir/answers"; then
+card() # SPEC OPTION...
+{
+	serve run run "$1" --attach tap,netns=new,address=10.0.2.15/24,up "${@:2}" -- sh "$dir/frames" "$dir/answers"
+}
+if card 'fault[write=1/1,after=1000]:qemu:e1000e,netdev=user' --restart on-failure,limit=0,backoff=0,heartbeat=5000,age=1; then
 	check 'frames that a card does not send are a reason to restart' wait_for holds 'k["deaths_by"]["age"] >= 1'
 	check 'and the reason is told' grep -q 'frames for fault.* have waited for .* and none is sent although it has a link' "$dir/run"
 	answered=$(wc -l <"$dir/answers")
@@ -92,8 +95,7 @@ fi
 
 # A driver process cannot reach a QEMU that lives: each register reads as all ones, and nothing else tells.
 export OUTBOARD_FAULT_POINTS='qtest.send=eio@3000'
-if serve run run qemu:e1000e,netdev=user --attach tap,netns=new,address=10.0.2.15/24,up \
-	--restart on-failure,limit=0,backoff=0,heartbeat=5000 -- sh "$dir/frames" "$dir/answers"; then
+if card qemu:e1000e,netdev=user --restart on-failure,limit=0,backoff=0,heartbeat=5000; then
 	check 'a way to QEMU that is broken is a reason to restart' wait_for holds 'k["deaths_by"]["loop"] == 1 and k["deaths"] == 1'
 	check 'and the reason is told' holds '"is gone while in use, for it alone: QEMU lives" in k["last_death"]'
 	check 'as is what broke' grep -q 'cannot be reached: its qtest socket cannot be written: Input/output error' "$dir/run"
@@ -102,13 +104,12 @@ if serve run run qemu:e1000e,netdev=user --attach tap,netns=new,address=10.0.2.1
 	end
 fi
 export OUTBOARD_FAULT_POINTS='qtest.send=eio@3000+'
-if serve run run qemu:e1000e,netdev=user --attach tap,netns=new,address=10.0.2.15/24,up \
-	--restart on-failure,limit=3,backoff=0,heartbeat=5000 -- sh "$dir/frames" "$dir/answers"; then
+if card qemu:e1000e,netdev=user --restart on-failure,limit=3,backoff=0,heartbeat=5000; then
 	check 'when no process can reach it any more the instance ends' wait_for gone "$pid"
 	check 'after as many as the policy says' grep -q 'it was death number 4, and more than 3 in ' "$dir/run"
 	ended
 fi
-if serve run run qemu:e1000e,netdev=user --attach tap,netns=new,address=10.0.2.15/24,up --one-process -- sh "$dir/frames" "$dir/answers"; then
+if card qemu:e1000e,netdev=user --one-process; then
 	check 'without a keeper it ends the instance' wait_for gone "$pid"
 	ended
 	check 'as a device that is gone' [ "$status" = 3 ]
