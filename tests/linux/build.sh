@@ -23,6 +23,10 @@ expect_out "a driver is built" 0 "linux:e1000e of kernel 6.12" "$object"
 before=$(stat -c '%Y %i' "$object")
 build e1000e --json
 check "what is built is not built again" test "$(jq -r .state "$dir/out") $before" = "is up to date $(stat -c '%Y %i' "$object")"
+mkdir "$dir/tree"
+cp -r "$here/../../linux" "$here/../../include" "$here/../../scripts" "$dir/tree"
+"$dir/tree/linux/build" e1000e >"$dir/out" 2>"$dir/err"
+check "nor by the same files in another folder" test "$(cat "$dir/out") $before" = "$object $(stat -c '%Y %i' "$object")"
 check "it exports the driver, and nothing of the kernel" \
 	test "$(nm -D --defined-only "$object" | awk '{ print $3 }' | grep -v '^_' | paste -sd' ')" = "outboard_driver outboard_made_of"
 check "it takes from the C library what the host side names, no memory functions of the kernel's" \
