@@ -72,6 +72,7 @@ enum {
 struct source {
 	struct ob_loop_source s;
 	bool dead;
+	bool silent; /* of the last wake-up: it was not this level */
 	unsigned int unread; /* wake-ups since its eventfd was read */
 };
 
@@ -86,6 +87,7 @@ struct ob_loop {
 	unsigned int n, size;
 	unsigned int nr_dead;
 	bool in_round;
+	bool woken;    /* a descriptor has ended a sleep, and no round was made since */
 	bool armed;    /* arm(on) was called since the last arm(off) */
 	bool has_tick; /* derived from the sources, with blind */
 	bool blind;    /* a source cannot wake us */
@@ -302,10 +304,15 @@ static unsigned int poll_all(struct ob_loop *loop)
 	for (unsigned int i = 0; i < loop->n; i++) {
 		struct source *src = loop->src[i];
 
+		if (ob_unlikely(src->silent)) {
+			src->silent = false;
+			if (loop->woken)
+				continue;
+		}
 		if (ob_likely(!src->dead && src->s.poll))
 			work += src->s.poll(src->s.arg, BUDGET);
 	}
-	loop->in_round = false;
+	loop->in_round = loop->woken = false;
 	if (ob_unlikely(loop->nr_dead))
 		free_dead(loop);
 
@@ -416,6 +423,22 @@ static void drain_stop(struct ob_loop *loop)
 		return;
 }
 
+/*
+ * Some descriptors have ended a sleep. A level that is not among them has nothing: its source is left out of the next round, which
+ * would cost a system call for nothing.
+ */
+static void find_silent(struct ob_loop *loop, const struct epoll_event *ev, int n)
+{
+	loop->woken = true;
+	for (unsigned int i = 0; i < loop->n; i++) {
+		struct source *src = loop->src[i];
+
+		src->silent = src->s.level;
+		for (int k = 0; k < n && src->silent; k++)
+			src->silent = (int)(uint32_t)ev[k].data.u64 != src->s.fd;
+	}
+}
+
 /* Returns true when a descriptor ended the sleep. */
 static bool sleep_on(struct ob_loop *loop, int timeout_ms)
 {
@@ -441,8 +464,10 @@ static bool sleep_on(struct ob_loop *loop, int timeout_ms)
 			loop->overseer.answer(loop->overseer.arg);
 		}
 	}
-	if (woken)
+	if (woken) {
 		count(&loop->stats.wakeups, 1);
+		find_silent(loop, ev, n);
+	}
 	mirror(loop);
 	return woken;
 }

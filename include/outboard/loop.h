@@ -30,8 +30,9 @@ enum ob_mode {
  *	source whose @fd is readable whenever there is work
  * @tick: called about every 100 ms (time-outs, link state); optional
  * @fd: descriptor to sleep on, or -1
- * @level: @fd is a level (a tap, a socket) and not to be read by the loop; false for an
- *	eventfd, which the loop reads (and counts as an interrupt) when it wakes
+ * @level: @fd is a level (a tap, a socket) and not to be read by the loop, and its source is left out of the first
+ *	round after a wake-up that it had no part in; false for an eventfd, whose wake-ups the loop counts as
+ *	interrupts, and which it reads now and then
  */
 struct ob_loop_source {
 	const char *name;

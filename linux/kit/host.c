@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the kernel asks of its host, by means of the library; and how the host's thread goes into the kernel. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,9 @@ enum {
 
 	/* As many empty rounds as a loop makes before it arms (class/loop.c). */
 	SKIP_LOOKS = 3,
+
+	/* Interrupts of a vector between two reads of its eventfd. */
+	READ_WAKEUPS = 16,
 };
 
 #define NEVER (~0ull)
@@ -110,18 +114,42 @@ static void host_entropy(void *host, void *buf, unsigned long len)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-int kit_watch(int epoll, int fd, uint32_t what)
+static int watch_for(int epoll, int fd, uint32_t what, uint32_t events)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = what};
+	struct epoll_event ev = {.events = events, .data.u32 = what};
 
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+int kit_watch(int epoll, int fd, uint32_t what)
+{
+	return watch_for(epoll, fd, what, EPOLLIN);
+}
+
+/* A message is heard (EPOLLET) whether its descriptor is read or not: that is done now and then, to know how many there were. */
+static bool interrupted(struct kit *k, unsigned int vector)
+{
+	unsigned int counted = k->unread[vector];
+	int n;
+
+	if (ob_device_gone(k->dev))
+		return false;
+	if (k->irqs_are_edges && counted + 1 < READ_WAKEUPS) {
+		k->unread[vector]++;
+		k->irqs++;
+		return true;
+	}
+	k->unread[vector] = 0;
+	n = ob_irq_wait(k->irq[vector], 0);
+	if (n > (int)counted)
+		k->irqs += (unsigned int)n - counted;
+	return n > 0;
 }
 
 static int host_poll(void *host, unsigned long long *vectors)
 {
 	struct epoll_event ev[16];
 	struct kit *k = host;
-	uint64_t ticks;
 	int n, gone = 0;
 
 	n = epoll_wait(k->events, ev, 16, 0);
@@ -129,10 +157,8 @@ static int host_poll(void *host, unsigned long long *vectors)
 		uint32_t what = ev[i].data.u32;
 
 		if (what == EVENT_TIMER) {
-			/* The kernel compares the clock itself. */
+			/* The kernel compares the clock itself. Not read: it is heard again when it is set again (EPOLLET). */
 			k->timer_set = NEVER;
-			if (read(k->timer_fd, &ticks, sizeof(ticks)) < 0)
-				continue;
 		} else if (what == EVENT_REMOVAL) {
 			/* For ever readable: once is enough. */
 			epoll_ctl(k->events, EPOLL_CTL_DEL, ob_device_removal_fd(k->dev), NULL);
@@ -144,12 +170,8 @@ static int host_poll(void *host, unsigned long long *vectors)
 		} else if (what == KIT_EVENT_DISK) {
 			kit_host_disk_irq(k->host_disk);
 		} else if (what < k->nr_irqs && k->irq[what]) {
-			int count = ob_irq_wait(k->irq[what], 0);
-
-			if (count > 0) {
+			if (interrupted(k, what))
 				*vectors |= 1ull << what;
-				k->irqs += (uint64_t)count;
-			}
 		}
 	}
 	return gone;
@@ -168,7 +190,7 @@ int kit_events_open(struct kit *k, struct ob_error *err)
 		ret = -errno;
 		goto close_events;
 	}
-	ret = kit_watch(k->events, k->timer_fd, EVENT_TIMER);
+	ret = watch_for(k->events, k->timer_fd, EVENT_TIMER, EPOLLIN | EPOLLET);
 	if (!ret)
 		ret = kit_watch(k->events, ob_device_removal_fd(k->dev), EVENT_REMOVAL);
 	if (!ret)
@@ -279,7 +301,7 @@ long kit_call(struct kit *k, long (*fn)(void *arg), void *arg)
 static long finish_call(struct kit *k, const long *result, const int *done)
 {
 	uint64_t gone_since = 0;
-	struct epoll_event ev;
+	struct pollfd events = {.fd = k->events, .events = POLLIN};
 
 	for (;;) {
 		int ms = k->host_disk ? KIT_TICK_MS : -1;
@@ -315,9 +337,9 @@ static long finish_call(struct kit *k, const long *result, const int *done)
 			continue;
 		set_timer(k);
 		__atomic_store_n(&k->pacer.asleep, true, __ATOMIC_RELAXED);
-		epoll_wait(k->events, &ev, 1, ms);
+		poll(&events, 1, ms);
 		__atomic_store_n(&k->pacer.asleep, false, __ATOMIC_RELAXED);
-		/* Taken from the descriptors by the kernel's own look. */
+		/* Taken from there by the kernel's own look: an edge is told of once. */
 		outboard_kernel.busy();
 	}
 }
@@ -501,10 +523,14 @@ static int host_irq_enable(void *host, enum ob_kit_irq kind, unsigned int n)
 	if (ret)
 		goto failed;
 	k->nr_irqs = n;
+	/* A line is masked until its descriptor is read. */
+	k->irqs_are_edges = kind_of(kind) != OB_IRQ_INTX;
+	memset(k->unread, 0, sizeof(k->unread));
 	for (unsigned int i = 0; i < n; i++) {
 		ret = ob_irq_open(k->dev, i, 0, &k->irq[i], &err);
 		if (!ret)
-			ret = kit_watch(k->events, ob_irq_fd(k->irq[i]), i);
+			ret = watch_for(k->events, ob_irq_fd(k->irq[i]), i,
+					k->irqs_are_edges ? EPOLLIN | EPOLLET : EPOLLIN);
 		if (ret) {
 			host_irq_disable(k);
 			goto failed;

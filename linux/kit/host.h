@@ -57,7 +57,8 @@ struct kit {
 
 	int events, timer_fd;
 	struct ob_irq *irq[OB_KIT_VECTORS];
-	unsigned int nr_irqs;
+	unsigned int nr_irqs, unread[OB_KIT_VECTORS];
+	bool irqs_are_edges;
 	uint64_t irqs;
 	unsigned long long deadline, timer_set;
 	bool brief; /* the kernel was left as by who comes back soon */

@@ -18,6 +18,8 @@ EXPORT_SYMBOL(outboard_current);
 
 static unsigned long host_sp, idle_sp;
 
+#define OUTBOARD_BUSY_STAYS 8
+
 /*
  * outboard_switch(save, to): what a called function must keep (System V ABI, AMD64, 3.2.1) goes on the stack,
  * the stack pointer to @save; then the other way round from @to. The control words of the two floating point
@@ -120,8 +122,12 @@ void outboard_boot_fiber(void)
 	idle_sp = first_frame((unsigned long)init_stack + THREAD_SIZE, boot, NULL);
 }
 
-/* The host comes back soon: what an idle processor prepares for its sleep can wait until it does sleep. */
+/*
+ * The host comes back soon: what an idle processor prepares for its sleep can wait until it does sleep. So many
+ * stays in a row that none of them was one.
+ */
 static bool soon;
+static unsigned int stays;
 
 unsigned long outboard_stays;
 
@@ -135,12 +141,14 @@ static void to_idle(unsigned long long *deadline)
 void outboard_run(unsigned long long *deadline)
 {
 	soon = false;
+	stays = 0;
 	to_idle(deadline);
 }
 
 void outboard_run_briefly(unsigned long long *deadline)
 {
 	soon = true;
+	stays++;
 	to_idle(deadline);
 }
 
@@ -169,15 +177,12 @@ void arch_cpu_idle(void)
 	raw_local_irq_disable();
 }
 
-/* Who was woken twice within a tick is busy, and wants it back. */
+/* Who does not sleep for so long wants the tick back, which costs as much as three or four sleeps of a tick that is stopped. */
 void arch_cpu_idle_exit(void)
 {
-	static unsigned long last;
-
-	if (soon && tick_nohz_tick_stopped() && jiffies - last <= 1) {
+	if (stays >= OUTBOARD_BUSY_STAYS && tick_nohz_tick_stopped()) {
 		local_irq_disable();
 		tick_nohz_idle_restart_tick();
 		local_irq_enable();
 	}
-	last = jiffies;
 }
