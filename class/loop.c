@@ -72,7 +72,7 @@ enum {
 struct source {
 	struct ob_loop_source s;
 	bool dead;
-	bool silent; /* of the last wake-up: it was not this level */
+	bool silent;	     /* of the last wake-up: it was not this level */
 	unsigned int unread; /* wake-ups since its eventfd was read */
 };
 

@@ -27,6 +27,14 @@ mkdir "$dir/tree"
 cp -r "$here/../../linux" "$here/../../include" "$here/../../scripts" "$dir/tree"
 "$dir/tree/linux/build" e1000e >"$dir/out" 2>"$dir/err"
 check "nor by the same files in another folder" test "$(cat "$dir/out") $before" = "$object $(stat -c '%Y %i' "$object")"
+"$dir/tree/linux/farm" "$source" "$dir/farm"
+touch -d 2001-01-01 "$dir/farm/arch/outboard/kernel/time.c" "$dir/farm/arch/outboard/kernel/irq.c"
+echo >>"$dir/tree/linux/arch/kernel/irq.c"
+touch -d 2000-01-01 "$dir/tree/linux/arch/kernel/"*.c
+rm "$dir/tree/linux/arch/kernel/param.c"
+"$dir/tree/linux/farm" "$source" "$dir/farm"
+check "what make sees is new when it says something else" sh -c "find '$dir/farm/arch/outboard/kernel' -newermt 2002-01-01 -name irq.c | grep . && cmp '$dir/tree/linux/arch/kernel/irq.c' '$dir/farm/arch/outboard/kernel/irq.c'"
+check "and as old as it was when it does not" sh -c "! find '$dir/farm/arch/outboard/kernel/time.c' -newermt 2002-01-01 | grep . && ! [ -e '$dir/farm/arch/outboard/kernel/param.c' ]"
 check "it exports the driver, and nothing of the kernel" \
 	test "$(nm -D --defined-only "$object" | awk '{ print $3 }' | grep -v '^_' | paste -sd' ')" = "outboard_driver outboard_made_of"
 check "it takes from the C library what the host side names, no memory functions of the kernel's" \
