@@ -187,8 +187,8 @@ def check_build(build):
 
 def run(experiments, build, mode, boots, folder):
     """
-    Exit code: 0, 1 when one failed, 130 when it was interrupted. Those that nothing disturbs are side by side, as many as there are processors, then
-    the others one after the other.
+    Exit code: 0, 1 when one failed, 130 when it was interrupted. Those that nothing disturbs are side by side, as many as there are processors, and where
+    it is to be quick all that count; then the others, one after the other.
     """
     check_build(build)
     os.makedirs(folder, exist_ok=True)
@@ -206,7 +206,7 @@ def run(experiments, build, mode, boots, folder):
         count = boots or (experiment.boots if mode == "full" else 2 if mode == "quick" else 1)
         return run_one(experiment, build, mode, count, folder, progress)
 
-    beside = [e for e in experiments if e.undisturbed]
+    beside = [e for e in experiments if e.undisturbed or (mode != "full" and e.kind == "counts")]
     good = True
     try:
         for group, workers in (beside, os.cpu_count()), ([e for e in experiments if e not in beside], 1):
