@@ -62,7 +62,7 @@ loads() # SIDE
 }
 
 # By size: how often each is fetched.
-files=([4403]=$(by_mode 200 60 5) [1048576]=$(by_mode 50 20 3))
+files=([4403]=$(by_mode 200 60 5) [1048576]=$(by_mode 100 50 3))
 folder=$(mktemp -d)
 for bytes in "${!files[@]}"; do head -c "$bytes" /dev/zero >"$folder/$bytes"; done
 
