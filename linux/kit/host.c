@@ -331,16 +331,15 @@ static long finish_call(struct kit *k, const long *result, const int *done)
 				k->stuck = true;
 				return -ENODEV;
 			}
-			ms = k->host_disk ? KIT_TICK_MS : GONE_MS;
+			ms = k->host_disk ? KIT_TICK_MS : (int)(GONE_MS - (now - gone_since)) + 1;
 		}
 		if (k->host_disk && kit_host_disk_arm(k->host_disk))
 			continue;
 		set_timer(k);
 		__atomic_store_n(&k->pacer.asleep, true, __ATOMIC_RELAXED);
+		/* What is there is taken by the kernel's own look, after it was idle: an edge is told of once. */
 		poll(&events, 1, ms);
 		__atomic_store_n(&k->pacer.asleep, false, __ATOMIC_RELAXED);
-		/* Taken from there by the kernel's own look: an edge is told of once. */
-		outboard_kernel.busy();
 	}
 }
 
