@@ -390,6 +390,60 @@ static void eventfd_is_read_and_counted_and_socket_is_not_read(void **state)
 }
 
 /* Two queues on one vector: epoll knows a descriptor once, and it lives as long as one of them. */
+struct level {
+	int fd;
+	unsigned int polls;
+	bool does; /* takes what is there */
+};
+
+static unsigned int level_poll(void *arg, unsigned int budget)
+{
+	struct level *l = arg;
+	uint64_t n;
+
+	l->polls++;
+	return l->does && read(l->fd, &n, sizeof(n)) == sizeof(n);
+}
+
+/* Each look at a tap is a system call. */
+static void level_that_did_not_wake_the_loop_is_left_out_once(void **state)
+{
+	struct level l[2] = {0};
+	struct ob_loop *loop;
+
+	assert_int_equal(ob_loop_create(OB_MODE_INTERRUPT, &loop), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct ob_loop_source src = {.poll = level_poll, .arg = &l[i], .level = true};
+
+		src.fd = l[i].fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		assert_true(l[i].fd >= 0);
+		assert_int_equal(ob_loop_add(loop, &src), 0);
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		const unsigned int a = l[i].polls, b = l[!i].polls;
+
+		/* Two rounds before the sleep, which it ends at once, and one after it. */
+		kick(l[i].fd);
+		assert_int_equal(ob_loop_once(loop, 60000), 0);
+		assert_int_equal(l[i].polls, a + 3);
+		assert_int_equal(l[!i].polls, b + 2);
+		l[i].does = true;
+		assert_int_equal(ob_loop_once(loop, 60000), 1);
+		l[i].does = false;
+		assert_int_equal(l[!i].polls, b + 3);
+	}
+	/* Both at the same time. */
+	kick(l[0].fd);
+	kick(l[1].fd);
+	assert_int_equal(ob_loop_once(loop, 60000), 0);
+	assert_int_equal(l[0].polls, l[1].polls);
+	for (unsigned int i = 0; i < 2; i++) {
+		ob_loop_remove(loop, &l[i]);
+		close(l[i].fd);
+	}
+	ob_loop_destroy(loop);
+}
+
 static void sources_may_share_a_descriptor(void **state)
 {
 	struct device a, b;
@@ -582,6 +636,7 @@ int main(void)
 		cmocka_unit_test(interrupt_mode_arms_after_one_empty_round),
 		cmocka_unit_test(adaptive_mode_polls_while_there_is_work),
 		cmocka_unit_test(eventfd_is_read_and_counted_and_socket_is_not_read),
+		cmocka_unit_test(level_that_did_not_wake_the_loop_is_left_out_once),
 		cmocka_unit_test(sources_may_share_a_descriptor),
 		cmocka_unit_test(busy_source_does_not_starve_others),
 		cmocka_unit_test(sources_may_be_added_and_removed_during_poll),
