@@ -69,7 +69,7 @@ loads 'in process' IDE "$inprocess" --spec "uio:$RIG_PIIX3_IDE" --wait poll
 attached ublk "uio:$RIG_PIIX3_IDE" ublk loads_attached
 if built ahci; then
 	to_uio "$RIG_ICH9_AHCI"
-	loads 'linux in process' AHCI "$inprocess" --spec "uio:$RIG_ICH9_AHCI" --driver linux:ahci
+	loads 'linux in process' AHCI "$inprocess" --spec "uio:$RIG_ICH9_AHCI,pages=small" --driver linux:ahci
 else
 	leave_out 'linux in process' 'linux:ahci is not built; outboard linux build ahci'
 fi

@@ -117,14 +117,59 @@ static int alias_file(void *from, unsigned long to, unsigned long len)
 	return ret ? ret : -EBADF;
 }
 
-/* The shared pages that are at @from at @to, too: mremap(2), "if the value of old_size is zero". */
-static int alias(void *from, unsigned long to, unsigned long len)
+/* Shared pages of one mapping at @to, too: mremap(2), "if the value of old_size is zero". Behind the mapping's end its file would go on. */
+static int alias_mapping(void *from, unsigned long to, unsigned long len)
 {
 	void *p = mremap(from, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
 
 	if (p != MAP_FAILED)
 		return 0;
 	return errno == EINVAL ? alias_file(from, to, len) : -errno;
+}
+
+/*
+ * Is all of this in one mapping? mremap(2): "EFAULT: some address in the range is an invalid virtual memory address", which is said of
+ * two mappings, too. /proc/self/maps is not there in the sandbox.
+ */
+static bool is_one_mapping(unsigned long at, unsigned long len)
+{
+	if (mremap((void *)at, len, len + PAGE, 0) == MAP_FAILED)
+		return errno != EFAULT;
+	munmap((void *)(at + len), PAGE);
+	return true;
+}
+
+/* How much of it is in the first one. */
+static unsigned long first_mapping(unsigned long at, unsigned long len)
+{
+	unsigned long is = PAGE, is_not = len;
+
+	if (is_one_mapping(at, len))
+		return len;
+	while (is_not - is > PAGE) {
+		unsigned long mid = is + up((is_not - is) / 2, PAGE);
+
+		if (mid >= is_not)
+			mid = is_not - PAGE;
+		if (is_one_mapping(at, mid))
+			is = mid;
+		else
+			is_not = mid;
+	}
+	return is;
+}
+
+/* The arena at @to, too. By UIO it is put together of pages as they are neighbours in memory, so of many mappings. */
+static int alias(void *from, unsigned long to, unsigned long len)
+{
+	unsigned long at = (unsigned long)from, n;
+	int ret = 0;
+
+	for (len = up(len, PAGE); len && !ret; len -= n, at += n, to += n) {
+		n = first_mapping(at, len);
+		ret = alias_mapping((void *)at, to, n);
+	}
+	return ret;
 }
 
 static int nothing_at(unsigned long va, unsigned long len)
@@ -196,8 +241,7 @@ int kit_memory_take(struct kit *k, struct ob_error *err)
 		/* Of a huge page no part can be mapped elsewhere; the kernel's own mappings are pages. */
 		ob_error_fix(
 			err,
-			"where huge pages are set aside: open the device with dma=lazy, whose arena is of "
-			"small ones");
+			"open the device with an arena of small pages: with dma=lazy, or by UIO with pages=small");
 		goto free_copy;
 	}
 	return 0;
