@@ -82,6 +82,12 @@ def by_load(result, metric):
     return table_of(result, metric, result.sides(metric, *loads), "", [(load, load, None) for load in loads])
 
 
+def units_of(result, metric, *loads):
+    """Of a metric in these loads, or in all: mostly one; iperf3's are per KiB and per datagram."""
+    units = {cell.unit: None for key, cell in result.cells.items() if key[0] == metric and (not loads or key[1] in loads)}
+    return ", ".join(units)
+
+
 def plots_of(result):
     out = []
     for words in result.head["plots"]:
@@ -90,7 +96,7 @@ def plots_of(result):
         for load in result.loads(metric):
             parameters = result.parameters(metric, load)
             sides = result.sides(metric, load)
-            unit = next(cell.unit for key, cell in result.cells.items() if key[:2] == (metric, load))
+            unit = units_of(result, metric, load)
             order = list(result.head["sides"]) + [s for s in sides if s not in result.head["sides"]]
             label = f"{metric}, {unit}"
             out.append(f"<h3>{html.escape(load)}: {html.escape(metric)}</h3>")
@@ -148,11 +154,11 @@ def section(name, result):
             continue
         if metric.endswith((", user", ", kernel")):
             continue    # they stand in the cells of their sum
-        unit = next(cell.unit for key, cell in result.cells.items() if key[0] == metric)
         if all(result.parameters(metric, load) == [None] for load in result.loads(metric)):
-            out.append(f"<h3>{html.escape(metric)}, {html.escape(unit)}</h3>" + by_load(result, metric))
+            out.append(f"<h3>{html.escape(metric)}, {html.escape(units_of(result, metric))}</h3>" + by_load(result, metric))
             continue
         for load in result.loads(metric):
+            unit = units_of(result, metric, load)
             out.append(f"<h3>{html.escape(load)}: {html.escape(metric)}, {html.escape(unit)}</h3>" + by_parameter(result, metric, load))
     if any(not metric.startswith(("instructions", "system calls", "lines")) for metric in result.metrics()) and head["where"] == "rig":
         out.append('<p class="note">Rates and times here are an emulated processor\'s and depend on what else the machine does; '
