@@ -122,11 +122,9 @@ void outboard_boot_fiber(void)
 	idle_sp = first_frame((unsigned long)init_stack + THREAD_SIZE, boot, NULL);
 }
 
-/*
- * The host comes back soon: what an idle processor prepares for its sleep can wait until it does sleep. So many
- * stays in a row that none of them was one.
- */
+/* The host comes back soon: what an idle processor prepares for its sleep can wait until it does sleep. */
 static bool soon;
+/* Such stays since the last sleep. */
 static unsigned int stays;
 
 unsigned long outboard_stays;
@@ -177,7 +175,10 @@ void arch_cpu_idle(void)
 	raw_local_irq_disable();
 }
 
-/* Who does not sleep for so long wants the tick back, which costs as much as three or four sleeps of a tick that is stopped. */
+/*
+ * A stopped tick makes each stay compute anew when it has to wake. To start it costs as much as some of these, and it is
+ * stopped again before the next sleep: who does not sleep for so long wants it back.
+ */
 void arch_cpu_idle_exit(void)
 {
 	if (stays >= OUTBOARD_BUSY_STAYS && tick_nohz_tick_stopped()) {
