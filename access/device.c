@@ -78,6 +78,11 @@ static const struct ob_access_ops *find_backend(const struct ob_spec *spec, stru
 {
 	char list[128] = "";
 
+	if (!spec->backend[strspn(spec->backend, "0123456789abcdefABCDEF")]) {
+		ob_error_set(err, -EINVAL, "'%s' is not the address of a PCI device", spec->text);
+		ob_error_fix(err, "write it like 0000:03:00.0; `outboard devices` lists them");
+		return NULL;
+	}
 	for (unsigned int i = 0; backends[i]; i++) {
 		if (!strcmp(backends[i]->name, spec->backend))
 			return backends[i];

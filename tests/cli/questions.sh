@@ -146,6 +146,7 @@ check "probe prints for people, too" exits 0 probe $nic
 check "probe of an address that is not there" refused 5 "no PCI device ffff:1f:1e.7" \
 	probe ffff:1f:1e.7
 check "probe of a backend that is not there" refused 2 "no backend 'vifo'" probe vifo:0000:00:01.0
+check "probe of what only looks like an address" refused 2 "'0000:00:99.9' is not the address of a PCI device" probe 0000:00:99.9
 check "probe without a device" refused 2 "which device" probe
 check "an error is one JSON document, too" json '.error.exit == 5 and .error.errno == "ENOENT" and
 	(.error.fix | length) > 0' probe ffff:1f:1e.7
