@@ -177,6 +177,8 @@ int confine_prepare(struct confine *c, const struct instance *ins, struct ob_err
 	/* The answers are the keeper's, and of its driver processes, which could not find them out any more. */
 	ob_attach_probe_all();
 	c->box.name = ins->name;
+	if (c->mode == CONFINE_REQUIRE)
+		c->box.required = 1u << SANDBOX_MOUNT_NS | 1u << SANDBOX_NET_NS;
 	if (!c->box.limits.memlock)
 		c->box.limits.memlock = 1ull << 30;
 	ret = sandbox_prepare(&c->box, &why);

@@ -270,6 +270,17 @@ static int take_all(const struct sandbox *s, struct shown *shown, unsigned int *
 }
 
 /*
+ * The root is "." from now on, and nobody gets back. "." over ".": the old root lies on top of the new one, and is taken from there. The
+ * ramdisk that a kernel boots from cannot be taken away (pivot_root(2): EINVAL): there the new root goes over it.
+ */
+static bool enter_root(void)
+{
+	if (!syscall(SYS_pivot_root, ".", "."))
+		return !umount2(".", MNT_DETACH) && !chdir("/");
+	return errno == EINVAL && !mount(".", "/", NULL, MS_MOVE, NULL) && !chroot(".");
+}
+
+/*
  * The place for it: any folder does, since the mount is this namespace's own. It hides what was there, so what is shown is taken
  * before; relative paths are the new root's then.
  */
@@ -294,10 +305,8 @@ static int change_root(const struct sandbox *s, struct ob_error *err)
 		if (ret)
 			return not_shown(shown[i].path, ret, err);
 	}
-	/* "." over ".": the old root lies on top of the new one, and is taken from there. */
 	step = "pivot_root";
-	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/") ||
-	    mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL))
+	if (!enter_root() || mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL))
 		goto failed;
 	return 0;
 
@@ -315,6 +324,14 @@ static const struct {
 	{SANDBOX_IPC_NS, CLONE_NEWIPC},
 	{SANDBOX_UTS_NS, CLONE_NEWUTS},
 };
+
+/* In a chroot it is a folder like others, and pivot_root() refuses that. */
+static bool root_is_a_mount(void)
+{
+	struct statx st;
+
+	return statx(AT_FDCWD, "/", 0, 0, &st) || (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
 
 int sandbox_unshare(struct sandbox *s, struct ob_error *err)
 {
@@ -338,6 +355,10 @@ int sandbox_unshare(struct sandbox *s, struct ob_error *err)
 	}
 	if (!sandbox_wants(s, SANDBOX_MOUNT_NS))
 		return 0;
+	if (!root_is_a_mount()) {
+		sandbox_lacks(s, SANDBOX_MOUNT_NS, "the root of the keeper is no mount (chroot)");
+		return 0;
+	}
 	if (!may || unshare(CLONE_NEWNS)) {
 		sandbox_lacks(s, SANDBOX_MOUNT_NS, "%s",
 			      may ? strerror(errno) : "needs the user namespace");
