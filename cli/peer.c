@@ -275,9 +275,22 @@ static bool is_named(const struct peer *p, const char *who, int keeper)
 {
 	char pid[16];
 
+	if (!who)
+		return p->trusted;
 	snprintf(pid, sizeof(pid), "%d", p->pid);
 	return !strcmp(p->id, who) || (p->pid && (!strcmp(pid, who) || p->pid == keeper)) ||
 	       !strcmp(cli_get_str(p->state, "name"), who);
+}
+
+/* Nobody was named: whose is the only one? @list: of those that are trusted. */
+static int not_only_one(size_t found, size_t running, const char *list, struct ob_error *err)
+{
+	if (!found)
+		return ob_error_set(err, -ESRCH, "no instance is running%s",
+				    running ? " that is yours" : "");
+	ob_error_set(err, -EINVAL, "which instance? There are %zu: %s", found, list);
+	ob_error_fix(err, "name one, or give its PID; `outboard show` lists them");
+	return -EINVAL;
 }
 
 int peer_find(const char *who, struct peer *peer, struct ob_error *err)
@@ -285,7 +298,7 @@ int peer_find(const char *who, struct peer *peer, struct ob_error *err)
 	char list[256] = "";
 	struct peer *peers;
 	size_t n = peers_list("name", &peers), found = 0, len = 0;
-	int ret = 0, keeper = keeper_of(who);
+	int ret = 0, keeper = who ? keeper_of(who) : 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!is_named(&peers[i], who, keeper))
@@ -296,7 +309,9 @@ int peer_find(const char *who, struct peer *peer, struct ob_error *err)
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
 						len ? ", " : "", peers[i].id);
 	}
-	if (!found) {
+	if (!who && found != 1) {
+		ret = not_only_one(found, n, list, err);
+	} else if (!found) {
 		for (size_t i = 0; i < n && len < sizeof(list); i++)
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s (%s)",
 						len ? ", " : "",

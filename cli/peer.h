@@ -46,7 +46,8 @@ void peers_free(struct peer *peers, size_t n);
 
 /**
  * peer_find() - the one instance that a person named
- * @who: its name, its PID, that of one of its processes which drive devices or help with that, or its id
+ * @who: its name, its PID, that of one of its processes which drive devices or help with that, or its id; NULL: nobody was named,
+ *       it is the only trusted one
  */
 int peer_find(const char *who, struct peer *peer, struct ob_error *err);
 

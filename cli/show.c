@@ -21,13 +21,14 @@ static const struct cli_option options[] = {
 	{'w', "watch", "[=SECONDS]", "again every second, or every SECONDS, with rates"},
 	{OPT_COUNT, "count", "N", "with --watch: N times, not for ever"},
 	{OPT_SANDBOX, "sandbox", NULL,
-	 "what is in force for the driver process of an instance, and what not, and why"},
+	 "what is in force for the driver process of an instance (the only one, if none is\n"
+	 "named), and what not, and why"},
 	{0, NULL, NULL, NULL},
 };
 
 static const struct cli_usage usage = {
 	.command = "show",
-	.synopsis = "[NAME|PID] [--watch[=SECONDS] [--count N]]",
+	.synopsis = "[NAME|PID] [--watch[=SECONDS] [--count N] | --sandbox]",
 	.about =
 		"Lists running instances, or shows all counters of one. Instances of this user and of root\n"
 		"are asked; others are only listed.",
@@ -356,11 +357,13 @@ int cmd_show(int argc, char **argv)
 	}
 	if (v.count > 0 && !v.watch)
 		return cli_bad(&usage, "option '--count %ld' is for --watch", v.count);
-	if (v.sandbox && (!v.who || v.watch))
-		return cli_bad(&usage, "option '--sandbox' is for one instance, shown once");
+	if (v.sandbox && v.watch)
+		return cli_bad(
+			&usage,
+			"option '--sandbox' shows an instance once, and --watch again and again");
 	if (!v.watch)
 		v.count = 1;
-	if (v.who && peer_find(v.who, &peer, &err))
+	if ((v.who || v.sandbox) && peer_find(v.who, &peer, &err))
 		return cli_error("show", &err);
 	if (v.sandbox)
 		return show_sandbox(&peer);

@@ -58,8 +58,8 @@ ob run qemu:nvme,null=1M --sandbox auto,walls=4
 expect 'an option that there is not' 2 walls
 ob run qemu:nvme,null=1M --one-process --sandbox auto
 expect 'one process has none' 2 "'--one-process'"
-ob show --sandbox
-expect 'of which instance?' 2 "'--sandbox' is for one instance"
+ob show --sandbox --watch
+expect 'shown again and again' 2 "'--sandbox' shows an instance once"
 
 # ---- a disk ----------------------------------------------------------------------------------------------
 
@@ -149,6 +149,35 @@ if serve run run qemu:nvme,null=1M --attach nbd --sandbox off; then
 	kill -INT "$pid"
 	ended
 fi
+in_chroot() # ARG...: outboard in a root that is a folder like others, with what the real one has
+{
+	# shellcheck disable=SC2016
+	unshare --mount --propagation private bash -c '
+		for path in /*; do
+			if [ -L "$path" ]; then
+				cp -P "$path" "$0$path"
+			elif [ -d "$path" ]; then
+				mkdir -p "$0$path" && mount --rbind "$path" "$0$path"
+			fi
+		done
+		exec chroot "$0" "$@"' "$dir/root" "$outboard" "$@"
+}
+if can_loop; then
+	mkdir "$dir/root"
+	in_chroot run -q qemu:nvme,null=1M --attach "nbd,socket=$dir/socket" --name chroot -- "$outboard" show chroot --sandbox --json >"$dir/sandbox" 2>"$dir/err"
+	check 'in a chroot it has no root of its own, which is said; all else is as it is' jq -e '.confined and ([.measures[] | select(.measure == "root")][0] |
+		(.on | not) and (.detail | test("chroot"))) and ([.measures[] | select(.on)] | length >= 15)' "$dir/sandbox"
+	in_chroot run -q qemu:nvme,null=1M --attach "nbd,socket=$dir/socket" --sandbox require -- true 2>"$dir/err"
+	status=$?
+	expect 'where it is required, it does not run' 5 'chroot'
+fi
+only_one() # COMMAND: what it prints beside an instance that has a network namespace, and so a list of instances, to itself
+{
+	unshare --net "$outboard" run -q qemu:nvme,null=1M --attach "nbd,socket=$dir/socket" -- "$@"
+}
+check 'the only instance need not be named' eval 'only_one "$outboard" show --sandbox | grep -q "^calls  *on"'
+ob show --sandbox nobody-is-called-so
+expect 'but one that is named is not guessed' 1 "no running instance is called 'nobody-is-called-so'"
 cp "$next" "$dir/unreadable.so"
 chmod 600 "$dir/unreadable.so"
 ob run qemu:nvme,null=1M --attach nbd --driver "$dir/unreadable.so" --restart never -- true
