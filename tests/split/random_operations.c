@@ -39,6 +39,8 @@ struct machine {
 	uint64_t seed;
 	bool gone; /* the link, perhaps */
 	int result, error;
+	struct ifreq ifr;
+	/* Last, as some of these end with an array of any length. */
 	union {
 		uint32_t words[MOST_BYTES / 4];
 		char bytes[MOST_BYTES];
@@ -60,7 +62,6 @@ struct machine {
 		struct ethtool_sfeatures set_features;
 		struct ethtool_link_settings link;
 	} u;
-	struct ifreq ifr;
 };
 
 /* splitmix64 */
