@@ -70,6 +70,11 @@ run "${kernel[@]}" --initramfs --modprobe nvme --device nvme,null=64M --file REA
 ok 'exit code of busybox' test "$code" -eq 9
 ok 'devices, files and results' grep -q done "$work/small/made"
 ok 'a program of this machine runs from the ramdisk' printed out outboard
+# shellcheck disable=SC2016 # the guest's variables
+run "${kernel[@]}" --initramfs --modprobe vfio-pci --modprobe vfio_iommu_type1 --device nvme,null=64M --file "$BUILD/cli/outboard" -- sh -c '
+	mkdir -p /tmp; "$1" bind "$RIG_NVME" && exec "$1" run "vfio:$RIG_NVME" --attach nbd,socket=/tmp/socket --sandbox require -- "$1" show --sandbox' \
+	sh "$BUILD/cli/outboard"
+ok 'the sandbox goes over a root that cannot be taken away' eval '[ "$code" -eq 0 ] && grep -q "^root  *on .*an empty root" "$work/out"'
 
 echo '# a saved machine'
 saved=("${kernel[@]}" --snapshot --device edu --device e1000e,netdev=none --device nvme,null=64M)
