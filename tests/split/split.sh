@@ -14,7 +14,7 @@ typedef struct { int x; } spinlock_t;
 typedef unsigned int u32;
 typedef unsigned char u8;
 struct device { int id; };
-struct net_device_ops { int (*ndo_start_xmit)(void *, struct net_device *); int (*ndo_open)(struct net_device *); };
+struct net_device; struct net_device_ops { int (*ndo_start_xmit)(void *, struct net_device *); int (*ndo_open)(struct net_device *); };
 struct net_device { const struct ethtool_ops *ethtool_ops; int mtu, ifindex; };
 struct ethtool_drvinfo { char driver[32]; u32 n_stats; };
 struct ethtool_eeprom { u32 len, offset, magic; };
