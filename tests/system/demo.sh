@@ -58,7 +58,7 @@ mkdir -p "$root/build/demo" 2>/dev/null
 count >"$dir/before"
 "$root/scripts/demo" >"$dir/killed.log" 2>&1 </dev/null &
 pid=$!
-tries=16000 # while drivers of the kernel are built, the first time
+tries=12000 # while drivers of the kernel are built, the first time
 while [ $tries -gt 0 ] && kill -0 $pid 2>/dev/null && ! grep -qE '^  (mount, copy|mkfs.ext4 with|copy it to)' "$dir/killed.log"; do
 	sleep 0.05
 	tries=$((tries - 1))
