@@ -5,7 +5,8 @@
  *
  * Each block carries the seed, its number, how often it was written, and a checksum. What was acknowledged is in the log before the
  * next write of that block begins; a block that is read back must be at least as new as that, and no newer than what was
- * begun. Kills come after a number of acknowledged writes, which comes from the seed, not after a time. With --kills=0 it only
+ * begun. Kills come after a number of acknowledged writes, not after a time; which comes from the seed, and, where the log goes on, from how much
+ * stands in it, so that no run of many repeats the one before. With --kills=0 it only
  * reads back what an earlier run has left, or with --writes writes so often before, while somebody else sees to the deaths. Prints one JSON document; exit code 0 when nothing was lost and no request failed.
  */
 #include <errno.h>
@@ -57,6 +58,7 @@ static struct {
 } o = {.seed = 1, .patience = PATIENCE_S, .blocks = 1024, .depth = 4, .kills = 100, .every = 10};
 
 static struct entry *entries;
+static uint64_t earlier; /* writes that were acknowledged before this run */
 static _Atomic uint64_t acked, last_ack_ns, longest_ns, errors, reconnects, lost, verified;
 static atomic_bool stop, hold;
 static _Atomic unsigned int held;
@@ -194,7 +196,7 @@ static void acknowledged(void)
 static void *writer(void *arg)
 {
 	unsigned int self = (unsigned int)(uintptr_t)arg;
-	uint64_t state = o.seed * 1000 + self + 1;
+	uint64_t state = (o.seed + earlier) * 1000 + self + 1;
 	char *buf = aligned_alloc(BLOCK, BLOCK);
 	struct target t;
 
@@ -288,7 +290,7 @@ static bool kill_successors(pid_t pid, uint64_t *state)
 /* Return: how many kills were survived. */
 static unsigned int kill_on(struct target *t, double *recovery_ms)
 {
-	uint64_t state = o.seed ^ 0x6b696c6c73ull;
+	uint64_t state = (o.seed + earlier) ^ 0x6b696c6c73ull;
 	unsigned int n = 0;
 
 	while (n < o.kills && !atomic_load(&lost)) {
@@ -401,7 +403,11 @@ static int open_log(void)
 		return -errno;
 	entries = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
-	return entries == MAP_FAILED ? -errno : 0;
+	if (entries == MAP_FAILED)
+		return -errno;
+	for (unsigned int i = 0; i < o.blocks; i++)
+		earlier += entries[i].done;
+	return 0;
 }
 
 static int by_size(const void *a, const void *b)
