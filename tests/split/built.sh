@@ -17,6 +17,14 @@ none() # REASON
 	finish
 }
 
+# Nothing where the compiler that the kernel was built with is there, by name (gcc-12); else another is to be used.
+other_compiler()
+{
+	local name
+	name=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\{0,1\}\([^ "]*gcc[^ "]*\) .*/\1/p' "$headers/include/config/auto.conf")
+	[ -z "$name" ] || command -v "$name" >"$dir/compiler" || echo CC=gcc
+}
+
 # CONFIG_DEBUG_INFO_BTF_MODULES wants pahole, for what debuggers of the kernel know.
 # FILE.c is copied with the headers beside it, a folder as a whole. With -fdump-ipa-cgraph gcc writes whom it sees calling whom.
 build_driver() # FILE|DIR of the tree, FOLDER
@@ -31,7 +39,8 @@ build_driver() # FILE|DIR of the tree, FOLDER
 		cp "$(dirname "$tree/$1")"/*.h "$2" 2>/dev/null
 		echo "obj-m := $name.o" >"$2/Kbuild"
 	fi
-	if ! make -s -C "$headers" M="$2" KCFLAGS=-fdump-ipa-cgraph KBUILD_MODPOST_WARN=1 \
+	# shellcheck disable=SC2046 # none or one word
+	if ! make -s -C "$headers" $(other_compiler) M="$2" KCFLAGS=-fdump-ipa-cgraph KBUILD_MODPOST_WARN=1 \
 		CONFIG_DEBUG_INFO_BTF_MODULES= modules >"$log" 2>&1; then
 		tail -n 5 "$log"
 		return 1
