@@ -18,7 +18,7 @@ if [ "${1:-}" != --inside ]; then
 fi
 . tests/vfio/rig.sh
 
-# What was freed last is taken first, so in an order that is no file's.
+# What was freed last is taken first, in blocks of 4 MiB at most: so in an order that is no file's.
 mkdir "$dir/memory"
 mount -t tmpfs -o size=1G none "$dir/memory"
 dd if=/dev/zero of="$dir/memory/file" bs=1M count=900 status=none
@@ -27,12 +27,14 @@ umount "$dir/memory"
 head -c 8M /dev/urandom >"$dir/written"
 # In COMMAND's shell.
 # shellcheck disable=SC2016
-used='grep -c outboard-arena "/proc/$(pgrep -x outboard-driver)/maps" >"$0/mappings"
+used='grep outboard-arena "/proc/$(pgrep -x outboard-driver)/maps" >"$0/mappings"
 	nbdcopy --flush "$0/written" "$OUTBOARD_URI" && nbdcopy "$OUTBOARD_URI" "$0/read"'
 check 'UIO has the disk' give_to uio_pci_generic "$RIG_ICH9_AHCI"
 check 'the driver of the kernel writes and reads it' \
 	soon "$OUTBOARD" run -q "uio:$RIG_ICH9_AHCI,pages=small" --driver "linux:$LINUX_OBJECT" --attach nbd -- sh -c "$used" "$dir"
-check 'in memory of many mappings' [ "$(cat "$dir/mappings")" -gt 16 ]
+# How many depends on how large a piece was found: one of 4 MiB or less each, of more than 20 MiB, and three quarters of it a second time.
+# That of one mapping would be two.
+check 'in memory of many mappings' eval 'cat "$dir/mappings"; [ "$(wc -l <"$dir/mappings")" -gt 4 ]'
 check 'what is read is what was written' cmp -n 8388608 "$dir/written" "$dir/read"
 modprobe ahci
 check "the kernel's own driver has the disk" give_to ahci "$RIG_ICH9_AHCI"
