@@ -54,6 +54,7 @@ not_on_the_list() # USES -- LOAD... : prints them
 
 serve() # SPEC ATTACH
 {
+	: >"$dir/run.log" # what the last one said is not this one's word
 	"$outboard" run --restart=never --name "$name" "$1" --attach "$2" >"$dir/run.log" 2>&1 &
 	keeper=$!
 	wait_for driver_pid && wait_for grep -q ' through ' "$dir/run.log"

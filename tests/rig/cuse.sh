@@ -20,6 +20,7 @@ is() # GOT WANTED
 
 start() # OPTIONS...
 {
+	: >"$RIG_RESULTS/run.log" # what the last one said is not this one's word
 	"$OUTBOARD" run "vfio:$RIG_EDU" --name teacher "$@" >"$RIG_RESULTS/run.log" 2>&1 &
 	pid=$!
 	wait_for grep -q ' as /dev/' "$RIG_RESULTS/run.log"
@@ -92,6 +93,7 @@ check 'its successor is edu0 again' start
 check 'and works' is "$(echo 10 >/dev/edu0 && cat /dev/edu0)" 3628800
 
 # Removed under its users.
+: >"$RIG_RESULTS/waited"
 python3 tests/rig/cuse_client.py /dev/edu0 wait >"$RIG_RESULTS/waited" 2>&1 &
 client=$!
 wait_for grep -q waiting "$RIG_RESULTS/waited"

@@ -20,6 +20,7 @@ nothing_left()
 
 run() # ATTACHMENT
 {
+	: >"$dir/out" # what the last one said is not this one's word
 	"$OUTBOARD" run "vfio:$RIG_NVME" --attach "$1" >"$dir/out" 2>"$dir/err" &
 	server=$!
 	wait_for eval 'grep -q " as /dev/" "$dir/out" || gone $server'

@@ -11,6 +11,7 @@ keeper=
 # A small arena: its pages are made and pinned for each process anew, which an emulated processor is slow at.
 start() # ARENA ATTACHMENT
 {
+	: >"$dir/said" # what the last one said is not this one's word
 	"$OUTBOARD" run "vfio:$RIG_NVME,arena=$1" --attach "$2" --restart on-failure,limit=0,backoff=0,heartbeat=5000 >"$dir/said" 2>"$dir/err" &
 	keeper=$!
 	wait_for eval 'grep -q " as /dev/" "$dir/said" || gone $keeper' && NAME=$(sed -n 's/.* as \(\/dev\/[a-z0-9]*\) .*/\1/p' "$dir/said") &&

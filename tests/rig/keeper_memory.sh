@@ -23,6 +23,7 @@ reasons()
 
 start()
 {
+	: >"$dir/said" # what the last one said is not this one's word
 	# Shared memory, which no other limit is for.
 	OUTBOARD_FAULT_POINTS='greedy.share*=enomem@1' "$OUTBOARD" run "vfio:$RIG_NVME,arena=8M" --driver "$BUILD/tests/keeper/greedy.so" \
 		--attach "nbd,socket=$dir/socket" --restart on-failure,limit=0,backoff=0,heartbeat=5000 --sandbox auto,memory=64M,memlock=64M \

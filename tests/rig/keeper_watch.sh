@@ -15,6 +15,7 @@ set -u
 keeper=
 start() # POLICY
 {
+	: >"$dir/said" # what the last one said is not this one's word
 	"$OUTBOARD" run "vfio:$RIG_NVME" --attach nbd --restart "on-failure,limit=0,backoff=0,heartbeat=5000,$1" >"$dir/said" 2>"$dir/err" &
 	keeper=$!
 	wait_for eval 'grep -q " through nbd" "$dir/said" || gone $keeper' && uri=$(grep -o 'nbd://[^ ]*' "$dir/said")

@@ -22,6 +22,7 @@ fi
 
 start()
 {
+	: >"$RIG_RESULTS/run.log" # what the last one said is not this one's word
 	"$OUTBOARD" run --driver "linux:$LINUX_OBJECT" "vfio:$RIG_OURS" --name bus >"$RIG_RESULTS/run.log" 2>&1 &
 	pid=$!
 	wait_for grep -q ' as /dev/' "$RIG_RESULTS/run.log"

@@ -21,6 +21,7 @@ pids=()
 
 start() # NAME BDF
 {
+	: >"$RIG_RESULTS/$1.log" # what the last one said is not this one's word
 	"$OUTBOARD" run --driver "linux:$LINUX_OBJECT" "vfio:$2" --name "$1" >"$RIG_RESULTS/$1.log" 2>&1 &
 	pids+=($!)
 	wait_for grep -q ' as /dev/' "$RIG_RESULTS/$1.log"

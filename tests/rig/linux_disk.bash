@@ -7,6 +7,7 @@
 
 run() # BDF
 {
+	: >"$dir/out" # what the last one said is not this one's word
 	"$OUTBOARD" run --driver "linux:$LINUX_OBJECT" "vfio:$1" --attach ublk >"$dir/out" 2>"$dir/err" 4>&- &
 	server=$!
 	wait_for eval 'grep -q " as /dev/" "$dir/out" || gone $server'

@@ -33,6 +33,7 @@ run_card() # BDF ATTACHMENT OPTION...
 {
 	local bdf=$1 attachment=$2
 	shift 2
+	: >"$RIG_RESULTS/run.log" # what the last one said is not this one's word
 	"$OUTBOARD" run "vfio:$bdf" "$@" --name card --attach "$attachment,address=$network.1/24" \
 		--json="$RIG_RESULTS/state.json" >"$RIG_RESULTS/run.log" 2>&1 &
 	pid=$!

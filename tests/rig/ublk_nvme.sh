@@ -25,6 +25,7 @@ check 'nothing is left' wait_for nothing_left
 
 run()
 {
+	: >"$dir/said" # what the last one said is not this one's word
 	"$OUTBOARD" run $spec --attach ublk,grace=120 >"$dir/said" 2>&1 4>&- &
 	server=$!
 	wait_for eval 'grep -q ublkb "$dir/said" || gone $server' && grep -q 'as /dev/ublkb0 through ublk' "$dir/said"

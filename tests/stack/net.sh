@@ -10,6 +10,8 @@ net_bg() # NAME ARGUMENTS...
 {
 	local name=$1
 	shift
+	: >"$dir/$name.out" # what the last one said is not this one's word
+	: >"$dir/$name.err"
 	"$outboard" net "$@" >"$dir/$name.out" 2>"$dir/$name.err" </dev/null &
 	pid=$!
 	started+=("$pid")
