@@ -69,6 +69,11 @@ END
 write i-skipped <<'END'
 echo '1..0 # SKIP for a reason'
 END
+write k-never <<'END'
+# rig-options: --append rdinit=/nowhere
+echo 1..1
+echo 'ok 1 - a'
+END
 write j-fails <<'END'
 echo 1..1
 echo 'not ok 1 - a'
@@ -97,7 +102,7 @@ explain()
 	[ "$shown" = no ] || sed 's/^/# /' "$work/out"
 }
 
-echo 1..15
+echo 1..17
 expect a-good OK
 expect b-behind FAIL 'mount /tmp/mnt'
 expect b-behind FAIL 'sleep 1000'
@@ -110,6 +115,7 @@ expect g-nothing FAIL 'not a single check'
 expect h-short FAIL 'not as many checks'
 expect i-skipped SKIP 'for a reason'
 expect j-fails FAIL
+expect k-never FAIL 'did not get to this test'
 check() # NAME COMMAND...
 {
 	local name=$1
@@ -125,6 +131,7 @@ check() # NAME COMMAND...
 
 rig/suite --tests "$work/tests" --list >"$work/list"
 check 'exit code' test "$code" -eq 1
-check 'boots: one for six tests, one more after the panic' grep -q '^10 tests, 7 failed, 3 boots' "$work/out"
+check 'what dies before its first test is booted once more' test "$(grep -c '^AGAIN ' "$work/out")" = 1
+check 'boots: one for six tests, one more after the panic, two for nothing' grep -q '^11 tests, 8 failed, 5 boots' "$work/out"
 check 'devices are shared' grep -q '^6.12  vtd    edu e1000e,netdev=none$' "$work/list"
 explain

@@ -4,7 +4,7 @@
 # What becomes of /dev/ublkbN and its users when its server, its caretaker or its device dies: another server takes over and
 # nothing is lost, or its users get errors; nobody hangs, and nothing is left.
 #
-# rig-nightly-kernels: 7.2
+# rig-kernels: 7.2
 # rig-modprobe: ublk_drv
 # rig-options: --memory 2G
 # rig-allow-log: I/O error|lost async page write|JBD2|EXT4-fs|critical (medium|target) error

@@ -4,6 +4,7 @@
 # An NVMe disk that is claimed through VFIO becomes /dev/ublkbN when nothing else is said; the run says what it took, and
 # why not what is better; killed and run again it is the same disk.
 #
+# rig-kernels: 7.2
 # rig-device: nvme,null=256M
 # rig-modprobe: vfio-pci vfio_iommu_type1 ublk_drv
 # rig-options: --memory 2G
