@@ -69,14 +69,14 @@ END
 write i-skipped <<'END'
 echo '1..0 # SKIP for a reason'
 END
+write j-fails <<'END'
+echo 1..1
+echo 'not ok 1 - a'
+END
 write k-never <<'END'
 # rig-options: --append rdinit=/nowhere
 echo 1..1
 echo 'ok 1 - a'
-END
-write j-fails <<'END'
-echo 1..1
-echo 'not ok 1 - a'
 END
 
 rig/suite --tests "$work/tests" --kernel "$RIG_KERNEL" --results "$work/results" --json "$work/json" >"$work/out" 2>&1
